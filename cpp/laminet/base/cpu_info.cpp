@@ -1,0 +1,202 @@
+#include "laminet/base/cpu_info.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdint>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sched.h>
+#include <unistd.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
+namespace laminet {
+namespace {
+
+#if defined(__x86_64__)
+// The bits of XCR0, which tell what state the operating system saves: 1 SSE, 2 AVX, 5 to 7 AVX-512.
+// Intel SDM volume 1, section 13.3.
+constexpr unsigned kXcr0Avx = 0x6;
+constexpr unsigned kXcr0Avx512 = 0xE6;
+
+unsigned read_xcr0() {
+  unsigned low = 0;
+  unsigned high = 0;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+#endif
+
+CpuFeatures read_features() {
+  CpuFeatures f;
+#if defined(__x86_64__)
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return f;
+  const bool osxsave = c & (1u << 27);
+  const bool fma = c & (1u << 12);
+  if (!osxsave) return f;
+  const unsigned xcr0 = read_xcr0();
+  if ((xcr0 & kXcr0Avx) != kXcr0Avx) return f;
+  f.fma = fma;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return f;
+  f.avx2 = b & (1u << 5);
+  if ((xcr0 & kXcr0Avx512) != kXcr0Avx512) return f;
+  f.avx512f = b & (1u << 16);
+  f.avx512dq = b & (1u << 17);
+  f.avx512bw = b & (1u << 30);
+  f.avx512vl = b & (1u << 31);
+#endif
+  return f;
+}
+
+#if defined(__linux__)
+std::string first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+#endif
+
+#if defined(__APPLE__)
+std::size_t sysctl_size(const char* name, std::size_t fallback) {
+  std::size_t value = 0;
+  std::size_t length = sizeof value;
+  return sysctlbyname(name, &value, &length, nullptr, 0) == 0 && value > 0 ? value : fallback;
+}
+#endif
+
+CacheSizes read_cache_sizes() {
+  CacheSizes sizes;
+#if defined(__linux__)
+  // sysfs knows the caches of Arm cores too, where sysconf and cpuid do not.
+  for (int index = 0; index < 8; ++index) {
+    const std::string base =
+        "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
+    const std::string type = first_line(base + "type");
+    if (type != "Data" && type != "Unified") continue;
+    const std::string text = first_line(base + "size");  // "1024K"
+    std::istringstream in(text);
+    std::size_t value = 0;
+    char unit = 0;
+    in >> value >> unit;
+    if (unit == 'K') value *= 1024;
+    if (unit == 'M') value *= 1024 * 1024;
+    if (value == 0) continue;
+    const std::string level = first_line(base + "level");
+    if (level == "1") sizes.l1 = value;
+    if (level == "2") sizes.l2 = value;
+    if (level == "3") sizes.l3 = value;
+  }
+#elif defined(__APPLE__)
+  sizes.l1 = sysctl_size("hw.perflevel0.l1dcachesize", sizes.l1);
+  sizes.l2 = sysctl_size("hw.perflevel0.l2cachesize", sizes.l2);
+  sizes.l3 = std::max(sizes.l3, sizes.l2);
+#endif
+  return sizes;
+}
+
+#if defined(__linux__)
+// CPUs granted by "QUOTA PERIOD", both in microseconds; no bound where there is no quota ("max").
+// Rounded up: a quota of 1.5 CPUs is served better by two threads than by one.
+std::size_t quota_cpus(const std::string& text) {
+  std::istringstream in(text);
+  double quota = 0.0;
+  double period = 0.0;
+  if (!(in >> quota >> period) || quota <= 0.0 || period <= 0.0) return SIZE_MAX;
+  return std::max<std::size_t>(1, static_cast<std::size_t>((quota + period - 1.0) / period));
+}
+
+// The strictest quota of this process's control group and those above it. A container sees its own
+// group at the root of the mount, a service of the host its path below that.
+std::size_t cgroup_cpus() {
+  const std::string root = "/sys/fs/cgroup";
+  std::size_t cpus = quota_cpus(first_line(root + "/cpu/cpu.cfs_quota_us") + " " +
+                                first_line(root + "/cpu/cpu.cfs_period_us"));  // version 1
+  std::ifstream groups("/proc/self/cgroup");
+  std::string line;
+  std::string path;
+  while (std::getline(groups, line)) {
+    if (line.starts_with("0::")) path = line.substr(3);  // version 2
+  }
+  for (;;) {
+    cpus = std::min(cpus, quota_cpus(first_line(root + path + "/cpu.max")));
+    if (path.empty()) return cpus;
+    path.erase(path.find_last_of('/') == std::string::npos ? 0 : path.find_last_of('/'));
+  }
+}
+#endif
+
+std::size_t read_allowed_cpus() {
+  std::size_t cpus = std::max(1u, std::thread::hardware_concurrency());
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) {
+    cpus = static_cast<std::size_t>(CPU_COUNT(&set));
+  }
+  cpus = std::min(cpus, cgroup_cpus());
+#endif
+  return cpus;
+}
+
+std::string read_cpu_name() {
+#if defined(__x86_64__)
+  unsigned words[12] = {};
+  unsigned max_leaf = __get_cpuid_max(0x80000000u, nullptr);
+  if (max_leaf >= 0x80000004u) {
+    for (unsigned i = 0; i < 3; ++i) {
+      __get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2],
+                  &words[4 * i + 3]);
+    }
+    const char* text = reinterpret_cast<const char*>(words);
+    std::string name(text, std::find(text, text + sizeof words, '\0'));
+    const auto not_space = [](unsigned char ch) { return !std::isspace(ch); };
+    name.erase(name.begin(), std::find_if(name.begin(), name.end(), not_space));
+    name.erase(std::find_if(name.rbegin(), name.rend(), not_space).base(), name.end());
+    if (!name.empty()) return name;
+  }
+  return "x86-64";
+#elif defined(__APPLE__)
+  char text[256] = {};
+  std::size_t length = sizeof text - 1;
+  if (sysctlbyname("machdep.cpu.brand_string", text, &length, nullptr, 0) == 0) return text;
+  return "Apple";
+#elif defined(__aarch64__)
+  return "64-bit Arm";
+#else
+  return "unknown";
+#endif
+}
+
+}  // namespace
+
+const CpuFeatures& cpu_features() {
+  static const CpuFeatures features = read_features();
+  return features;
+}
+
+const CacheSizes& cache_sizes() {
+  static const CacheSizes sizes = read_cache_sizes();
+  return sizes;
+}
+
+std::string cpu_name() {
+  static const std::string name = read_cpu_name();
+  return name;
+}
+
+std::size_t allowed_cpus() { return read_allowed_cpus(); }
+
+}  // namespace laminet

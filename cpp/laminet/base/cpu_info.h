@@ -1,0 +1,35 @@
+// What the CPU is and has. The only reader of cpuid, of the cache sizes and of the CPUs that this
+// process may use.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace laminet {
+
+// Usable by this process: the CPU has it and the operating system saves its registers.
+struct CpuFeatures {
+  bool avx2 = false;
+  bool fma = false;
+  bool avx512f = false;
+  bool avx512dq = false;
+  bool avx512bw = false;
+  bool avx512vl = false;
+};
+
+// Bytes of data cache: L1 and L2 of one core, L3 shared. Where the system tells nothing, the
+// smallest of the current server and laptop CPUs.
+struct CacheSizes {
+  std::size_t l1 = 32 * 1024;
+  std::size_t l2 = 256 * 1024;
+  std::size_t l3 = 2 * 1024 * 1024;
+};
+
+const CpuFeatures& cpu_features();
+const CacheSizes& cache_sizes();
+std::string cpu_name();
+
+// CPUs this process may run on: its affinity mask, at most what a cgroup quota grants; at least 1.
+std::size_t allowed_cpus();
+
+}  // namespace laminet

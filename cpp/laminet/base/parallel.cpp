@@ -1,0 +1,205 @@
+#include "laminet/base/parallel.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "laminet/base/check.h"
+#include "laminet/base/cpu_info.h"
+
+namespace laminet {
+namespace {
+
+// Long enough to bridge the Python code between two calls of a loop, far too short to be noticed
+// by another process. (OpenBLAS spins 100 ms, which its users complain of.)
+constexpr auto kSpinTime = std::chrono::microseconds(40);
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+// Waits until done(), spinning for kSpinTime; false when that time is over.
+template <class Done>
+bool spin_until(Done done) {
+  const auto end = std::chrono::steady_clock::now() + kSpinTime;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (done()) return true;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return done();
+}
+
+class Team {
+ public:
+  // Runs the job with up to `helpers` workers besides the caller; false when another caller has
+  // the team.
+  bool try_run(std::size_t count, detail::TaskFn task, void* context, std::size_t helpers) {
+    const std::unique_lock lock(busy_, std::try_to_lock);
+    if (!lock.owns_lock()) return false;
+    grow(helpers);
+    task_ = task;
+    context_ = context;
+    count_ = count;
+    helpers_ = static_cast<std::uint32_t>(helpers);
+    next_.store(0, std::memory_order_relaxed);
+    gate_.store(0, std::memory_order_release);
+    epoch_.fetch_add(1, std::memory_order_release);
+    epoch_.notify_all();
+    work();
+    // A worker that has not woken by now is not waited for: it finds the gate closed.
+    gate_.fetch_or(kClosed, std::memory_order_acq_rel);
+    const auto all_out = [this] { return gate_.load(std::memory_order_acquire) == kClosed; };
+    while (!all_out()) {
+      if (spin_until(all_out)) break;
+      const std::uint32_t seen = gate_.load(std::memory_order_acquire);
+      if (seen != kClosed) gate_.wait(seen, std::memory_order_acquire);
+    }
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    return true;
+  }
+
+ private:
+  // Bit of gate_ that keeps workers out; the bits below count those inside.
+  static constexpr std::uint32_t kClosed = 1u << 31;
+
+  void grow(std::size_t helpers) {
+    // Workers take no signals: handlers run where the program expects them.
+    sigset_t all;
+    sigset_t before;
+    if (started_ >= helpers) return;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      for (; started_ < helpers; ++started_) {
+        std::thread([this, seen = epoch_.load()] { worker(seen); }).detach();
+      }
+    } catch (const std::system_error&) {
+      // The system grants no more threads: the job runs on those there are.
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  void worker(std::uint32_t seen) {
+    for (;;) {
+      const auto changed = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
+      if (!spin_until(changed)) epoch_.wait(seen, std::memory_order_acquire);
+      seen = epoch_.load(std::memory_order_acquire);
+      if (!enter()) continue;
+      work();
+      if (gate_.fetch_sub(1, std::memory_order_acq_rel) == kClosed + 1) gate_.notify_one();
+    }
+  }
+
+  bool enter() {
+    std::uint32_t gate = gate_.load(std::memory_order_acquire);
+    // helpers_ is read inside the gate only: outside it the next job may be writing it.
+    while (!(gate & kClosed)) {
+      if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) {
+        if (gate < helpers_) return true;
+        if (gate_.fetch_sub(1, std::memory_order_acq_rel) == kClosed + 1) gate_.notify_one();
+        return false;
+      }
+    }
+    return false;
+  }
+
+  void work() noexcept {
+    for (;;) {
+      const std::size_t i = next_.fetch_add(1, std::memory_order_relaxed);
+      if (i >= count_) return;
+      try {
+        task_(context_, i);
+      } catch (...) {
+        const std::lock_guard lock(error_mutex_);
+        if (!error_) error_ = std::current_exception();
+        next_.store(count_, std::memory_order_relaxed);
+      }
+    }
+  }
+
+  std::mutex busy_;
+  std::size_t started_ = 0;
+  detail::TaskFn task_ = nullptr;
+  void* context_ = nullptr;
+  std::size_t count_ = 0;
+  std::uint32_t helpers_ = 0;
+  std::mutex error_mutex_;
+  std::exception_ptr error_;
+  alignas(64) std::atomic<std::uint32_t> epoch_{0};
+  alignas(64) std::atomic<std::uint32_t> gate_{kClosed};
+  alignas(64) std::atomic<std::size_t> next_{0};
+};
+
+// Never destroyed: its threads may outlive the static objects of the program, and in the child of
+// a fork they do not exist.
+std::atomic<Team*> the_team{nullptr};
+
+Team& team() {
+  Team* existing = the_team.load(std::memory_order_acquire);
+  if (existing) return *existing;
+  static const int registered =
+      pthread_atfork(nullptr, nullptr, [] { the_team.store(nullptr, std::memory_order_release); });
+  static_cast<void>(registered);
+  Team* fresh = new Team;
+  if (the_team.compare_exchange_strong(existing, fresh, std::memory_order_acq_rel)) return *fresh;
+  delete fresh;
+  return *existing;
+}
+
+std::size_t default_threads() {
+  const char* text = std::getenv("LAMINET_NUM_THREADS");
+  if (!text || !*text) return allowed_cpus();
+  const std::string_view view(text);
+  std::size_t value = 0;
+  const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), value);
+  require(error == std::errc{} && end == view.data() + view.size() && value >= 1,
+          "LAMINET_NUM_THREADS must be a whole number of at least 1, got '", view, "'");
+  return value;
+}
+
+// 0: not asked for yet.
+std::atomic<std::size_t> thread_count{0};
+
+}  // namespace
+
+std::size_t num_threads() {
+  std::size_t count = thread_count.load(std::memory_order_relaxed);
+  if (count == 0) {
+    count = default_threads();
+    thread_count.store(count, std::memory_order_relaxed);
+  }
+  return count;
+}
+
+void set_num_threads(std::size_t count) {
+  require(count >= 1, "the number of threads must be at least 1, got ", count);
+  thread_count.store(count, std::memory_order_relaxed);
+}
+
+void detail::run_tasks(std::size_t count, TaskFn task, void* context) {
+  static const std::size_t cpus = allowed_cpus();
+  const std::size_t threads = std::min({num_threads(), count, cpus});
+  if (threads > 1 && team().try_run(count, task, context, threads - 1)) return;
+  for (std::size_t i = 0; i < count; ++i) task(context, i);
+}
+
+}  // namespace laminet

@@ -1,0 +1,37 @@
+// The team of threads: the only place where threads are started.
+//
+// The team starts on first need, at most as many threads as this process may use CPUs. Between
+// jobs a thread spins for some tens of microseconds, so that the next call of a loop finds it
+// awake, then sleeps: an idle team takes no CPU. After fork() the child starts a team of its own.
+// When the team is busy with another caller's job, or the job has one task, the caller does all of
+// it: nested and concurrent calls are therefore safe, and never oversubscribe.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <type_traits>
+
+namespace laminet {
+
+// How many threads a call may use, the caller among them. The default is LAMINET_NUM_THREADS, else
+// allowed_cpus(). More than that may be asked for, and splits the work accordingly, but is not
+// started.
+std::size_t num_threads();
+void set_num_threads(std::size_t count);
+
+namespace detail {
+using TaskFn = void (*)(void* context, std::size_t index);
+void run_tasks(std::size_t count, TaskFn task, void* context);
+}  // namespace detail
+
+// task(i) for each i below count, in any order and on any thread. The first exception is thrown
+// again here, after the running tasks ended; tasks not yet begun are dropped then.
+template <class F>
+void parallel_for(std::size_t count, F&& task) {
+  using Task = std::remove_reference_t<F>;
+  detail::run_tasks(
+      count, [](void* context, std::size_t i) { (*static_cast<Task*>(context))(i); },
+      const_cast<void*>(static_cast<const void*>(std::addressof(task))));
+}
+
+}  // namespace laminet

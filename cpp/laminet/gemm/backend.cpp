@@ -1,0 +1,56 @@
+#include "laminet/gemm/backend.h"
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "laminet/base/check.h"
+#include "laminet/gemm/blas.h"
+
+namespace laminet {
+namespace {
+
+constexpr std::array<std::string_view, 3> kNames = {"auto", "blas", "tiled"};
+
+Backend parse(std::string_view text, std::string_view source) {
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    if (text != kNames[i]) continue;
+    const Backend parsed = static_cast<Backend>(i);
+    if (parsed == Backend::blas && !blas::library()) {
+      throw std::runtime_error(std::string(source) +
+                               ": back end 'blas' is not available: " + blas::load_error());
+    }
+    return parsed;
+  }
+  require(false, source, " must be 'auto', 'blas' or 'tiled', got '", text, "'");
+  return Backend::automatic;
+}
+
+Backend initial() {
+  const char* text = std::getenv("LAMINET_BACKEND");
+  return text && *text ? parse(text, "LAMINET_BACKEND") : Backend::automatic;
+}
+
+std::atomic<int> chosen{-1};
+
+}  // namespace
+
+std::string_view name(Backend backend) { return kNames[static_cast<std::size_t>(backend)]; }
+
+Backend backend() {
+  int value = chosen.load(std::memory_order_relaxed);
+  if (value < 0) {
+    value = static_cast<int>(initial());
+    chosen.store(value, std::memory_order_relaxed);
+  }
+  return static_cast<Backend>(value);
+}
+
+void set_backend(std::string_view name) {
+  chosen.store(static_cast<int>(parse(name, "backend")), std::memory_order_relaxed);
+}
+
+}  // namespace laminet

@@ -1,0 +1,183 @@
+// The only file that knows CBLAS.
+#include "laminet/gemm/blas.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+#include <vector>
+
+namespace laminet::blas {
+namespace {
+
+// The values that every cblas.h gives these names.
+constexpr int kRowMajor = 101;
+constexpr int kNoTrans = 111;
+constexpr int kTrans = 112;
+
+using SgemmFn = void (*)(int, int, int, int, int, int, float, const float*, int, const float*, int,
+                         float, float*, int);
+using DgemmFn = void (*)(int, int, int, int, int, int, double, const double*, int, const double*,
+                         int, double, double*, int);
+using SgemvFn = void (*)(int, int, int, int, float, const float*, int, const float*, int, float,
+                         float*, int);
+using DgemvFn = void (*)(int, int, int, int, double, const double*, int, const double*, int, double,
+                         double*, int);
+
+struct Functions {
+  SgemmFn sgemm;
+  DgemmFn dgemm;
+  SgemvFn sgemv;
+  DgemvFn dgemv;
+};
+
+struct Loaded {
+  bool found = false;
+  Functions functions{};
+  LibraryInfo info;
+  std::string error;
+};
+
+// The wheel scipy-openblas32 renames its symbols so that they cannot meet another copy's.
+template <class Fn>
+Fn find(void* handle, const std::string& symbol) {
+  void* address = dlsym(handle, ("scipy_" + symbol).c_str());
+  if (!address) address = dlsym(handle, symbol.c_str());
+  return reinterpret_cast<Fn>(address);
+}
+
+void describe(void* handle, LibraryInfo& info) {
+  info.name = "CBLAS";
+  const auto config = find<const char* (*)()>(handle, "openblas_get_config");
+  if (!config) return;
+  info.name = "OpenBLAS";
+  // "OpenBLAS 0.3.34 DYNAMIC_ARCH NO_AFFINITY SkylakeX MAX_THREADS=64"
+  std::istringstream words(config());
+  std::string word;
+  words >> word >> info.version;
+  if (const auto core = find<const char* (*)()>(handle, "openblas_get_corename")) {
+    info.core = core();
+  }
+}
+
+Loaded load_file(const std::string& path) {
+  Loaded loaded;
+  // RTLD_LOCAL: the symbols serve us alone; NumPy's copy is not disturbed.
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!handle) {
+    loaded.error = dlerror();
+    return loaded;
+  }
+  loaded.functions = {find<SgemmFn>(handle, "cblas_sgemm"), find<DgemmFn>(handle, "cblas_dgemm"),
+                      find<SgemvFn>(handle, "cblas_sgemv"), find<DgemvFn>(handle, "cblas_dgemv")};
+  const Functions& f = loaded.functions;
+  if (!f.sgemm || !f.dgemm || !f.sgemv || !f.dgemv) {
+    loaded.error = path + " has no cblas_sgemm, cblas_dgemm, cblas_sgemv and cblas_dgemv";
+    dlclose(handle);
+    return loaded;
+  }
+  // An ILP64 library would read half of each of our integers from beside them.
+  if (const auto config = find<const char* (*)()>(handle, "openblas_get_config");
+      config && std::string(config()).find("USE64BITINT") != std::string::npos) {
+    loaded.error = path + " takes 64-bit integers; a library with 32-bit integers is needed";
+    dlclose(handle);
+    return loaded;
+  }
+  if (const auto set_threads = find<void (*)(int)>(handle, "openblas_set_num_threads")) {
+    set_threads(1);
+  }
+  describe(handle, loaded.info);
+  loaded.info.path = path;
+  loaded.found = true;
+  return loaded;
+}
+
+// The copy installed with this code: in `_libs` beside the module or library that this function
+// was linked into, or, for a static library in a C++ program, where CMake installed it.
+std::vector<std::string> installed_paths() {
+  std::vector<std::string> paths;
+  Dl_info self{};
+  if (dladdr(reinterpret_cast<void*>(&installed_paths), &self) && self.dli_fname) {
+    std::error_code ignored;
+    const auto folder = std::filesystem::absolute(self.dli_fname, ignored).parent_path();
+    paths.push_back((folder / "_libs" / LAMINET_BLAS_FILE).string());
+  }
+#if defined(LAMINET_BLAS_INSTALL_PATH)
+  paths.emplace_back(LAMINET_BLAS_INSTALL_PATH);
+#endif
+  return paths;
+}
+
+Loaded load() {
+  if (const char* path = std::getenv("LAMINET_BLAS"); path && *path) {
+    Loaded loaded = load_file(path);
+    if (!loaded.found) throw std::runtime_error("LAMINET_BLAS: " + loaded.error);
+    return loaded;
+  }
+  Loaded loaded;
+  loaded.error = "no copy of OpenBLAS is installed with laminet";
+  for (const std::string& path : installed_paths()) {
+    std::error_code ignored;
+    if (!std::filesystem::exists(path, ignored)) continue;
+    loaded = load_file(path);
+    if (loaded.found) break;
+  }
+  return loaded;
+}
+
+const Loaded& loaded() {
+  static const Loaded instance = load();
+  return instance;
+}
+
+constexpr std::size_t kIntMax = std::numeric_limits<int>::max();
+
+}  // namespace
+
+const LibraryInfo* library() { return loaded().found ? &loaded().info : nullptr; }
+
+const std::string& load_error() { return loaded().error; }
+
+template <class T>
+bool fits(ConstMatrixView<T> view) {
+  if (!view.contiguous_rows() || view.rows > kIntMax || view.columns > kIntMax) return false;
+  return view.rows <= 1 || (view.row_stride >= static_cast<std::ptrdiff_t>(view.columns) &&
+                            view.row_stride <= std::numeric_limits<int>::max());
+}
+
+template <class T>
+void multiply(ConstMatrixView<T> x, ConstMatrixView<T> w, MatrixView<T> y) {
+  const Functions& f = loaded().functions;
+  const int m = static_cast<int>(x.rows);
+  const int n = static_cast<int>(w.rows);
+  const int k = static_cast<int>(w.columns);
+  // CBLAS wants a leading dimension of at least the row length even where there is one row.
+  const auto ld = [](const auto& v) {
+    return static_cast<int>(v.rows <= 1 ? v.columns : static_cast<std::size_t>(v.row_stride));
+  };
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (m == 1) {
+      f.sgemv(kRowMajor, kNoTrans, n, k, 1.0f, w.data, ld(w), x.data, 1, 0.0f, y.data, 1);
+    } else {
+      f.sgemm(kRowMajor, kNoTrans, kTrans, m, n, k, 1.0f, x.data, ld(x), w.data, ld(w), 0.0f,
+              y.data, ld(y));
+    }
+  } else {
+    if (m == 1) {
+      f.dgemv(kRowMajor, kNoTrans, n, k, 1.0, w.data, ld(w), x.data, 1, 0.0, y.data, 1);
+    } else {
+      f.dgemm(kRowMajor, kNoTrans, kTrans, m, n, k, 1.0, x.data, ld(x), w.data, ld(w), 0.0, y.data,
+              ld(y));
+    }
+  }
+}
+
+template bool fits(ConstMatrixView<float>);
+template bool fits(ConstMatrixView<double>);
+template void multiply(ConstMatrixView<float>, ConstMatrixView<float>, MatrixView<float>);
+template void multiply(ConstMatrixView<double>, ConstMatrixView<double>, MatrixView<double>);
+
+}  // namespace laminet::blas

@@ -1,0 +1,35 @@
+// A CBLAS library, loaded at run time.
+#pragma once
+
+#include <string>
+
+#include "laminet/base/matrix.h"
+
+namespace laminet::blas {
+
+struct LibraryInfo {
+  std::string name;     // "OpenBLAS", or "CBLAS" where the library does not tell
+  std::string version;  // empty where it does not tell
+  std::string core;     // the kernels it chose, as it calls them
+  std::string path;
+};
+
+// The library, or null where there is none: LAMINET_BLAS where set, else the copy of OpenBLAS that
+// is installed beside this code. Loaded on the first call, and set to one thread: the team of
+// base/parallel is the only parallelism. Throws std::runtime_error where LAMINET_BLAS names a file
+// that cannot be used.
+const LibraryInfo* library();
+
+// Why library() is null; empty where it is not.
+const std::string& load_error();
+
+// Y = X W^T. X (m, k) and Y (m, n) have contiguous rows, W (n, k) too, and their strides and sizes
+// fit an int (fits() below). One row is gemv, more are gemm.
+template <class T>
+void multiply(ConstMatrixView<T> x, ConstMatrixView<T> w, MatrixView<T> y);
+
+// Whether CBLAS's 32-bit integers can describe the view.
+template <class T>
+bool fits(ConstMatrixView<T> view);
+
+}  // namespace laminet::blas

@@ -1,0 +1,61 @@
+#include "laminet/gemm/pack.h"
+
+#include <algorithm>
+
+namespace laminet {
+
+template <class T>
+PanelLayout<T>::PanelLayout(std::size_t n, const kernels::Table<T>& table)
+    : body_panels(n / table.tiles[0].nr),
+      tail_columns(n % table.tiles[0].nr),
+      body(&table.tiles[0]),
+      tail(&table.tiles[0]) {
+  for (std::size_t i = 1; i < table.tile_count; ++i) {
+    if (table.tiles[i].nr >= tail_columns) tail = &table.tiles[i];
+  }
+}
+
+template <class T>
+std::size_t packed_size(std::size_t n, std::size_t k, const kernels::Table<T>& table) {
+  return checked_product(PanelLayout<T>(n, table).padded_columns(), k);
+}
+
+template <class T>
+PackedWeights<T>::PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table)
+    : n_(w.rows),
+      k_(w.columns),
+      table_(&table),
+      layout_(w.rows, table),
+      owned_(packed_size(w.rows, w.columns, table)),
+      data_(owned_.data()) {
+  pack(w, owned_.data());
+}
+
+template <class T>
+PackedWeights<T>::PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, T* storage)
+    : n_(w.rows), k_(w.columns), table_(&table), layout_(w.rows, table), data_(storage) {
+  pack(w, storage);
+}
+
+template <class T>
+void PackedWeights<T>::pack(ConstMatrixView<T> w, T* out) const {
+  for (std::size_t first = 0; first < n_; first += layout_.body->nr) {
+    const bool body = n_ - first >= layout_.body->nr;
+    const std::size_t nr = body ? layout_.body->nr : layout_.tail->nr;
+    const std::size_t columns = std::min(nr, n_ - first);
+    const MatrixView<T> panel = dense_view(out, k_, nr);
+    copy<T>({w.row(first), k_, columns, w.column_stride, w.row_stride},
+            panel.column_block(0, columns));
+    for (std::size_t p = 0; p < k_; ++p) std::fill(panel.row(p) + columns, panel.row(p) + nr, T{0});
+    out += nr * k_;
+  }
+}
+
+template struct PanelLayout<float>;
+template struct PanelLayout<double>;
+template class PackedWeights<float>;
+template class PackedWeights<double>;
+template std::size_t packed_size(std::size_t, std::size_t, const kernels::Table<float>&);
+template std::size_t packed_size(std::size_t, std::size_t, const kernels::Table<double>&);
+
+}  // namespace laminet

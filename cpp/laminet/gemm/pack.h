@@ -1,0 +1,58 @@
+// Weights in the order in which the register tiles read them.
+#pragma once
+
+#include <cstddef>
+
+#include "laminet/base/matrix.h"
+#include "laminet/kernels/kernels.h"
+
+namespace laminet {
+
+// How n outputs are divided into panels: `body` panels of the widest tile that pays, then at most
+// one panel of a narrower tile for the rest, so that few outputs do not pay for a wide panel.
+template <class T>
+struct PanelLayout {
+  PanelLayout(std::size_t n, const kernels::Table<T>& table);
+
+  std::size_t body_panels;
+  std::size_t tail_columns;  // 0: no tail
+  const kernels::Tile<T>* body;
+  const kernels::Tile<T>* tail;
+
+  std::size_t padded_columns() const { return body_panels * body->nr + tail_nr(); }
+  std::size_t tail_nr() const { return tail_columns > 0 ? tail->nr : 0; }
+};
+
+// W (n, k) as panels, one after the other; each holds, for every k, nr outputs side by side, those
+// past n being zero. Immutable, so any number of threads may read it.
+template <class T>
+class PackedWeights {
+ public:
+  PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table);
+
+  // As above, into `storage` of at least packed_size(...) elements that outlives this object.
+  PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, T* storage);
+
+  std::size_t n() const { return n_; }
+  std::size_t k() const { return k_; }
+  const PanelLayout<T>& layout() const { return layout_; }
+  const kernels::Table<T>& table() const { return *table_; }
+  const T* body_panel(std::size_t panel) const { return data_ + panel * layout_.body->nr * k_; }
+  const T* tail_panel() const { return body_panel(layout_.body_panels); }
+
+ private:
+  void pack(ConstMatrixView<T> w, T* out) const;
+
+  std::size_t n_;
+  std::size_t k_;
+  const kernels::Table<T>* table_;
+  PanelLayout<T> layout_;
+  AlignedArray<T> owned_;
+  const T* data_;
+};
+
+// Elements of the packed form of an (n, k) matrix.
+template <class T>
+std::size_t packed_size(std::size_t n, std::size_t k, const kernels::Table<T>& table);
+
+}  // namespace laminet

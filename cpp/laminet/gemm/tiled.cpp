@@ -1,0 +1,91 @@
+#include <algorithm>
+
+#include "laminet/base/cpu_info.h"
+#include "laminet/gemm/blocking.h"
+#include "laminet/gemm/gemm.h"
+
+namespace laminet {
+namespace {
+
+// One block of depth of one tile's panels over all rows.
+template <class T>
+struct Pass {
+  const kernels::Tile<T>* tile;
+  const T* panels;         // the first panel, at this depth
+  std::size_t panel_size;  // from one panel to the next
+  std::size_t first_column;
+  std::size_t columns;  // may end within the last panel
+  std::size_t first_depth;
+  std::size_t depth;
+  bool last_depth;
+};
+
+template <class T>
+void run(const Pass<T>& pass, ConstMatrixView<T> x, const T* bias, const Activation& activation,
+         const kernels::Table<T>& table, MatrixView<T> y) {
+  // relu is done by the tile before its only store; the other functions pass over the row tile
+  // just stored, which is still in L1.
+  const bool relu = activation.kind == ActivationKind::relu;
+  const bool apply = pass.last_depth && !relu && activation.kind != ActivationKind::identity;
+  const std::size_t nr = pass.tile->nr;
+  for (std::size_t i = 0; i < x.rows; i += pass.tile->mr) {
+    const std::size_t m = std::min(pass.tile->mr, x.rows - i);
+    kernels::TileArgs<T> args{};
+    args.k = pass.depth;
+    args.a = x.row(i) + pass.first_depth;
+    args.a_stride = x.row_stride;
+    args.c_stride = y.row_stride;
+    args.accumulate = pass.first_depth > 0;
+    args.relu = relu && pass.last_depth;
+    args.panel = pass.panels;
+    for (std::size_t j = 0; j < pass.columns; j += nr, args.panel += pass.panel_size) {
+      args.n = std::min(nr, pass.columns - j);
+      args.c = y.row(i) + pass.first_column + j;
+      args.bias = bias && pass.last_depth ? bias + pass.first_column + j : nullptr;
+      pass.tile->multiply(args, m);
+    }
+    if (apply) {
+      const MatrixView<T> done = y.row_block(i, m).column_block(pass.first_column, pass.columns);
+      apply_activation<T>(done, nullptr, activation, table, done);
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, const T* bias,
+                 const Activation& activation, MatrixView<T> y) {
+  const PanelLayout<T>& layout = w.layout();
+  const std::size_t body_columns = layout.body_panels * layout.body->nr;
+  const auto sweep = [&](const kernels::Tile<T>* tile, const T* panels, std::size_t first,
+                         std::size_t columns) {
+    const Blocking blocking =
+        choose_blocking(columns, w.k(), tile->mr, tile->nr, sizeof(T), cache_sizes());
+    for (std::size_t j = 0; j < columns; j += blocking.columns) {
+      for (std::size_t p = 0; p < w.k(); p += blocking.depth) {
+        const std::size_t depth = std::min(blocking.depth, w.k() - p);
+        const Pass<T> pass{.tile = tile,
+                           .panels = panels + j * w.k() + p * tile->nr,
+                           .panel_size = tile->nr * w.k(),
+                           .first_column = first + j,
+                           .columns = std::min(blocking.columns, columns - j),
+                           .first_depth = p,
+                           .depth = depth,
+                           .last_depth = p + depth == w.k()};
+        run(pass, x, bias, activation, w.table(), y);
+      }
+    }
+  };
+  if (body_columns > 0) sweep(layout.body, w.body_panel(0), 0, body_columns);
+  if (layout.tail_columns > 0) {
+    sweep(layout.tail, w.tail_panel(), body_columns, layout.tail_columns);
+  }
+}
+
+template void tiled_layer(ConstMatrixView<float>, const PackedWeights<float>&, const float*,
+                          const Activation&, MatrixView<float>);
+template void tiled_layer(ConstMatrixView<double>, const PackedWeights<double>&, const double*,
+                          const Activation&, MatrixView<double>);
+
+}  // namespace laminet

@@ -1,0 +1,94 @@
+// The AVX2 + FMA kernels (Haswell and Zen, and everything since).
+#include <cstddef>
+#include <cstdint>
+
+#include "laminet/base/cpu_info.h"
+#include "laminet/kernels/body/coefficients.h"
+#include "laminet/kernels/body/region.h"
+#include "laminet/kernels/instruction_sets.h"
+#include "laminet/kernels/kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+LAMINET_TARGET_BEGIN("avx2,fma")
+
+namespace laminet::kernels::avx2 {
+
+struct F32 {
+  using T = float;
+  using V = __m256;
+  using I = std::int32_t __attribute__((vector_size(32)));
+  using U = std::uint32_t __attribute__((vector_size(32)));
+  static constexpr bool has_fma = true;
+  static constexpr int lanes = 8;
+
+  static LAMINET_INLINE __m256i first(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  static LAMINET_INLINE V splat(T x) { return _mm256_set1_ps(x); }
+  static LAMINET_INLINE V load(const T* p) { return _mm256_loadu_ps(p); }
+  static LAMINET_INLINE V load_partial(const T* p, int n, T fill) {
+    const __m256i mask = first(n);
+    return _mm256_blendv_ps(splat(fill), _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask));
+  }
+  static LAMINET_INLINE void store(T* p, V v) { _mm256_storeu_ps(p, v); }
+  static LAMINET_INLINE void store_partial(T* p, V v, int n) {
+    _mm256_maskstore_ps(p, first(n), v);
+  }
+  static LAMINET_INLINE V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+  // a > b ? a : b and a < b ? a : b: b where either is NaN.
+  static LAMINET_INLINE V max(V a, V b) { return _mm256_max_ps(a, b); }
+  static LAMINET_INLINE V min(V a, V b) { return _mm256_min_ps(a, b); }
+};
+
+struct F64 {
+  using T = double;
+  using V = __m256d;
+  using I = std::int64_t __attribute__((vector_size(32)));
+  using U = std::uint64_t __attribute__((vector_size(32)));
+  static constexpr bool has_fma = true;
+  static constexpr int lanes = 4;
+
+  static LAMINET_INLINE __m256i first(int n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+  }
+  static LAMINET_INLINE V splat(T x) { return _mm256_set1_pd(x); }
+  static LAMINET_INLINE V load(const T* p) { return _mm256_loadu_pd(p); }
+  static LAMINET_INLINE V load_partial(const T* p, int n, T fill) {
+    const __m256i mask = first(n);
+    return _mm256_blendv_pd(splat(fill), _mm256_maskload_pd(p, mask), _mm256_castsi256_pd(mask));
+  }
+  static LAMINET_INLINE void store(T* p, V v) { _mm256_storeu_pd(p, v); }
+  static LAMINET_INLINE void store_partial(T* p, V v, int n) {
+    _mm256_maskstore_pd(p, first(n), v);
+  }
+  static LAMINET_INLINE V fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
+  // a > b ? a : b and a < b ? a : b: b where either is NaN.
+  static LAMINET_INLINE V max(V a, V b) { return _mm256_max_pd(a, b); }
+  static LAMINET_INLINE V min(V a, V b) { return _mm256_min_pd(a, b); }
+};
+
+#include "laminet/kernels/body/all.inc"
+
+}  // namespace laminet::kernels::avx2
+
+LAMINET_TARGET_END
+
+namespace laminet::kernels {
+namespace {
+
+// 12 accumulators of the 16 registers leave room for two panel vectors and a broadcast.
+constexpr Tile<float> kTilesF32[] = {avx2::tile<avx2::F32, 6, 2>(), avx2::tile<avx2::F32, 12, 1>()};
+constexpr Tile<double> kTilesF64[] = {avx2::tile<avx2::F64, 6, 2>(),
+                                      avx2::tile<avx2::F64, 12, 1>()};
+constexpr Table<float> kTableF32 = avx2::table<avx2::F32>(kTilesF32);
+constexpr Table<double> kTableF64 = avx2::table<avx2::F64>(kTilesF64);
+
+}  // namespace
+
+const InstructionSet kAvx2 = {"avx2", [] { return cpu_features().avx2 && cpu_features().fma; },
+                              &kTableF32, &kTableF64};
+
+}  // namespace laminet::kernels
+#endif

@@ -1,0 +1,103 @@
+// The AVX-512 kernels (F, DQ, BW, VL: what every server core since Skylake-X and Zen 4 has).
+#include <cstddef>
+#include <cstdint>
+
+#include "laminet/base/cpu_info.h"
+#include "laminet/kernels/body/coefficients.h"
+#include "laminet/kernels/body/region.h"
+#include "laminet/kernels/instruction_sets.h"
+#include "laminet/kernels/kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+LAMINET_TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
+
+namespace laminet::kernels::avx512 {
+
+struct F32 {
+  using T = float;
+  using V = __m512;
+  using I = std::int32_t __attribute__((vector_size(64)));
+  using U = std::uint32_t __attribute__((vector_size(64)));
+  static constexpr bool has_fma = true;
+  static constexpr int lanes = 16;
+
+  static LAMINET_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+  static LAMINET_INLINE V splat(T x) { return _mm512_set1_ps(x); }
+  static LAMINET_INLINE V load(const T* p) { return _mm512_loadu_ps(p); }
+  static LAMINET_INLINE V load_partial(const T* p, int n, T fill) {
+    return _mm512_mask_loadu_ps(splat(fill), first(n), p);
+  }
+  static LAMINET_INLINE void store(T* p, V v) { _mm512_storeu_ps(p, v); }
+  static LAMINET_INLINE void store_partial(T* p, V v, int n) {
+    _mm512_mask_storeu_ps(p, first(n), v);
+  }
+  static LAMINET_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+  // a > b ? a : b and a < b ? a : b: b where either is NaN. (Masked by all ones since GCC 12 takes
+  // the unmasked intrinsics for a use of an uninitialised value.)
+  static LAMINET_INLINE V max(V a, V b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
+  static LAMINET_INLINE V min(V a, V b) { return _mm512_maskz_min_ps(0xFFFF, a, b); }
+  // x 2^n, rounded once.
+  static LAMINET_INLINE V scale(V x, V n) { return _mm512_maskz_scalef_ps(0xFFFF, x, n); }
+};
+
+struct F64 {
+  using T = double;
+  using V = __m512d;
+  using I = std::int64_t __attribute__((vector_size(64)));
+  using U = std::uint64_t __attribute__((vector_size(64)));
+  static constexpr bool has_fma = true;
+  static constexpr int lanes = 8;
+
+  static LAMINET_INLINE __mmask8 first(int n) { return static_cast<__mmask8>((1u << n) - 1u); }
+  static LAMINET_INLINE V splat(T x) { return _mm512_set1_pd(x); }
+  static LAMINET_INLINE V load(const T* p) { return _mm512_loadu_pd(p); }
+  static LAMINET_INLINE V load_partial(const T* p, int n, T fill) {
+    return _mm512_mask_loadu_pd(splat(fill), first(n), p);
+  }
+  static LAMINET_INLINE void store(T* p, V v) { _mm512_storeu_pd(p, v); }
+  static LAMINET_INLINE void store_partial(T* p, V v, int n) {
+    _mm512_mask_storeu_pd(p, first(n), v);
+  }
+  static LAMINET_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
+  // a > b ? a : b and a < b ? a : b: b where either is NaN. (Masked by all ones since GCC 12 takes
+  // the unmasked intrinsics for a use of an uninitialised value.)
+  static LAMINET_INLINE V max(V a, V b) { return _mm512_maskz_max_pd(0xFF, a, b); }
+  static LAMINET_INLINE V min(V a, V b) { return _mm512_maskz_min_pd(0xFF, a, b); }
+  // x 2^n, rounded once.
+  static LAMINET_INLINE V scale(V x, V n) { return _mm512_maskz_scalef_pd(0xFF, x, n); }
+};
+
+#include "laminet/kernels/body/all.inc"
+
+}  // namespace laminet::kernels::avx512
+
+LAMINET_TARGET_END
+
+namespace laminet::kernels {
+namespace {
+
+// 24 accumulators of the 32 registers; the narrower tiles keep layers of 32 and 16 outputs from
+// paying for 64 columns, with more rows so that loads of the panel still serve many products.
+constexpr Tile<float> kTilesF32[] = {avx512::tile<avx512::F32, 6, 4>(),
+                                     avx512::tile<avx512::F32, 12, 2>(),
+                                     avx512::tile<avx512::F32, 16, 1>()};
+constexpr Tile<double> kTilesF64[] = {avx512::tile<avx512::F64, 6, 4>(),
+                                      avx512::tile<avx512::F64, 12, 2>(),
+                                      avx512::tile<avx512::F64, 16, 1>()};
+constexpr Table<float> kTableF32 = avx512::table<avx512::F32>(kTilesF32);
+constexpr Table<double> kTableF64 = avx512::table<avx512::F64>(kTilesF64);
+
+}  // namespace
+
+const InstructionSet kAvx512 = {"avx512",
+                                [] {
+                                  const CpuFeatures& cpu = cpu_features();
+                                  return cpu.avx512f && cpu.avx512dq && cpu.avx512bw &&
+                                         cpu.avx512vl && cpu.avx2 && cpu.fma;
+                                },
+                                &kTableF32, &kTableF64};
+
+}  // namespace laminet::kernels
+#endif

@@ -1,0 +1,117 @@
+// Coefficients of the elementary functions, written by cpp/tools/fit_coefficients.py, which says
+// how; change them there.
+#pragma once
+
+namespace laminet::kernels {
+
+template <class T>
+struct Constants;
+
+template <>
+struct Constants<float> {
+  // x + magic - magic is x rounded to an integer, which stands in the low bits of x + magic.
+  static constexpr float magic = 1.2582912e+7f;
+  static constexpr int mantissa_bits = 23;
+  static constexpr int exponent_bias = 127;
+  // Veltkamp's constant: halves a product for Dekker's.
+  static constexpr float splitter = 4097.0f;
+  // ln 2 in two parts; the first has so few bits that n times it is exact.
+  static constexpr float log2e = 1.44269502f;
+  static constexpr float ln2_hi = 0.693145752f;
+  static constexpr float ln2_lo = 1.42860677e-6f;
+  // (e^r - 1 - r) / r^2 in r, |r| < 0.347, relative to e^r - 1. Error 2^-26.0.
+  static constexpr float exp_rest[] = {0.49999997f, 0.166665435f, 0.0416672975f, 8.36657267e-3f,
+                                       1.38825423e-3f};
+  // (log(1 + e) - e) / e^2 in e - 1/2, 0 <= e <= 1, relative to log(1 + e). Error 2^-27.0.
+  static constexpr float log1p_rest[] = {-0.378139555f,  0.179224879f,   -0.0932318568f,
+                                         0.0510890633f,  -0.0289050061f, 0.0166569706f,
+                                         -0.0101776598f, 6.93075452e-3f, -3.31860641e-3f};
+  // (tanh(x) / x - 1) / x^2 in x^2, |x| <= tanh_small.
+  static constexpr float tanh_small = 0.5625f;
+  // Relative to tanh(x) / x. Error 2^-29.2.
+  static constexpr float tanh_rest[] = {-0.333333135f, 0.133324504f, -0.053837426f, 0.0210074931f,
+                                        -6.17985707e-3f};
+  // The normal distribution below x is 1/2 + x P(x^2), |x| <= tail_start. Relative to P.
+  static constexpr float tail_start = 0.875f;
+  // P. Error 2^-24.4.
+  static constexpr float center[] = {0.398942262f, -0.0664900914f, 9.97060165e-3f, -1.17644283e-3f,
+                                     9.87939857e-5f};
+  // t times the normal distribution above t is e^(-t^2/2) P(u), u = t / (t + b) - middle.
+  static constexpr float tail_b = 3.0f;
+  static constexpr float tail_middle = 0.375f;
+  // gelu(-t) rounds to zero from here on.
+  static constexpr float tail_end = 14.5f;
+  // P in u for tail_start <= t <= tail_end, relative. Error 2^-24.8.
+  static constexpr float tail[] = {0.326806456f, 0.397168666f,  -0.87404269f,
+                                   0.943469763f, -0.369535565f, -0.232222244f,
+                                   0.196560249f, 0.135659397f,  -0.140411839f};
+  static constexpr float gelu_cubic_hi = 0.0713548139f;
+  static constexpr float gelu_cubic_lo = 2.39883247e-9f;
+  static constexpr float gelu_shift_hi = 22.3638592f;
+  static constexpr float gelu_shift_lo = 8.25600637e-7f;
+  // Klambauer et al. 2017, arXiv:1706.02515.
+  static constexpr float selu_lambda = 1.05070102f;
+  static constexpr float selu_lambda_alpha = 1.75809932f;
+};
+
+template <>
+struct Constants<double> {
+  // x + magic - magic is x rounded to an integer, which stands in the low bits of x + magic.
+  static constexpr double magic = 6.755399441055744e+15;
+  static constexpr int mantissa_bits = 52;
+  static constexpr int exponent_bias = 1023;
+  // Veltkamp's constant: halves a product for Dekker's.
+  static constexpr double splitter = 1.34217729e+8;
+  // ln 2 in two parts; the first has so few bits that n times it is exact.
+  static constexpr double log2e = 1.4426950408889634;
+  static constexpr double ln2_hi = 0.6931471805601177;
+  static constexpr double ln2_lo = -1.7239444525614835e-13;
+  // (e^r - 1 - r) / r^2 in r, |r| < 0.347, relative to e^r - 1. Error 2^-55.3.
+  static constexpr double exp_rest[] = {
+      0.50000000000000056,   0.16666666666666591,   0.041666666666575668, 8.3333333333900327e-3,
+      1.388888893184767e-3,  1.9841269718057775e-4, 2.48015049102406e-5,  2.7557408052528197e-6,
+      2.7626190436805994e-7, 2.5053744665241107e-8};
+  // (log(1 + e) - e) / e^2 in e - 1/2, 0 <= e <= 1, relative to log(1 + e). Error 2^-55.9.
+  static constexpr double log1p_rest[] = {
+      -0.37813956756734246,   0.17922493693603717,   -0.093230366363669062,  0.051083446105400269,
+      -0.028943183164416301,  0.016788742491276917,  -9.9099007670076875e-3, 5.9290115609578935e-3,
+      -3.5856647729438531e-3, 2.1876475760108836e-3, -1.3445311848622982e-3, 8.3134304341817347e-4,
+      -5.1653902950116366e-4, 3.2346579392101177e-4, -2.0487959170209581e-4, 1.2544978831248229e-4,
+      -7.1086586020114871e-5, 5.2743615377553757e-5, -5.1127321975506695e-5, 2.5331245554499611e-5};
+  // (tanh(x) / x - 1) / x^2 in x^2, |x| <= tanh_small.
+  static constexpr double tanh_small = 0.5625;
+  // Relative to tanh(x) / x. Error 2^-58.6.
+  static constexpr double tanh_rest[] = {
+      -0.33333333333333276,   0.13333333333323127,   -0.053968253961724902, 0.021869488327287741,
+      -8.8632316373645631e-3, 3.5920822518982275e-3, -1.4554796544056e-3,   5.8818370222381603e-4,
+      -2.327163596073989e-4,  8.236113724787697e-5,  -1.8904094652023894e-5};
+  // The normal distribution below x is 1/2 + x P(x^2), |x| <= tail_start. Relative to P.
+  static constexpr double tail_start = 0.875;
+  // P. Error 2^-53.8.
+  static constexpr double center[] = {
+      0.3989422804014327,    -0.066490380066905344,  9.9735570100291226e-3, -1.187328215369146e-3,
+      1.1543468667357395e-4, -9.4446516659831722e-6, 6.6595569036853032e-7, -4.1201436457597506e-8,
+      2.2451664746418284e-9, -9.5082965546490697e-11};
+  // t times the normal distribution above t is e^(-t^2/2) P(u), u = t / (t + b) - middle.
+  static constexpr double tail_b = 4.0;
+  static constexpr double tail_middle = 0.375;
+  // gelu(-t) rounds to zero from here on.
+  static constexpr double tail_end = 38.75;
+  // P in u for tail_start <= t <= tail_end, relative. Error 2^-54.7.
+  static constexpr double tail[] = {
+      0.35047954646505675,    0.30435924903053424,  -0.85474471947087549,  1.4514811249486044,
+      -1.608269773823908,     1.0468337675952963,   -0.15253003934144307,  -0.32934222432719829,
+      0.16822432421623015,    0.12125772729169441,  -0.090995259100505196, -0.066730516339870316,
+      0.041791681241711356,   0.047051652478150935, -0.012070839634347411, -0.031971569325784994,
+      -8.0592926945843926e-3, 0.011883673857172424, 0.047853193712341917,  -0.059491234210686306,
+      0.020186224514697752};
+  static constexpr double gelu_cubic_hi = 0.071354816272600249;
+  static constexpr double gelu_cubic_lo = -6.175149918155315e-19;
+  static constexpr double gelu_shift_hi = 22.363860002236386;
+  static constexpr double gelu_shift_lo = -3.7342623930140568e-17;
+  // Klambauer et al. 2017, arXiv:1706.02515.
+  static constexpr double selu_lambda = 1.0507009873554805;
+  static constexpr double selu_lambda_alpha = 1.7580993408473768;
+};
+
+}  // namespace laminet::kernels

@@ -1,0 +1,80 @@
+// The kernels for any CPU: the compiler's 16-byte vectors at the baseline instruction set.
+#include <cstddef>
+#include <cstdint>
+
+#include "laminet/kernels/body/coefficients.h"
+#include "laminet/kernels/body/region.h"
+#include "laminet/kernels/instruction_sets.h"
+#include "laminet/kernels/kernels.h"
+
+namespace laminet::kernels::generic {
+
+template <class Element, class Integer, class UnsignedInteger>
+struct Vector16 {
+  using T = Element;
+  static constexpr int lanes = 16 / static_cast<int>(sizeof(T));
+  typedef Element V __attribute__((vector_size(16)));
+  typedef Integer I __attribute__((vector_size(16)));
+  typedef UnsignedInteger U __attribute__((vector_size(16)));
+#if defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)
+  static constexpr bool has_fma = true;
+#else
+  static constexpr bool has_fma = false;
+#endif
+
+  static LAMINET_INLINE V splat(T x) { return x - V{}; }
+  static LAMINET_INLINE V load(const T* p) {
+    V v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+  }
+  static LAMINET_INLINE V load_partial(const T* p, int n, T fill) {
+    V v = splat(fill);
+    for (int i = 0; i < n; ++i) v[i] = p[i];
+    return v;
+  }
+  static LAMINET_INLINE void store(T* p, V v) { __builtin_memcpy(p, &v, sizeof v); }
+  static LAMINET_INLINE void store_partial(T* p, V v, int n) {
+    for (int i = 0; i < n; ++i) p[i] = v[i];
+  }
+  static LAMINET_INLINE V max(V a, V b) { return a > b ? a : b; }
+  static LAMINET_INLINE V min(V a, V b) { return a < b ? a : b; }
+  // Fused where the hardware has it (64-bit Arm): a call into libm per lane would cost 20 times
+  // the product.
+  static LAMINET_INLINE V fma(V a, V b, V c) {
+#if defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)
+    V r = c;
+    for (int i = 0; i < lanes; ++i) {
+      r[i] = sizeof(T) == sizeof(float) ? static_cast<T>(__builtin_fmaf(a[i], b[i], c[i]))
+                                        : static_cast<T>(__builtin_fma(a[i], b[i], c[i]));
+    }
+    return r;
+#else
+    return a * b + c;
+#endif
+  }
+};
+
+using F32 = Vector16<float, std::int32_t, std::uint32_t>;
+using F64 = Vector16<double, std::int64_t, std::uint64_t>;
+
+#include "laminet/kernels/body/all.inc"
+
+}  // namespace laminet::kernels::generic
+
+namespace laminet::kernels {
+namespace {
+
+// 12 accumulators: SSE2 has 16 registers, 64-bit Arm 32.
+constexpr Tile<float> kTilesF32[] = {generic::tile<generic::F32, 6, 2>(),
+                                     generic::tile<generic::F32, 12, 1>()};
+constexpr Tile<double> kTilesF64[] = {generic::tile<generic::F64, 6, 2>(),
+                                      generic::tile<generic::F64, 12, 1>()};
+constexpr Table<float> kTableF32 = generic::table<generic::F32>(kTilesF32);
+constexpr Table<double> kTableF64 = generic::table<generic::F64>(kTilesF64);
+
+}  // namespace
+
+const InstructionSet kGeneric = {"generic", [] { return true; }, &kTableF32, &kTableF64};
+
+}  // namespace laminet::kernels

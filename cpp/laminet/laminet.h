@@ -1,0 +1,20 @@
+// The public C++ interface of laminet.
+//
+//   #include <laminet/laminet.h>
+//
+//   std::vector<laminet::DenseView<float>> layers = ...;     // views of your weights
+//   const laminet::Mlp<float> net(layers);                   // copied once
+//   net.forward(laminet::dense_view(x, batch, net.in_features()),
+//               laminet::dense_view(y, batch, net.out_features()));
+//
+// Errors are exceptions: std::invalid_argument for wrong shapes and values, std::runtime_error for
+// what this machine does not have, std::bad_alloc.
+#pragma once
+
+#include "laminet/base/matrix.h"         // views
+#include "laminet/base/parallel.h"       // set_num_threads
+#include "laminet/base/version.h"        // LAMINET_VERSION
+#include "laminet/gemm/backend.h"        // set_backend
+#include "laminet/kernels/activation.h"  // Activation
+#include "laminet/kernels/dispatch.h"    // the instruction set in use
+#include "laminet/network/mlp.h"         // Mlp, linear, softmax

@@ -1,0 +1,33 @@
+// Layers run over rows: the one loop behind whole networks and single layers.
+#pragma once
+
+#include <span>
+
+#include "laminet/base/matrix.h"
+#include "laminet/gemm/pack.h"
+#include "laminet/kernels/activation.h"
+#include "laminet/network/plan.h"
+
+namespace laminet {
+
+template <class T>
+struct LayerOperands {
+  ConstMatrixView<T> weight;
+  const PackedWeights<T>* packed;  // null: this layer runs on the BLAS back end
+  const T* bias;
+  Activation activation;
+};
+
+// y = A_L for all rows of x, in blocks of plan.block_rows on plan.threads threads.
+template <class T>
+void run_forward(std::span<const LayerOperands<T>> layers, const kernels::Table<T>& table,
+                 const Plan& plan, ConstMatrixView<T> x, MatrixView<T> y);
+
+// Every Z_l and A_l, contiguous.
+template <class T>
+void run_trace(std::span<const LayerOperands<T>> layers, const kernels::Table<T>& table,
+               const Plan& plan, ConstMatrixView<T> x,
+               std::span<const MatrixView<T>> pre_activations,
+               std::span<const MatrixView<T>> activations);
+
+}  // namespace laminet

@@ -1,0 +1,144 @@
+#include "laminet/network/mlp.h"
+
+#include <stdexcept>
+
+#include "laminet/base/check.h"
+#include "laminet/base/parallel.h"
+#include "laminet/gemm/blas.h"
+#include "laminet/kernels/dispatch.h"
+
+namespace laminet {
+namespace {
+
+template <class T>
+Plan plan_for(std::span<const std::size_t> sizes, std::size_t batch,
+              const kernels::InstructionSet& set) {
+  const Backend requested = backend();
+  const bool fused = &set != &kernels::baseline_instruction_set();
+  const PlanInput input{
+      .sizes = sizes,
+      .batch = batch,
+      .element_size = sizeof(T),
+      .mr = set.table<T>().tiles[0].mr,
+      .threads = num_threads(),
+      .requested = requested,
+      // Asked only where the answer matters: it loads the library.
+      .blas_available = requested == Backend::automatic && !fused && blas::library(),
+      .fused = fused};
+  return make_plan(input, cache_sizes());
+}
+
+template <class T>
+void require_blas_fits(ConstMatrixView<T> weight) {
+  require(blas::fits(weight), "a weight of shape (", weight.rows, ", ", weight.columns,
+          ") is too large for the 32-bit integers of BLAS; use back end 'tiled'");
+}
+
+}  // namespace
+
+template <class T>
+Mlp<T>::Mlp(std::span<const DenseView<T>> layers)
+    : instruction_set_(&kernels::active_instruction_set()) {
+  require(!layers.empty(), "a network needs at least one layer");
+  layers_.reserve(layers.size());
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    layers_.emplace_back(layers[l]);
+    const std::size_t in = layers_[l].in_features();
+    if (l == 0) sizes_.push_back(in);
+    require(in == sizes_.back(), "layer ", l, " takes ", in, " features, layer ", l - 1, " gives ",
+            sizes_.back());
+    sizes_.push_back(layers_[l].out_features());
+  }
+  for (const Dense<T>& layer : layers_) {
+    blas_operands_.push_back({layer.weight(), nullptr, layer.bias(), layer.activation()});
+  }
+}
+
+template <class T>
+Plan Mlp<T>::plan(std::size_t batch) const {
+  return plan_for<T>(sizes_, batch, *instruction_set_);
+}
+
+template <class T>
+std::span<const LayerOperands<T>> Mlp<T>::operands(const Plan& plan) const {
+  if (plan.backend == Backend::blas) {
+    for (const Dense<T>& layer : layers_) require_blas_fits(layer.weight());
+    return blas_operands_;
+  }
+  std::call_once(pack_once_, [this] {
+    packed_.clear();
+    packed_.reserve(layers_.size());
+    for (const Dense<T>& layer : layers_) {
+      packed_.emplace_back(layer.weight(), instruction_set_->table<T>());
+    }
+    tiled_operands_ = blas_operands_;
+    for (std::size_t l = 0; l < packed_.size(); ++l) tiled_operands_[l].packed = &packed_[l];
+  });
+  return tiled_operands_;
+}
+
+template <class T>
+void Mlp<T>::forward(ConstMatrixView<T> x, MatrixView<T> y) const {
+  require(x.columns == in_features(), "x has ", x.columns, " features, the network takes ",
+          in_features());
+  require(y.rows == x.rows && y.columns == out_features(), "out has shape (", y.rows, ", ",
+          y.columns, "), expected (", x.rows, ", ", out_features(), ")");
+  const Plan chosen = plan(x.rows);
+  run_forward(operands(chosen), instruction_set_->table<T>(), chosen, x, y);
+}
+
+template <class T>
+void Mlp<T>::trace(ConstMatrixView<T> x, std::span<const MatrixView<T>> pre_activations,
+                   std::span<const MatrixView<T>> activations) const {
+  require(x.columns == in_features(), "x has ", x.columns, " features, the network takes ",
+          in_features());
+  const Plan chosen = plan(x.rows);
+  run_trace(operands(chosen), instruction_set_->table<T>(), chosen, x, pre_activations,
+            activations);
+}
+
+template <class T>
+void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
+  const ConstMatrixView<T> w = layer.weight;
+  require(w.rows > 0 && w.columns > 0,
+          "weight must have at least one row and one column, got shape (", w.rows, ", ", w.columns,
+          ")");
+  require(x.columns == w.columns, "x has ", x.columns, " features, the weight takes ", w.columns);
+  require(y.rows == x.rows && y.columns == w.rows, "out has shape (", y.rows, ", ", y.columns,
+          "), expected (", x.rows, ", ", w.rows, ")");
+  const kernels::InstructionSet& set = kernels::active_instruction_set();
+  const std::size_t sizes[] = {w.columns, w.rows};
+  const Plan plan = plan_for<T>(sizes, x.rows, set);
+  LayerOperands<T> operands{w, nullptr, layer.bias, layer.activation};
+  const auto run = [&] {
+    run_forward<T>(std::span<const LayerOperands<T>>(&operands, 1), set.table<T>(), plan, x, y);
+  };
+  if (plan.backend == Backend::tiled) {
+    const PackedWeights<T> packed(w, set.table<T>());
+    operands.packed = &packed;
+    run();
+  } else if (blas::fits(w)) {
+    run();
+  } else {
+    const Dense<T> dense(layer);
+    require_blas_fits(dense.weight());
+    operands.weight = dense.weight();
+    run();
+  }
+}
+
+template <class T>
+void softmax(MatrixView<T> logits, bool logarithm) {
+  const kernels::Table<T>& table = kernels::active_instruction_set().table<T>();
+  const auto row_function = logarithm ? table.log_softmax : table.softmax;
+  for (std::size_t i = 0; i < logits.rows; ++i) row_function(logits.row(i), logits.columns);
+}
+
+template class Mlp<float>;
+template class Mlp<double>;
+template void linear(ConstMatrixView<float>, const DenseView<float>&, MatrixView<float>);
+template void linear(ConstMatrixView<double>, const DenseView<double>&, MatrixView<double>);
+template void softmax(MatrixView<float>, bool);
+template void softmax(MatrixView<double>, bool);
+
+}  // namespace laminet

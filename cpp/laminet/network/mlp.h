@@ -1,0 +1,67 @@
+// A multilayer perceptron: A_0 = X, Z_l = A_{l-1} W_l^T + b_l, A_l = s_l(Z_l). Samples are rows.
+//
+//   laminet::Mlp<float> net(layers);          // copies the weights once
+//   net.forward(x, y);                        // x (B, n_0), y (B, n_L), views of any strides
+//
+// A network never changes, so any number of threads may call it at once; each call may use the
+// team of threads besides (base/parallel.h).
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "laminet/gemm/pack.h"
+#include "laminet/network/dense.h"
+#include "laminet/network/execute.h"
+#include "laminet/network/plan.h"
+
+namespace laminet {
+
+template <class T>
+class Mlp {
+ public:
+  // Throws std::invalid_argument where there is no layer or the shapes do not chain.
+  explicit Mlp(std::span<const DenseView<T>> layers);
+
+  std::span<const Dense<T>> layers() const { return layers_; }
+  std::span<const std::size_t> sizes() const { return sizes_; }
+  std::size_t in_features() const { return sizes_.front(); }
+  std::size_t out_features() const { return sizes_.back(); }
+  const kernels::InstructionSet& instruction_set() const { return *instruction_set_; }
+
+  // y = A_L. The same bits whatever the batch, the strides and the threads, on the tiled back end
+  // with AVX2 or wider. Allocates nothing after the first call of a size. y must not overlap x.
+  void forward(ConstMatrixView<T> x, MatrixView<T> y) const;
+
+  // Every pre-activation Z_1 .. Z_L and activation A_1 .. A_L, contiguous (B, n_l); the same bits
+  // as forward.
+  void trace(ConstMatrixView<T> x, std::span<const MatrixView<T>> pre_activations,
+             std::span<const MatrixView<T>> activations) const;
+
+  Plan plan(std::size_t batch) const;
+
+ private:
+  std::span<const LayerOperands<T>> operands(const Plan& plan) const;
+
+  std::vector<Dense<T>> layers_;
+  std::vector<std::size_t> sizes_;
+  const kernels::InstructionSet* instruction_set_;
+  std::vector<LayerOperands<T>> blas_operands_;
+  // Made when the tiled back end first runs this network.
+  mutable std::once_flag pack_once_;
+  mutable std::vector<PackedWeights<T>> packed_;
+  mutable std::vector<LayerOperands<T>> tiled_operands_;
+};
+
+// Y = s(X W^T + b), one layer whose weights are used as they are: nothing of them is kept. Shapes
+// as in Mlp, which throws std::invalid_argument where they do not fit.
+template <class T>
+void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y);
+
+// Each row of `logits`, contiguous, replaced by its softmax or log-softmax.
+template <class T>
+void softmax(MatrixView<T> logits, bool logarithm);
+
+}  // namespace laminet

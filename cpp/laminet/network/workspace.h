@@ -1,0 +1,24 @@
+// Scratch memory of one thread.
+#pragma once
+
+#include <cstddef>
+
+#include "laminet/base/matrix.h"
+
+namespace laminet {
+
+// `size` elements that belong to the calling thread until its next call of this function. Grows
+// when asked for more than ever before on this thread, otherwise allocates nothing; freed when the
+// thread ends.
+template <class T>
+T* thread_scratch(std::size_t size) {
+  thread_local AlignedArray<T> scratch;
+  if (scratch.size() < size) {
+    // The old one is freed first, so that both never exist together.
+    scratch = AlignedArray<T>();
+    scratch = AlignedArray<T>(size);
+  }
+  return scratch.data();
+}
+
+}  // namespace laminet

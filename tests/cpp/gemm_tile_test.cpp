@@ -1,0 +1,106 @@
+// Every register tile of every instruction set, at every size up to its own, with guards around
+// every buffer.
+#include <algorithm>
+
+#include "laminet/gemm/reference.h"
+#include "support.h"
+
+namespace laminet::testing {
+namespace {
+
+template <class T>
+class GemmTile : public ::testing::Test {};
+using Elements = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(GemmTile, Elements);
+
+template <class T>
+struct Case {
+  std::size_t m, n, k;
+  bool bias, accumulate, relu;
+};
+
+template <class T>
+void check(const kernels::Tile<T>& tile, const Case<T>& c) {
+  const std::size_t lda = c.k + 3;
+  const std::size_t ldc = c.n + 5;
+  // The panel's own columns past n are zero, as the contract says; those of B stay n wide.
+  Guarded<T> a((c.m - 1) * lda + c.k);
+  Guarded<T> b(c.n * c.k);
+  Guarded<T> panel(c.k * tile.nr);
+  Guarded<T> bias(c.n);
+  Guarded<T> got((c.m - 1) * ldc + c.n, T{7});
+  fill_with_integers(a, 1);
+  fill_with_integers(b, 2);
+  fill_with_integers(bias, 3);
+  const ConstMatrixView<T> a_view{a.data(), c.m, c.k, static_cast<std::ptrdiff_t>(lda), 1};
+  const ConstMatrixView<T> b_view = dense_view<const T>(b.data(), c.n, c.k);
+  for (std::size_t p = 0; p < c.k; ++p) {
+    for (std::size_t j = 0; j < c.n; ++j) panel[p * tile.nr + j] = b_view(j, p);
+  }
+
+  std::vector<T> expected(c.m * c.n);
+  reference_product<T>(a_view, b_view, c.bias ? bias.data() : nullptr,
+                       dense_view(expected.data(), c.m, c.n));
+  for (T& z : expected) {
+    if (c.accumulate) z += T{7};
+    if (c.relu) z = std::max(z, T{0});
+  }
+
+  const kernels::TileArgs<T> args{.k = c.k,
+                                  .a = a.data(),
+                                  .a_stride = static_cast<std::ptrdiff_t>(lda),
+                                  .panel = panel.data(),
+                                  .c = got.data(),
+                                  .c_stride = static_cast<std::ptrdiff_t>(ldc),
+                                  .n = c.n,
+                                  .bias = c.bias ? bias.data() : nullptr,
+                                  .accumulate = c.accumulate,
+                                  .relu = c.relu};
+  tile.multiply(args, c.m);
+
+  for (std::size_t i = 0; i < c.m; ++i) {
+    for (std::size_t j = 0; j < c.n; ++j) {
+      ASSERT_EQ(got[i * ldc + j], expected[i * c.n + j])
+          << "row " << i << " column " << j << " of m=" << c.m << " n=" << c.n << " k=" << c.k;
+    }
+    if (i + 1 == c.m) continue;
+    for (std::size_t j = c.n; j < ldc; ++j) {
+      ASSERT_EQ(got[i * ldc + j], T{7}) << "written past column n=" << c.n;
+    }
+  }
+}
+
+TYPED_TEST(GemmTile, EverySizeUpToTheTile) {
+  for (const kernels::InstructionSet* set : instruction_sets()) {
+    const kernels::Table<TypeParam>& table = set->table<TypeParam>();
+    for (std::size_t t = 0; t < table.tile_count; ++t) {
+      const kernels::Tile<TypeParam>& tile = table.tiles[t];
+      SCOPED_TRACE(std::string(set->name) + " " + std::to_string(tile.mr) + "x" +
+                   std::to_string(tile.nr));
+      for (std::size_t m = 1; m <= tile.mr; ++m) {
+        for (std::size_t n = 1; n <= tile.nr; ++n) {
+          for (const std::size_t k : {std::size_t{1}, std::size_t{2}, std::size_t{19}}) {
+            const bool odd = (m + n + k) % 2;
+            check<TypeParam>(tile, {m, n, k, odd, false, !odd});
+            check<TypeParam>(tile, {m, n, k, !odd, true, odd});
+          }
+        }
+        if (::testing::Test::HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+// Widest first, and a narrowest tile: what PanelLayout relies on.
+TYPED_TEST(GemmTile, TablesAreOrdered) {
+  for (const kernels::InstructionSet* set : instruction_sets()) {
+    const kernels::Table<TypeParam>& table = set->table<TypeParam>();
+    ASSERT_GE(table.tile_count, 1u);
+    for (std::size_t t = 1; t < table.tile_count; ++t) {
+      EXPECT_LT(table.tiles[t].nr, table.tiles[t - 1].nr) << set->name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace laminet::testing

@@ -1,0 +1,123 @@
+// The team of threads.
+#include "laminet/base/parallel.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <stdexcept>
+#include <thread>
+
+#include "laminet/base/cpu_info.h"
+#include "support.h"
+
+namespace laminet::testing {
+namespace {
+
+class Parallel : public ::testing::Test {
+ protected:
+  void TearDown() override { set_num_threads(before_); }
+  const std::size_t before_ = num_threads();
+
+  // Whether two tasks run at the same time, given time to; true where there is only one CPU.
+  static bool team_works() {
+    if (allowed_cpus() < 2) return true;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (std::chrono::steady_clock::now() < end) {
+      std::atomic<int> arrived{0};
+      std::atomic<int> met{0};
+      parallel_for(2, [&](std::size_t) {
+        ++arrived;
+        const auto patience = std::chrono::steady_clock::now() + std::chrono::milliseconds(50);
+        while (arrived < 2 && std::chrono::steady_clock::now() < patience) {
+        }
+        met += arrived == 2;
+      });
+      // Both saw both. A task that the caller took after the other was over saw it alone before.
+      if (met == 2) return true;
+    }
+    return false;
+  }
+};
+
+TEST_F(Parallel, RunsEachTaskOnce) {
+  for (const std::size_t threads : {1u, 2u, 3u, 8u}) {
+    set_num_threads(threads);
+    for (std::size_t count = 0; count < 50; ++count) {
+      std::vector<std::atomic<int>> runs(count);
+      parallel_for(count, [&](std::size_t i) { ++runs[i]; });
+      for (const auto& n : runs) EXPECT_EQ(n.load(), 1);
+    }
+  }
+}
+
+TEST_F(Parallel, TwoTasksRunAtOnce) {
+  set_num_threads(2);
+  EXPECT_TRUE(team_works());
+}
+
+TEST_F(Parallel, ManyShortJobsInARow) {
+  set_num_threads(2);
+  std::atomic<long> sum{0};
+  for (int job = 0; job < 20'000; ++job) {
+    parallel_for(4, [&](std::size_t i) { sum += static_cast<long>(i); });
+  }
+  EXPECT_EQ(sum.load(), 20'000 * 6);
+}
+
+TEST_F(Parallel, ThrowsTheFirstException) {
+  set_num_threads(2);
+  for (int repeat = 0; repeat < 100; ++repeat) {
+    EXPECT_THROW(parallel_for(8,
+                              [](std::size_t i) {
+                                if (i == 3) throw std::runtime_error("task 3");
+                              }),
+                 std::runtime_error);
+  }
+  std::atomic<int> runs{0};
+  parallel_for(8, [&](std::size_t) { ++runs; });
+  EXPECT_EQ(runs.load(), 8) << "after an exception the team works on";
+}
+
+TEST_F(Parallel, NestedCallsRunOnTheCaller) {
+  set_num_threads(2);
+  std::atomic<int> runs{0};
+  parallel_for(4, [&](std::size_t) { parallel_for(4, [&](std::size_t) { ++runs; }); });
+  EXPECT_EQ(runs.load(), 16);
+}
+
+TEST_F(Parallel, ConcurrentCallers) {
+  set_num_threads(2);
+  std::atomic<int> runs{0};
+  std::vector<std::thread> callers;
+  for (int t = 0; t < 4; ++t) {
+    callers.emplace_back([&] {
+      for (int job = 0; job < 1000; ++job) parallel_for(3, [&](std::size_t) { ++runs; });
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(runs.load(), 4 * 1000 * 3);
+}
+
+TEST_F(Parallel, WorksInTheChildOfAFork) {
+  set_num_threads(2);
+  std::atomic<int> runs{0};
+  parallel_for(8, [&](std::size_t) { ++runs; });
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    alarm(20);  // a child that hangs is killed, and fails the test
+    std::atomic<int> in_child{0};
+    for (int job = 0; job < 100; ++job) parallel_for(8, [&](std::size_t) { ++in_child; });
+    _exit(in_child.load() == 800 && team_works() ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+TEST_F(Parallel, RefusesZeroThreads) { EXPECT_THROW(set_num_threads(0), std::invalid_argument); }
+
+}  // namespace
+}  // namespace laminet::testing
