@@ -98,7 +98,7 @@ def log2(x):
 
 
 def polish(c, error, grid, fw, bits):
-    """Take steps by one unit in the last place, of one or two coefficients, that lower the error."""
+    """Take steps by one unit in the last place of one or two coefficients that lower the error."""
     units = [mp.ldexp(1, mp.frexp(ck)[1] - bits) for ck in c]
     columns = [[float(w * u * x**k) for x, (_, w) in zip(grid, fw)] for k, u in enumerate(units)]
     steps = [(0,) * len(c)]

@@ -1,0 +1,12 @@
+// One register_* function per topic; module.cpp lists them.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace laminet {
+
+void register_runtime(pybind11::module_& module);    // back end, threads, what this build has
+void register_functions(pybind11::module_& module);  // linear, softmax
+void register_network(pybind11::module_& module);    // NetworkF32, NetworkF64
+
+}  // namespace laminet

@@ -1,0 +1,55 @@
+#include "bindings.h"
+#include "laminet/network/mlp.h"
+#include "numpy_views.h"
+#include "release_gil.h"
+
+namespace laminet {
+namespace {
+
+template <class T>
+py::object bind_linear(const py::object& x, const py::object& weight, const py::object& bias,
+                       const py::object& activation, const py::object& out) {
+  const Input<T> input = as_input<T>(x, "x");
+  const Input<T> w = as_matrix<T>(weight, "weight");
+  const py::array b = as_vector_or_none<T>(bias, "bias", w.view.rows);
+  const DenseView<T> layer{w.view, bias.is_none() ? nullptr : static_cast<const T*>(b.data()),
+                           as_activation(activation)};
+  Output<T> output(out, input, w.view.rows);
+  output.keep_apart(w.view);
+  if (layer.bias) output.keep_apart(dense_view(layer.bias, 1, w.view.rows));
+  {
+    const double flops = 2.0 * static_cast<double>(w.view.rows) *
+                         static_cast<double>(w.view.columns) *
+                         static_cast<double>(input.view.rows + 1);
+    const MaybeReleaseGil release(flops);
+    linear(input.view, layer, output.view);
+  }
+  return output.finish();
+}
+
+// In place: `logits` is an array that laminet has just made.
+template <class T>
+void bind_softmax(py::array_t<T, py::array::c_style>& logits, bool logarithm) {
+  const bool single = logits.ndim() == 1;
+  const auto rows = single ? 1 : static_cast<std::size_t>(logits.shape(0));
+  const auto columns = static_cast<std::size_t>(logits.shape(single ? 0 : 1));
+  T* data = logits.mutable_data();
+  const MaybeReleaseGil release(20.0 * static_cast<double>(rows) * static_cast<double>(columns));
+  softmax(dense_view(data, rows, columns), logarithm);
+}
+
+}  // namespace
+
+void register_functions(py::module_& module) {
+  const auto add = [&]<class T>(const char* suffix, T) {
+    const std::string name(suffix);
+    module.def(("linear_" + name).c_str(), &bind_linear<T>, py::arg("x"), py::arg("weight"),
+               py::arg("bias"), py::arg("activation"), py::arg("out"));
+    module.def(("softmax_" + name).c_str(), &bind_softmax<T>, py::arg("logits").noconvert(),
+               py::arg("logarithm"));
+  };
+  add("f32", float{});
+  add("f64", double{});
+}
+
+}  // namespace laminet

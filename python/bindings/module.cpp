@@ -1,0 +1,8 @@
+#include "bindings.h"
+
+PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
+  module.doc() = "The C++ core of laminet. Private: use the names of the package `laminet`.";
+  laminet::register_runtime(module);
+  laminet::register_functions(module);
+  laminet::register_network(module);
+}

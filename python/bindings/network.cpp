@@ -1,0 +1,126 @@
+#include <pybind11/stl.h>
+
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "bindings.h"
+#include "laminet/base/check.h"
+#include "laminet/network/mlp.h"
+#include "numpy_views.h"
+#include "release_gil.h"
+
+namespace laminet {
+namespace {
+
+// (weight, bias or None, activation), as Python's Dense has them.
+using LayerTuple = std::tuple<py::object, py::object, py::object>;
+
+template <class T>
+class Network {
+ public:
+  static std::unique_ptr<Network> create(const std::vector<LayerTuple>& layers) {
+    std::vector<Input<T>> weights;
+    std::vector<py::array> biases;
+    std::vector<DenseView<T>> views;
+    for (const auto& [weight, bias, activation] : layers) {
+      weights.push_back(as_matrix<T>(weight, "weight"));
+      const ConstMatrixView<T> w = weights.back().view;
+      biases.push_back(as_vector_or_none<T>(bias, "bias", w.rows));
+      const T* b = bias.is_none() ? nullptr : static_cast<const T*>(biases.back().data());
+      views.push_back({w, b, as_activation(activation)});
+    }
+    return std::make_unique<Network>(std::span<const DenseView<T>>(views));
+  }
+
+  explicit Network(std::span<const DenseView<T>> layers) : mlp_(layers) {
+    for (const Dense<T>& layer : mlp_.layers()) {
+      flops_ += 2.0 * static_cast<double>(layer.in_features()) *
+                static_cast<double>(layer.out_features());
+    }
+  }
+
+  py::object forward(const py::object& x, const py::object& out) const {
+    const Input<T> input = checked_input(x);
+    Output<T> output(out, input, mlp_.out_features());
+    {
+      const MaybeReleaseGil release(flops_ * static_cast<double>(input.view.rows));
+      mlp_.forward(input.view, output.view);
+    }
+    return output.finish();
+  }
+
+  // ([A_0 .. A_L], [Z_1 .. Z_L]), all of them new arrays.
+  py::tuple trace(const py::object& x) const {
+    const Input<T> input = checked_input(x);
+    const std::size_t rows = input.view.rows;
+    py::list activations;
+    py::list pre_activations;
+    const auto add = [&](std::size_t columns, py::list& list) {
+      py::array_t<T> array = new_array<T>(rows, columns, input.single);
+      const MatrixView<T> view = dense_view(array.mutable_data(), rows, columns);
+      list.append(std::move(array));
+      return view;
+    };
+    copy<T>(input.view, add(mlp_.in_features(), activations));
+    std::vector<MatrixView<T>> a;
+    std::vector<MatrixView<T>> z;
+    for (const Dense<T>& layer : mlp_.layers()) {
+      z.push_back(add(layer.out_features(), pre_activations));
+      a.push_back(add(layer.out_features(), activations));
+    }
+    {
+      const MaybeReleaseGil release(flops_ * static_cast<double>(rows));
+      mlp_.trace(input.view, z, a);
+    }
+    return py::make_tuple(std::move(activations), std::move(pre_activations));
+  }
+
+  // Read-only arrays over the network's own memory, which `self` keeps alive.
+  static py::array weight(const py::object& self, std::size_t layer) {
+    const ConstMatrixView<T> w = self.cast<const Network&>().mlp_.layers()[layer].weight();
+    return read_only(py::array_t<T>({w.rows, w.columns}, w.data, self));
+  }
+  static py::object bias(const py::object& self, std::size_t layer) {
+    const Dense<T>& dense = self.cast<const Network&>().mlp_.layers()[layer];
+    if (!dense.bias()) return py::none();
+    return read_only(
+        py::array_t<T>(static_cast<py::ssize_t>(dense.out_features()), dense.bias(), self));
+  }
+
+ private:
+  Input<T> checked_input(const py::object& x) const {
+    Input<T> input = as_input<T>(x, "x");
+    require(input.view.columns == mlp_.in_features(), "x has ", input.view.columns,
+            " features, the network takes ", mlp_.in_features());
+    return input;
+  }
+
+  static py::array read_only(py::array_t<T> array) {
+    array.attr("setflags")(py::arg("write") = false);
+    return array;
+  }
+
+  Mlp<T> mlp_;
+  double flops_ = 0.0;  // of one sample
+};
+
+template <class T>
+void register_class(py::module_& module, const char* name) {
+  using N = Network<T>;
+  py::class_<N>(module, name)
+      .def(py::init(&N::create), py::arg("layers"))
+      .def("forward", &N::forward, py::arg("x"), py::arg("out") = py::none())
+      .def("trace", &N::trace, py::arg("x"))
+      .def("weight", &N::weight, py::arg("layer"))
+      .def("bias", &N::bias, py::arg("layer"));
+}
+
+}  // namespace
+
+void register_network(py::module_& module) {
+  register_class<float>(module, "NetworkF32");
+  register_class<double>(module, "NetworkF64");
+}
+
+}  // namespace laminet

@@ -1,0 +1,50 @@
+"""laminet: multilayer perceptrons on CPUs. NumPy in, NumPy out.
+
+>>> import laminet as ln
+>>> net = ln.MLP.init([784, 256, 128, 10], activation="relu", seed=0)
+>>> net
+MLP(784 -> 256 relu -> 128 relu -> 10 identity, float32, 235146 parameters)
+"""
+
+from laminet import reference
+from laminet._core import __version__
+from laminet.activation import Activation
+from laminet.analysis.cost import cost
+from laminet.dense import Dense, linear
+from laminet.errors import FormatError
+from laminet.interop.safetensors_files import load
+from laminet.mlp import MLP
+from laminet.runtime import (
+    backend,
+    build_info,
+    check_environment,
+    get_backend,
+    get_num_threads,
+    num_threads,
+    set_backend,
+    set_num_threads,
+)
+from laminet.trace import Trace
+
+__all__ = [
+    "MLP",
+    "Activation",
+    "Dense",
+    "FormatError",
+    "Trace",
+    "__version__",
+    "backend",
+    "build_info",
+    "cost",
+    "get_backend",
+    "get_num_threads",
+    "linear",
+    "load",
+    "num_threads",
+    "reference",
+    "set_backend",
+    "set_num_threads",
+]
+
+check_environment()
+del check_environment

@@ -1,0 +1,32 @@
+"""What the subcommands share: their error, and the look of their tables."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, _SubParsersAction
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    Commands = _SubParsersAction[ArgumentParser]
+
+__all__ = ["CommandError", "new_console", "new_table"]
+
+
+class CommandError(Exception):
+    """A mistake of the user's; its text is the one line that is shown."""
+
+
+def new_console() -> Console:
+    """Return standard output; without colours, and 80 columns wide, when it is not a terminal."""
+    # Highlighting colours every number; markup would swallow brackets in file names.
+    return Console(highlight=False, markup=False)
+
+
+def new_table(*columns: str, text_columns: int = 1) -> Table:
+    """Return a table without lines; all but the first `text_columns` are set to the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < text_columns else "right")
+    return table

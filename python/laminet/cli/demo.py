@@ -1,0 +1,214 @@
+"""``laminet demo``: a real network on real data, checked, counted and timed. Works offline."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.columns import Columns
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.text import Text
+
+from laminet import reference, runtime
+from laminet.analysis import cost, summary
+from laminet.cli.common import new_console, new_table
+from laminet.data import digits_network, digits_test_set
+from laminet.mlp import MLP
+
+if TYPE_CHECKING:
+    from laminet.cli.common import Commands
+
+__all__ = ["add_parser", "error_bound"]
+
+_SHADES = " .:-=+*#%@"
+_ROUNDS = 7
+_SECONDS_PER_ROUND = 0.02
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "demo",
+        help="run an embedded network on real data, check it and time it",
+        description="Read 450 handwritten digits with an embedded network: accuracy, shapes, "
+        "FLOPs, the difference from a float64 reference, and timings. Works offline.",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    console = new_console()
+    net = digits_network()
+    x, digits = digits_test_set()
+
+    _print_machine(console)
+    sizes = "-".join(map(str, net.sizes))
+    console.print(f"\nA {sizes} network in {net.dtype} that reads handwritten digits:\n")
+    console.print(summary(net))
+
+    predicted = net.predict(x)
+    probabilities = net.predict_proba(x)
+    mistakes = np.flatnonzero(predicted != digits)
+    correct = len(digits) - len(mistakes)
+    console.print(
+        f"\n{correct} of {len(digits)} digits it has never seen are right: "
+        f"{100 * correct / len(digits):.1f} %. One of them, and one of its mistakes:\n"
+    )
+    shown = [0, *mistakes[:1]]
+    pictures = [_picture(x[i], int(digits[i]), probabilities[i]) for i in shown]
+    console.print(Columns(pictures, padding=(0, 4)))
+
+    difference = np.abs(net(x) - reference.forward(net, x))
+    bound = error_bound(net, x)
+    worst = float((difference / bound).max())
+    console.print(
+        f"\nFrom the float64 reference the outputs differ by {difference.max():.1e} at most; "
+        f"rounding could explain {bound.max():.1e} (each is within {100 * worst:.1g} % of its "
+        "derived bound).\n"
+    )
+    _print_timings(console, net, x)
+
+
+def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
+    """Bound how far each output may be from the exact one, for identity and relu layers.
+
+    A sum of ``n`` products and a bias, in any order, is within ``gamma_{n+1} (|W| |a| + |b|)`` of
+    the exact value, where ``gamma_k = k u / (1 - k u)`` (Higham, "Accuracy and Stability of
+    Numerical Algorithms", 2002, section 3.1). The error of the layer before passes through
+    ``|W|``; identity and relu do not round and do not make it larger.
+
+    Parameters
+    ----------
+    net : MLP
+        The network; the activations are identity or relu.
+    x : ndarray of shape (batch, in_features)
+        The samples.
+
+    Returns
+    -------
+    ndarray of shape (batch, out_features), float64
+        A bound for each output.
+
+    Raises
+    ------
+    ValueError
+        If the network has another activation.
+    """
+    if not {layer.activation.name for layer in net.layers} <= {"identity", "relu"}:
+        raise ValueError("error_bound takes identity and relu layers only")
+    unit = float(np.finfo(net.dtype).eps) / 2
+    exact = reference.trace(net, x).activations
+    error = np.zeros_like(exact[0])
+    for layer, a in zip(net.layers, exact, strict=False):
+        weight = np.abs(np.asarray(layer.weight, np.float64)).T
+        bias = 0.0 if layer.bias is None else np.abs(np.asarray(layer.bias, np.float64))
+        k = layer.in_features + 1
+        gamma = k * unit / (1 - k * unit)
+        error = error @ weight + gamma * ((np.abs(a) + error) @ weight + bias)
+    return error
+
+
+def _print_machine(console: Console) -> None:
+    info = runtime.build_info()
+    blas = info["blas"]
+    name = f"{blas['name']} {blas['version']} ({blas['core']})" if blas else "none"
+    if not blas and info.get("blas_error"):
+        name += f": {info['blas_error']}"
+    console.print(f"laminet {info['version']} on {info['cpu']}", style="bold")
+    console.print(
+        f"instruction set {info['isa']}; threads {runtime.get_num_threads()}; "
+        f"back end {runtime.get_backend()}"
+    )
+    console.print(f"BLAS {name}")
+
+
+def _picture(pixels: NDArray[np.uint8], digit: int, probabilities: NDArray[Any]) -> Padding:
+    """Draw the image in characters, and beside it the probability of each digit as a bar."""
+    steps = pixels.reshape(8, 8).astype(int) * (len(_SHADES) - 1) // 16
+    rows = ["".join(2 * _SHADES[step] for step in row) for row in steps]
+    rows = [" " * 16, *rows, " " * 16]
+    read = int(probabilities.argmax())
+    lines = []
+    for candidate, (row, p) in enumerate(zip(rows, probabilities, strict=True)):
+        line = Text(f"{row}  ")
+        bar = "#" * round(8 * float(p))
+        style = "" if candidate != read else "green" if read == digit else "red"
+        line.append(f"{candidate} {bar:<8}{100 * float(p):6.1f} %", style=style)
+        lines.append(line)
+    verdict = Text(f"a {digit}, read as {read}", style="bold")
+    return Padding(Group(verdict, *lines), 0)
+
+
+def _print_timings(console: Console, net: MLP, x: NDArray[Any]) -> None:
+    """Time one sample at a time against one batch, for two networks and the back ends there are."""
+    table = new_table(
+        "", "back end", "one at a time", "GF/s", "one batch", "GF/s", "faster", text_columns=2
+    )
+    large = MLP.init([784, 512, 256, 10], seed=0)
+    generator = np.random.default_rng(0)
+    batches = [
+        (net, x.astype(net.dtype)),
+        (large, generator.random((len(x), 784), dtype=np.float32)),
+    ]
+    backends = ["tiled", "blas"] if runtime.build_info()["blas"] else ["tiled"]
+    for network, batch in batches:
+        sizes = "-".join(map(str, network.sizes))
+        for name in backends:
+            with runtime.backend(name):
+                single, whole = _times(network, batch)
+            flops = cost(network).flops
+            table.add_row(
+                sizes if name == backends[0] else "",
+                name,
+                _microseconds(single),
+                f"{flops / single / 1e9:.1f}",
+                _microseconds(whole),
+                f"{flops / whole / 1e9:.1f}",
+                f"{single / whole:.1f} x",
+            )
+    console.print(f"Time for a sample, one at a time against one batch of {len(x)}:\n")
+    console.print(table)
+    console.print(
+        "\nOne sample is a matrix times a vector (BLAS level 2, gemv): each weight is read for "
+        "one multiplication and addition, so calls and memory set the time. A batch is a matrix "
+        f"times a matrix (level 3, gemm): each weight is used {len(x)} times once it is in cache. "
+        f"Medians of {_ROUNDS} rounds; the weights of the second network are random."
+    )
+
+
+def _times(net: MLP, batch: NDArray[Any]) -> tuple[float, float]:
+    """Return the seconds for each sample: one call for each row, and one call for all."""
+    rows = list(batch)
+
+    def one_at_a_time() -> None:
+        for row in rows:
+            net(row)
+
+    def one_batch() -> None:
+        net(batch)
+
+    return _seconds(one_at_a_time) / len(rows), _seconds(one_batch) / len(rows)
+
+
+def _seconds(function: Callable[[], None]) -> float:
+    """Return the median of some rounds; a round repeats the call until the clock can tell."""
+
+    def repeated(count: int) -> float:
+        begin = time.perf_counter()
+        for _ in range(count):
+            function()
+        return (time.perf_counter() - begin) / count
+
+    function()  # memory is taken and threads start at the first call
+    count = max(1, round(_SECONDS_PER_ROUND / max(repeated(1), 1e-9)))
+    return median(repeated(count) for _ in range(_ROUNDS))
+
+
+def _microseconds(seconds: float) -> str:
+    return f"{seconds * 1e6:.3g} us" if seconds < 1e-3 else f"{seconds * 1e6:.0f} us"

@@ -1,0 +1,361 @@
+"""Networks of dense layers."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laminet import _core
+from laminet.activation import Activation, as_activation
+from laminet.dense import Dense
+from laminet.trace import Trace
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    Array = NDArray[Any]
+
+_CORES: dict[np.dtype[Any], Any] = {
+    np.dtype(np.float32): _core.NetworkF32,
+    np.dtype(np.float64): _core.NetworkF64,
+}
+
+
+def _as_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    asked: np.dtype[Any] = np.dtype(dtype)
+    for native in _CORES:
+        if asked.newbyteorder("=") == native:
+            return native
+    raise ValueError(f"dtype must be float32 or float64, got {asked}")
+
+
+class MLP:
+    """A multilayer perceptron: dense layers, one after the other.
+
+    Samples are rows: ``Z_l = A_{l-1} W_l^T + b_l``, ``A_l = s_l(Z_l)``, ``A_0 = X``.
+
+    Parameters
+    ----------
+    layers : iterable of Dense
+        Each takes as many features as the one before gives. The weights are copied. If one layer
+        is float64, the network is.
+
+    Attributes
+    ----------
+    layers : tuple of Dense
+        Their arrays are read-only views of the network's own memory.
+    sizes : tuple of int
+        ``(in_features, ..., out_features)``.
+    in_features, out_features : int
+    dtype : numpy.dtype
+        float32 or float64.
+    num_parameters : int
+        Weights and biases.
+
+    Raises
+    ------
+    ValueError
+        If there is no layer, or the shapes do not chain.
+    TypeError
+        If something else than a Dense is among the layers.
+
+    Notes
+    -----
+    A network never changes. Any number of threads may call it at once. With the tiled back end on
+    AVX2 or wider, a sample's result has the same bits whatever the batch it comes in, its place
+    there, and the number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np, laminet as ln
+    >>> net = ln.MLP([ln.Dense([[1.0, -1.0], [2.0, 0.0]], [0.5, 0.0], "relu")])
+    >>> net([3.0, 1.0])
+    array([2.5, 6. ])
+    >>> net(np.zeros((4, 2))).shape
+    (4, 2)
+    """
+
+    __slots__ = ("__weakref__", "_core", "_layers")
+
+    def __init__(self, layers: Iterable[Dense]) -> None:
+        given = list(layers)
+        for i, layer in enumerate(given):
+            if not isinstance(layer, Dense):
+                raise TypeError(f"layers[{i}] must be a Dense, got {type(layer).__name__}")
+        if not given:
+            raise ValueError("layers is empty; a network needs at least one layer")
+        for i, (before, after) in enumerate(pairwise(given)):
+            if after.in_features != before.out_features:
+                raise ValueError(
+                    f"layers[{i + 1}] takes {after.in_features} features, "
+                    f"layers[{i}] gives {before.out_features}"
+                )
+        dtype = np.dtype(np.float64 if any(d.dtype == np.float64 for d in given) else np.float32)
+        core = _CORES[dtype]([(d.weight, d.bias, d.activation) for d in given])
+        self._core = core
+        self._layers = tuple(
+            Dense(core.weight(i), core.bias(i), layer.activation) for i, layer in enumerate(given)
+        )
+
+    @classmethod
+    def init(
+        cls,
+        sizes: Sequence[int],
+        activation: str | Activation | Sequence[str | Activation] = "relu",
+        *,
+        output_activation: str | Activation = "identity",
+        bias: bool = True,
+        dtype: DTypeLike = "float32",
+        seed: int | np.random.Generator | None = None,
+    ) -> MLP:
+        """Return a network with random weights: He-normal, biases zero.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            ``[in_features, hidden, ..., out_features]``.
+        activation : str or Activation, or a sequence of them
+            One for all hidden layers, or one for each.
+        output_activation : str or Activation, default "identity"
+        bias : bool, default True
+            Whether layers have biases.
+        dtype : {"float32", "float64"}
+        seed : int or numpy.random.Generator, optional
+            For `numpy.random.default_rng`. The weights are drawn in float64, so one seed gives the
+            same network in both dtypes, but for rounding.
+
+        Returns
+        -------
+        MLP
+
+        Notes
+        -----
+        Weights are normal with mean 0 and variance ``2 / in_features`` of their layer [1]_.
+
+        References
+        ----------
+        .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Delving Deep into Rectifiers", ICCV 2015, eq. 10.
+
+        Examples
+        --------
+        >>> import laminet as ln
+        >>> ln.MLP.init([784, 256, 128, 10], seed=0)
+        MLP(784 -> 256 relu -> 128 relu -> 10 identity, float32, 235146 parameters)
+        """
+        widths = [_size(n, f"sizes[{i}]") for i, n in enumerate(sizes)]
+        if len(widths) < 2:
+            raise ValueError(
+                f"sizes must have at least an input and an output size, got {len(widths)}"
+            )
+        target = _as_dtype(dtype)
+        hidden = len(widths) - 2
+        if isinstance(activation, (str, Activation)):
+            named = [activation] * hidden
+        else:
+            named = list(activation)
+            if len(named) != hidden:
+                raise ValueError(
+                    f"activation names {len(named)} functions, the network has {hidden} hidden "
+                    f"layers"
+                )
+        functions = [as_activation(a) for a in (*named, output_activation)]
+        rng = np.random.default_rng(seed)
+        layers = []
+        for n_in, n_out, function in zip(widths[:-1], widths[1:], functions, strict=True):
+            weight = rng.standard_normal((n_out, n_in)) * math.sqrt(2.0 / n_in)
+            zeros = np.zeros(n_out, target) if bias else None
+            layers.append(Dense(weight.astype(target), zeros, function))
+        return cls(layers)
+
+    @property
+    def layers(self) -> tuple[Dense, ...]:
+        """The layers; their arrays are read-only views of the network's own memory."""
+        return self._layers
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """``(in_features, ..., out_features)``."""
+        return (self.in_features, *(layer.out_features for layer in self._layers))
+
+    @property
+    def in_features(self) -> int:
+        """Length of an input sample."""
+        return self._layers[0].in_features
+
+    @property
+    def out_features(self) -> int:
+        """Length of an output sample."""
+        return self._layers[-1].out_features
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._layers[0].dtype
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(
+            layer.weight.size + (0 if layer.bias is None else layer.bias.size)
+            for layer in self._layers
+        )
+
+    def __call__(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        """Return the network's outputs.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+            One sample or a batch, which may be empty. An array of the network's dtype is read in
+            place whatever its strides; other real dtypes, byte orders and nested lists are
+            converted. Never written to, never kept.
+        out : ndarray, optional
+            Where to put the result: exactly its shape and dtype, writeable, any strides. It may
+            overlap `x`; the result is then computed elsewhere and copied.
+
+        Returns
+        -------
+        ndarray of shape (out_features,) or (batch, out_features)
+            `out` where given.
+
+        Raises
+        ------
+        ValueError
+            If a shape is wrong, or `out` is not as described.
+        TypeError
+            If `x` is masked or does not hold real numbers, or `out` is not an array.
+        """
+        result: Array = self._core.forward(x, out)
+        return result
+
+    forward = __call__
+
+    def trace(self, x: ArrayLike) -> Trace:
+        """Run the network and keep what every layer computes.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+
+        Returns
+        -------
+        Trace
+            ``.pre_activations`` [Z_1 .. Z_L], ``.activations`` [A_0 .. A_L], ``.output`` (A_L, the
+            same bits as ``net(x)``); printed, it shows the shapes.
+        """
+        activations, pre_activations = self._core.trace(x)
+        return Trace(pre_activations, activations, self._layers)
+
+    def predict(self, x: ArrayLike) -> Any:
+        """Return the index of the largest output of each sample.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+
+        Returns
+        -------
+        numpy.intp, or ndarray of shape (batch,) and that dtype
+            The first of equal outputs, or the first NaN, as `numpy.argmax` has it.
+        """
+        return self(x).argmax(axis=-1)
+
+    def predict_proba(self, x: ArrayLike) -> Array:
+        """Return the softmax of the outputs, taken as logits: ``exp(y - max) / sum``.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+
+        Returns
+        -------
+        ndarray of shape (out_features,) or (batch, out_features)
+            Sums to 1 over the last axis, for logits of any finite size.
+        """
+        return self._softmax(x, logarithm=False)
+
+    def predict_log_proba(self, x: ArrayLike) -> Array:
+        """Return the log-softmax of the outputs: ``y - max - log(sum(exp(y - max)))``.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+
+        Returns
+        -------
+        ndarray of shape (out_features,) or (batch, out_features)
+            Finite where the outputs are, also where `predict_proba` underflows to 0.
+        """
+        return self._softmax(x, logarithm=True)
+
+    def _softmax(self, x: ArrayLike, *, logarithm: bool) -> Array:
+        y = self(x)
+        in_place = _core.softmax_f32 if self.dtype == np.float32 else _core.softmax_f64
+        in_place(y, logarithm)
+        return y
+
+    def astype(self, dtype: DTypeLike) -> MLP:
+        """Return the network with its weights rounded to `dtype`, "float32" or "float64".
+
+        The network itself where it has that dtype already: networks never change.
+        """
+        target = _as_dtype(dtype)
+        if target == self.dtype:
+            return self
+        return MLP(
+            Dense(
+                layer.weight.astype(target),
+                None if layer.bias is None else layer.bias.astype(target),
+                layer.activation,
+            )
+            for layer in self._layers
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a safetensors file, complete or not at all; see `laminet.load`."""
+        from laminet.interop import safetensors_files
+
+        safetensors_files.save(self, path)
+
+    def summary(self) -> str:
+        """Return a table of the layers: shapes, activation, parameters, FLOPs of one sample."""
+        from laminet.analysis.summary import summary
+
+        return summary(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MLP):
+            return NotImplemented
+        return self._layers == other._layers
+
+    __hash__ = None  # type: ignore[assignment]  # equal by value, and arrays have no hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MLP, (self._layers,)
+
+    def __copy__(self) -> MLP:
+        return self
+
+    def __repr__(self) -> str:
+        chain = " -> ".join(
+            [str(self.in_features)]
+            + [f"{layer.out_features} {layer.activation}" for layer in self._layers]
+        )
+        return f"MLP({chain}, {self.dtype}, {self.num_parameters} parameters)"
+
+
+def _size(value: Any, name: str) -> int:
+    try:
+        size = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if size < 1:
+        raise ValueError(f"{name} must be at least 1, got {size}")
+    return size

@@ -1,0 +1,358 @@
+"""The meaning of everything in laminet: plain NumPy, float64, no blocking, no tricks for speed.
+
+A network is a list of layers; layer ``l`` has a weight matrix ``W_l`` of shape ``(n_l, n_{l-1})``,
+a bias ``b_l`` of shape ``(n_l,)`` and an activation ``s_l`` that works element by element. One
+sample is a vector, a batch is a matrix with one sample in each row::
+
+    a_0 = x            z_l = W_l a_{l-1} + b_l             a_l = s_l(z_l)        (n_l,)
+    A_0 = X            Z_l = A_{l-1} W_l^T + b_l           A_l = s_l(Z_l)        (B, n_l)
+
+By the chain rule the Jacobian of the network at ``x``, of shape ``(n_L, n_0)``, is ::
+
+    J = D_L W_L  ...  D_2 W_2  D_1 W_1         D_l = diag(s_l'(z_l))
+
+Each function here takes a network (`laminet.MLP`) or a list of layers, whose float32 weights
+become float64 without loss. Infinities and NaN go where IEEE 754 arithmetic on these formulas
+takes them, without warnings: ``silu(-inf)`` is ``-inf * 0``, which is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from laminet.activation import Activation
+from laminet.reference.activations import activation, activation_derivative
+
+if TYPE_CHECKING:
+    from laminet.mlp import MLP
+
+__all__ = [
+    "Trace",
+    "activation",
+    "activation_derivative",
+    "forward",
+    "forward_components",
+    "jacobian",
+    "layer_jacobians",
+    "log_softmax",
+    "numerical_jacobian",
+    "softmax",
+    "trace",
+]
+
+Array = NDArray[np.float64]
+
+
+class Layer(Protocol):
+    """What a layer must have; `laminet.Dense` is one."""
+
+    @property
+    def weight(self) -> NDArray[Any]: ...
+    @property
+    def bias(self) -> NDArray[Any] | None: ...
+    @property
+    def activation(self) -> Activation: ...
+
+
+class Trace(NamedTuple):
+    """Every intermediate result of one forward pass, as float64 arrays.
+
+    Attributes
+    ----------
+    pre_activations : list of ndarray
+        ``[Z_1, ..., Z_L]``.
+    activations : list of ndarray
+        ``[A_0, ..., A_L]``, where ``A_0`` is the input.
+    output : ndarray
+        ``A_L``.
+    """
+
+    pre_activations: list[Array]
+    activations: list[Array]
+    output: Array
+
+
+# --- Forward ----------------------------------------------------------------------------------
+
+
+def forward(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
+    """Return the outputs of a network, in matrix form: ``Z = A W^T + b``.
+
+    Parameters
+    ----------
+    net : MLP or sequence of Dense
+        The network, or its layers.
+    x : array_like of shape (in_features,) or (batch, in_features)
+        One sample, or one in each row.
+
+    Returns
+    -------
+    ndarray of shape (out_features,) or (batch, out_features), float64
+        The outputs.
+
+    Raises
+    ------
+    ValueError
+        If `x` has not the shape the first layer takes.
+    """
+    return trace(net, x).output
+
+
+def trace(net: MLP | Sequence[Layer], x: ArrayLike) -> Trace:
+    """Return all pre-activations and activations of one forward pass.
+
+    Parameters
+    ----------
+    net : MLP or sequence of Dense
+        The network, or its layers.
+    x : array_like of shape (in_features,) or (batch, in_features)
+        One sample, or one in each row.
+
+    Returns
+    -------
+    Trace
+        ``pre_activations``, ``activations`` and ``output``; arrays of shape ``(n_l,)`` for one
+        sample and ``(batch, n_l)`` for a batch, float64.
+
+    Raises
+    ------
+    ValueError
+        If `x` has not the shape the first layer takes.
+    """
+    layers = _layers(net)
+    a = _input(layers, x)
+    pre_activations, activations = [], [a]
+    for layer in layers:
+        with np.errstate(all="ignore"):
+            z = a @ _weight(layer).T + _bias(layer)
+        a = activation(layer.activation, z)
+        pre_activations.append(z)
+        activations.append(a)
+    return Trace(pre_activations, activations, a)
+
+
+def forward_components(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
+    """Return the outputs of a network, sum by sum: ``z_i = sum_j W_ij a_j + b_i``.
+
+    It says what the matrix form means, component by component, and is as slow as it looks.
+
+    Parameters
+    ----------
+    net : MLP or sequence of Dense
+        The network, or its layers.
+    x : array_like of shape (in_features,) or (batch, in_features)
+        One sample, or one in each row.
+
+    Returns
+    -------
+    ndarray of shape (out_features,) or (batch, out_features), float64
+        The outputs.
+
+    Raises
+    ------
+    ValueError
+        If `x` has not the shape the first layer takes.
+    """
+    layers = _layers(net)
+    samples = _input(layers, x)
+    if samples.ndim == 2:
+        rows = [forward_components(layers, sample) for sample in samples]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), layers[-1].weight.shape[0])
+
+    a = [float(value) for value in samples]
+    for layer in layers:
+        weight, bias = _weight(layer), _bias(layer)
+        n_out, n_in = weight.shape
+        z = [0.0] * n_out
+        for i in range(n_out):
+            for j in range(n_in):
+                z[i] += float(weight[i, j]) * a[j]
+            z[i] += float(bias[i])
+        a = [float(value) for value in activation(layer.activation, z)]
+    return np.array(a, dtype=np.float64)
+
+
+def softmax(z: ArrayLike) -> Array:
+    """Return probabilities from logits, ``exp(z_i) / sum_j exp(z_j)``, along the last axis.
+
+    The largest logit is subtracted from all: the quotient stays the same, and no exponential
+    overflows.
+
+    Parameters
+    ----------
+    z : array_like of shape (..., n)
+        The logits.
+
+    Returns
+    -------
+    ndarray of the same shape, float64
+        Numbers from 0 to 1 that sum to 1 along the last axis.
+    """
+    logits = np.asarray(z, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+
+
+def log_softmax(z: ArrayLike) -> Array:
+    """Return the logarithms of probabilities, ``z_i - log sum_j exp(z_j)``, along the last axis.
+
+    Finite even where the probability itself underflows to 0.
+
+    Parameters
+    ----------
+    z : array_like of shape (..., n)
+        The logits.
+
+    Returns
+    -------
+    ndarray of the same shape, float64
+        The log-probabilities.
+    """
+    logits = np.asarray(z, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        shifted = logits - logits.max(axis=-1, keepdims=True)
+        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+# --- Jacobians --------------------------------------------------------------------------------
+
+
+def jacobian(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
+    """Return the Jacobian of a network, as the product ``J = D_L W_L ... D_1 W_1``.
+
+    Parameters
+    ----------
+    net : MLP or sequence of Dense
+        The network, or its layers.
+    x : array_like of shape (in_features,) or (batch, in_features)
+        Where to take it: one point, or one in each row.
+
+    Returns
+    -------
+    ndarray of shape (out_features, in_features) or (batch, out_features, in_features), float64
+        ``J[i, j]`` is the derivative of output ``i`` with respect to input ``j``.
+
+    Raises
+    ------
+    ValueError
+        If `x` has not the shape the first layer takes.
+    """
+    factors = layer_jacobians(net, x)
+    with np.errstate(all="ignore"):
+        return reduce(lambda product, factor: factor @ product, factors)
+
+
+def layer_jacobians(net: MLP | Sequence[Layer], x: ArrayLike) -> list[Array]:
+    """Return the factors of the Jacobian: ``J_l = D_l W_l`` for each layer.
+
+    Parameters
+    ----------
+    net : MLP or sequence of Dense
+        The network, or its layers.
+    x : array_like of shape (in_features,) or (batch, in_features)
+        Where to take them: one point, or one in each row.
+
+    Returns
+    -------
+    list of ndarray of shape (n_l, n_{l-1}) or (batch, n_l, n_{l-1}), float64
+        Row ``i`` of ``J_l`` is row ``i`` of ``W_l`` times ``s_l'(z_i)``: the product with the
+        diagonal matrix, without the sums over its zeros.
+
+    Raises
+    ------
+    ValueError
+        If `x` has not the shape the first layer takes.
+    """
+    layers = _layers(net)
+    factors = []
+    for layer, z in zip(layers, trace(layers, x).pre_activations, strict=True):
+        with np.errstate(all="ignore"):
+            diagonal = activation_derivative(layer.activation, z)
+            factors.append(diagonal[..., :, None] * _weight(layer))
+    return factors
+
+
+def numerical_jacobian(
+    net: MLP | Sequence[Layer], x: ArrayLike, step: float | None = None
+) -> Array:
+    """Return the Jacobian by central differences, ``(f(x + h e_j) - f(x - h e_j)) / 2h``.
+
+    It knows nothing of derivatives, and so is a check of them. The error is of the order of
+    ``h**2`` times the third derivative plus ``eps |f| / h``, and of the order of 1 where a kink of
+    the activation lies between the two points.
+
+    Parameters
+    ----------
+    net : MLP or sequence of Dense
+        The network, or its layers.
+    x : array_like of shape (in_features,) or (batch, in_features)
+        Where to take it: one point, or one in each row.
+    step : float, optional
+        The step ``h``. By default ``eps**(1/3) max(1, |x_j|)``, where the two errors balance.
+
+    Returns
+    -------
+    ndarray of shape (out_features, in_features) or (batch, out_features, in_features), float64
+        ``J[i, j]`` is the derivative of output ``i`` with respect to input ``j``.
+
+    Raises
+    ------
+    ValueError
+        If `x` has not the shape the first layer takes, or `step` is not a positive number.
+    """
+    if step is not None and not 0 < step < math.inf:
+        raise ValueError(f"step must be a positive number, not {step}")
+    layers = _layers(net)
+    points = _input(layers, x)
+    if points.ndim == 2:
+        shape = (len(points), layers[-1].weight.shape[0], layers[0].weight.shape[1])
+        return np.array([numerical_jacobian(layers, row, step) for row in points]).reshape(shape)
+
+    result = np.empty((layers[-1].weight.shape[0], points.size))
+    for j in range(points.size):
+        h = step or np.finfo(np.float64).eps ** (1 / 3) * max(1.0, abs(points[j]))
+        above, below = points.copy(), points.copy()
+        above[j] += h
+        below[j] -= h
+        # What was really stepped: x + h is rounded.
+        result[:, j] = (forward(layers, above) - forward(layers, below)) / (above[j] - below[j])
+    return result
+
+
+# --- Reading the arguments --------------------------------------------------------------------
+
+
+def _layers(net: MLP | Sequence[Layer]) -> Sequence[Layer]:
+    layers: Sequence[Layer] = net if isinstance(net, Sequence) else net.layers
+    if len(layers) == 0:
+        raise ValueError("net has no layers")
+    return layers
+
+
+def _weight(layer: Layer) -> Array:
+    return np.asarray(layer.weight, dtype=np.float64)
+
+
+def _bias(layer: Layer) -> Array:
+    if layer.bias is None:
+        return np.zeros(layer.weight.shape[0])
+    return np.asarray(layer.bias, dtype=np.float64)
+
+
+def _input(layers: Sequence[Layer], x: ArrayLike) -> Array:
+    array = np.array(x, dtype=np.float64)
+    in_features = layers[0].weight.shape[1]
+    if array.ndim not in (1, 2):
+        raise ValueError(
+            f"x has {array.ndim} axes, expected (in_features,) or (batch, in_features)"
+        )
+    if array.shape[-1] != in_features:
+        raise ValueError(f"x has {array.shape[-1]} features, the network takes {in_features}")
+    return array

@@ -1,0 +1,134 @@
+"""Back end, threads, and what this build has. All settings hold for the whole process."""
+
+from __future__ import annotations
+
+import operator
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from laminet import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def set_backend(name: str) -> None:
+    """Choose how products are computed, for the whole process.
+
+    Parameters
+    ----------
+    name : {"auto", "blas", "tiled"}
+        ``"blas"``: OpenBLAS, `sgemv` for one sample and `sgemm` for a batch (`dgemv`, `dgemm`).
+        ``"tiled"``: laminet's own cache-aware product. ``"auto"`` (the default): the faster of the
+        two for this CPU's instruction set, by a fixed rule.
+
+    Raises
+    ------
+    ValueError
+        For another name.
+    RuntimeError
+        For ``"blas"`` where no BLAS library could be loaded; says why.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"backend must be a str, got {type(name).__name__}")
+    _core.set_backend(name)
+
+
+def get_backend() -> str:
+    """Return ``"auto"``, ``"blas"`` or ``"tiled"``."""
+    return _core.backend()
+
+
+@contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Use another back end within a ``with`` block; see `set_backend`. Holds for all threads."""
+    before = get_backend()
+    set_backend(name)
+    try:
+        yield
+    finally:
+        set_backend(before)
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads one call may use, the calling thread among them.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. The default is ``LAMINET_NUM_THREADS``, else the CPUs that this process may use
+        (affinity and cgroup quota). More threads than that are never started.
+
+    Raises
+    ------
+    ValueError
+        If `n` is less than 1.
+    TypeError
+        If `n` is not an integer.
+    """
+    if isinstance(n, bool):
+        raise TypeError("n must be an integer, got bool")
+    count = operator.index(n)
+    if count < 1:
+        raise ValueError(f"n must be at least 1, got {count}")
+    _core.set_num_threads(count)
+
+
+def get_num_threads() -> int:
+    """Return how many threads one call may use."""
+    return _core.num_threads()
+
+
+@contextmanager
+def num_threads(n: int) -> Iterator[None]:
+    """Use another number of threads within a ``with`` block; see `set_num_threads`."""
+    before = get_num_threads()
+    set_num_threads(n)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+def check_environment() -> None:
+    """Read the variables LAMINET_*, so that a wrong value is an error of the import.
+
+    Raises
+    ------
+    ValueError
+        If LAMINET_ISA, LAMINET_BACKEND or LAMINET_NUM_THREADS has an unknown value.
+    RuntimeError
+        If LAMINET_BLAS names a file that is no CBLAS library, or LAMINET_BACKEND is "blas" and
+        there is none.
+    """
+    _core.isa()
+    _core.backend()
+    _core.num_threads()
+    if os.environ.get("LAMINET_BLAS"):
+        _core.blas_info()
+
+
+def build_info() -> dict[str, Any]:
+    """Return what this build has and what it uses here; for bug reports.
+
+    Returns
+    -------
+    dict
+        ``version``, ``compiler``; ``cpu``, ``isa`` (the instruction set in use) and
+        ``available_isas``; ``blas``, a dict of ``name``, ``version``, ``core`` (the kernels it
+        chose) and ``path``, or None where no BLAS library could be loaded, with the reason in
+        ``blas_error`` (else None); ``backend``, ``threads``.
+    """
+    blas = _core.blas_info()
+    return {
+        "version": _core.__version__,
+        "compiler": _core.compiler(),
+        "cpu": _core.cpu_name(),
+        "isa": _core.isa(),
+        "available_isas": _core.available_isas(),
+        "blas": None if "error" in blas else blas,
+        "blas_error": blas.get("error"),
+        "backend": get_backend(),
+        "threads": get_num_threads(),
+    }

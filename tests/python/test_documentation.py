@@ -1,0 +1,42 @@
+"""The examples in the README and in the docstrings run and give what they show."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def readme_examples() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_readme_examples_run_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import laminet as ln
+
+    examples = readme_examples()
+    assert len(examples) >= 2
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    backend, threads = ln.get_backend(), ln.get_num_threads()
+    try:
+        for example in examples:
+            exec(example, names)
+    finally:
+        ln.set_backend(backend)
+        ln.set_num_threads(threads)
+    assert "Layer 3: W(10, 128) @ a(128,) + b(10,) -> z(10,) -> a(10,)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["laminet", "laminet.activation", "laminet.mlp"])
+def test_docstring_examples(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.attempted > 0
+    assert result.failed == 0

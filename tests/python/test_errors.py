@@ -1,0 +1,248 @@
+"""What is refused, and that the message names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from variants import normal, random_net
+
+import laminet as ln
+
+METHODS = ("__call__", "trace", "predict", "predict_proba", "predict_log_proba")
+
+
+@pytest.fixture(params=METHODS)
+def call(request, backend, dtype):
+    net = random_net([4, 6, 3], dtype=dtype)
+    return getattr(net, request.param)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3,), (2, 5), (2, 3), (4, 2), (0,), (7, 0), (0, 5)])
+def test_wrong_number_of_features(call, shape):
+    message = f"x has {shape[-1]} features, the network takes 4"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        call(np.zeros(shape))
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        call(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("shape", [(), (1, 2, 4), (2, 2, 2, 4), (0, 0, 4)])
+def test_wrong_number_of_axes(call, shape):
+    expected = f"x must have shape (features,) or (batch, features), got shape {shape}"
+    for dtype in (np.float32, np.float64, int):
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            call(np.zeros(shape, dtype))
+
+
+def test_a_number_is_not_a_sample(call):
+    for x in (3.0, 3, np.float32(3), True):
+        with pytest.raises(ValueError, match=r"x must have shape .* got shape \(\)"):
+            call(x)
+
+
+NOT_REAL = {
+    "complex": np.zeros((2, 4), complex),
+    "complex64": np.zeros(4, np.complex64),
+    "object": np.zeros((2, 4), object),
+    "object of floats": np.array([1.0, 2.0, 3.0, 4.0], object),
+    "str": np.array(["1", "2", "3", "4"]),
+    "bytes": np.array([b"1", b"2", b"3", b"4"]),
+    "datetime64": np.zeros(4, "datetime64[s]"),
+    "timedelta64": np.zeros(4, "timedelta64[s]"),
+    "void": np.zeros(4, "V4"),
+    "record": np.zeros(4, [("a", "f4"), ("b", "f4")]),
+}
+
+
+@pytest.mark.parametrize("x", NOT_REAL.values(), ids=NOT_REAL.keys())
+def test_arrays_of_something_else(call, x):
+    with pytest.raises(
+        TypeError, match=re.escape(f"x must hold real numbers, got dtype {x.dtype}")
+    ):
+        call(x)
+
+
+NOT_ARRAYS = {
+    "None": (None, "NoneType"),
+    "str": ("1234", "str"),
+    "bytes": (b"1234", "bytes"),
+    "dict": ({1: 2.0}, "dict"),
+    "set": ({1.0, 2.0, 3.0, 4.0}, "set"),
+}
+
+
+@pytest.mark.parametrize(("x", "name"), NOT_ARRAYS.values(), ids=NOT_ARRAYS.keys())
+def test_other_objects(call, x, name):
+    with pytest.raises(TypeError, match=f"x must be an array of real numbers, got {name}"):
+        call(x)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [object(), [None] * 4, ["a"] * 4, [1j] * 4, [[1, 2, 3, None]], (v for v in range(4)), str],
+    ids=["object", "None", "str", "complex", "nested None", "generator", "type"],
+)
+def test_things_that_numpy_makes_an_array_of(call, x):
+    with pytest.raises(TypeError, match="x must hold real numbers"):
+        call(x)
+
+
+def test_ragged_lists(call):
+    with pytest.raises(ValueError, match="x is not an array of numbers"):
+        call([[1, 2, 3, 4], [1, 2, 3]])
+
+
+@pytest.mark.parametrize("mask", [False, True, [[True, False, False, False]] * 2])
+def test_masked_arrays(call, mask):
+    """Without any masked element also: what happens must not hang on the data."""
+    for dtype in (np.float32, np.float64, int):
+        x = np.ma.array(np.zeros((2, 4), dtype), mask=mask)
+        with pytest.raises(TypeError, match="x is a masked array"):
+            call(x)
+
+
+def test_an_array_that_raises(call):
+    class Broken:
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("the sensor is off")
+
+    with pytest.raises(RuntimeError, match="the sensor is off"):
+        call(Broken())
+
+
+def test_missing_and_unknown_arguments():
+    net = random_net([4, 3])
+    with pytest.raises(TypeError, match="'x'"):
+        net()
+    with pytest.raises(TypeError, match="dtype"):
+        net(np.zeros(4), dtype="float32")
+
+
+def test_a_network_works_after_every_error(call):
+    """A refused call leaves nothing behind."""
+    good = call(normal((2, 4), "float32"))
+    for bad in (None, np.zeros(5), np.zeros((2, 4), complex), np.ma.zeros(4)):
+        with pytest.raises((TypeError, ValueError), match="x "):
+            call(bad)
+    again = call(normal((2, 4), "float32"))
+    assert repr(good) == repr(again)
+
+
+# --- Dense -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3, 4), (0, 3), (3, 0), (0, 0)])
+def test_dense_weight_shape(shape):
+    expected = (
+        f"weight must have shape (out_features, in_features), none of them 0, got shape {shape}"
+    )
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        ln.Dense(np.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (1,), (3, 1), (1, 3), (0,)])
+def test_dense_bias_shape(shape):
+    expected = f"bias must have shape (3,), got shape {shape}"
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        ln.Dense(np.zeros((3, 4)), np.zeros(shape))
+
+
+@pytest.mark.parametrize("value", NOT_REAL.values(), ids=NOT_REAL.keys())
+def test_dense_of_something_else(value):
+    with pytest.raises(TypeError, match="weight must hold real numbers"):
+        ln.Dense(np.array([value]))
+    with pytest.raises(TypeError, match="bias must hold real numbers"):
+        ln.Dense(np.zeros((4, 4)), value)
+
+
+def test_dense_of_other_objects():
+    for value in (None, "abc", b"abc", {}):
+        with pytest.raises(TypeError, match="weight must be an array of real numbers"):
+            ln.Dense(value)
+    with pytest.raises(TypeError, match="bias must be an array of real numbers"):
+        ln.Dense(np.zeros((3, 4)), "abc")
+    with pytest.raises(TypeError, match="weight is a masked array"):
+        ln.Dense(np.ma.zeros((3, 4)))
+    with pytest.raises(TypeError, match="bias is a masked array"):
+        ln.Dense(np.zeros((3, 4)), np.ma.zeros(3))
+    with pytest.raises(ValueError, match="weight is not an array of numbers"):
+        ln.Dense([[1, 2], [3]])
+
+
+# --- Activations ---------------------------------------------------------------------------------
+
+
+def test_unknown_activation():
+    for make in (ln.Activation, lambda name: ln.Dense(np.zeros((3, 4)), None, name)):
+        with pytest.raises(
+            ValueError, match=r"unknown activation 'swishh', expected one of .*relu"
+        ):
+            make("swishh")
+        with pytest.raises(ValueError, match="unknown activation 'ReLU'"):
+            make("ReLU")
+        for value in (None, 3, b"relu", ["relu"], np.tanh):
+            with pytest.raises(TypeError, match="activation must be a str, got"):
+                make(value)
+
+
+def test_activation_parameters():
+    with pytest.raises(ValueError, match="activation 'relu' has no parameter alpha"):
+        ln.Activation("relu", alpha=0.1)
+    with pytest.raises(ValueError, match="activation 'elu' has no parameter beta"):
+        ln.Activation("elu", beta=0.1)
+    for value in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match=f"alpha must be finite, got {value}"):
+            ln.Activation("elu", alpha=value)
+        with pytest.raises(ValueError, match="beta must be finite"):
+            ln.Activation("hard_sigmoid", beta=value)
+    for value in ("a", [1], 1j):
+        with pytest.raises(TypeError, match="alpha must be a number, got"):
+            ln.Activation("elu", alpha=value)
+
+
+# --- MLP -----------------------------------------------------------------------------------------
+
+
+def test_mlp_layers():
+    good = ln.Dense(np.zeros((3, 4)))
+    with pytest.raises(ValueError, match="layers is empty"):
+        ln.MLP([])
+    with pytest.raises(ValueError, match=r"layers\[1\] takes 4 features, layers\[0\] gives 3"):
+        ln.MLP([good, good])
+    with pytest.raises(TypeError, match=r"layers\[1\] must be a Dense, got ndarray"):
+        ln.MLP([good, np.zeros((4, 3))])
+    with pytest.raises(TypeError, match=r"layers\[0\] must be a Dense, got list"):
+        ln.MLP([[good]])
+    with pytest.raises(TypeError, match="not iterable"):
+        ln.MLP(good)
+
+
+def test_init_arguments():
+    with pytest.raises(ValueError, match=r"sizes must have at least .* got 1"):
+        ln.MLP.init([4])
+    with pytest.raises(ValueError, match=r"sizes must have at least .* got 0"):
+        ln.MLP.init([])
+    with pytest.raises(ValueError, match=r"sizes\[1\] must be at least 1, got 0"):
+        ln.MLP.init([4, 0, 2])
+    with pytest.raises(ValueError, match=r"sizes\[0\] must be at least 1, got -4"):
+        ln.MLP.init([-4, 2])
+    with pytest.raises(TypeError, match=r"sizes\[1\] must be an integer, got 2.0"):
+        ln.MLP.init([4, 2.0])
+    with pytest.raises(ValueError, match="activation names 3 functions, the network has 1 hidden"):
+        ln.MLP.init([4, 3, 2], ["relu", "relu", "tanh"])
+    with pytest.raises(ValueError, match="unknown activation 'nope'"):
+        ln.MLP.init([4, 3, 2], output_activation="nope")
+    for dtype in ("float16", "int32", "complex64", "longdouble"):
+        with pytest.raises(ValueError, match="dtype must be float32 or float64, got"):
+            ln.MLP.init([4, 3], dtype=dtype)
+
+
+def test_astype_argument():
+    net = random_net([4, 3])
+    for dtype in ("float16", int, complex, "S4"):
+        with pytest.raises(ValueError, match="dtype must be float32 or float64, got"):
+            net.astype(dtype)
+    with pytest.raises(TypeError, match="nonsense"):
+        net.astype("nonsense")

@@ -1,0 +1,20 @@
+"""The stub of the C++ core says what the module has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_stub_matches_the_module(tmp_path: Path) -> None:
+    # The classes alone, not their methods: a stub cannot name pybind11's metaclass.
+    allowed = tmp_path / "allowed.txt"
+    allowed.write_text("laminet._core.NetworkF32\nlaminet._core.NetworkF64\n")
+    check = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", "laminet._core", "--allowlist", str(allowed)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert check.returncode == 0, check.stdout + check.stderr

@@ -1,0 +1,82 @@
+"""Set up and run all tests: pytest, and the C++ tests where GoogleTest is installed.
+
+Usage, from the top of a clone: python3 tests/run.py [PYTEST OPTIONS]
+
+Everything happens in build/tests: a virtual environment with laminet and what its tests need, and
+the build of the C++ tests. Needs Python 3.10 or newer and a C++20 compiler, no root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+WORK = TOP / "build" / "tests"
+PYTHON = WORK / "venv" / "bin" / "python"
+
+
+def run(*command: str | Path, check: bool = True) -> int:
+    """Show the command, run it at the top of the clone, and stop where it fails."""
+    print("$", *command, flush=True)
+    status = subprocess.run([str(part) for part in command], cwd=TOP, check=False).returncode
+    if check and status != 0:
+        sys.exit(status)
+    return status
+
+
+def has_googletest() -> bool:
+    """Whether the C++ compiler finds GoogleTest's header."""
+    compiler = os.environ.get("CXX") or shutil.which("c++") or "g++"
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.cpp")
+        source.write_text("#include <gtest/gtest.h>\n")
+        probe = subprocess.run([compiler, "-E", str(source)], capture_output=True, check=False)
+    return probe.returncode == 0
+
+
+def cpp_tests() -> int:
+    """Build the C++ tests and run them with ctest."""
+    if not has_googletest():
+        print(
+            "C++ tests: NOT RUN, GoogleTest is not installed (Debian: apt install libgtest-dev)",
+            flush=True,
+        )
+        return 0
+    cmake = shutil.which("cmake")
+    if cmake is None:
+        run(PYTHON, "-m", "pip", "install", "--quiet", "cmake")
+        cmake = str(PYTHON.with_name("cmake"))
+    ctest = str(Path(cmake).with_name("ctest"))
+    jobs = str(os.cpu_count() or 1)
+    run(PYTHON, "-m", "pip", "install", "--quiet", openblas_requirement())
+    build = WORK / "cpp"
+    run(cmake, "-S", TOP, "-B", build, "-DLAMINET_TESTS=ON", f"-DPython_EXECUTABLE={PYTHON}")
+    run(cmake, "--build", build, "--parallel", jobs)
+    return run(ctest, "--test-dir", build, "--output-on-failure", check=False)
+
+
+def openblas_requirement() -> str:
+    """Return the line of pyproject.toml that pins OpenBLAS, so that both builds use one version."""
+    for line in (TOP / "pyproject.toml").read_text().splitlines():
+        if "scipy-openblas32==" in line:
+            return line.split('"')[1]
+    raise SystemExit("pyproject.toml does not name scipy-openblas32")
+
+
+def main() -> int:
+    """Run everything; the first failure's status, or 0."""
+    if not PYTHON.exists():
+        venv.create(WORK / "venv", with_pip=True)
+    run(PYTHON, "-m", "pip", "install", "--quiet", ".[test]")
+    python_status = run(PYTHON, "-m", "pytest", *sys.argv[1:], check=False)
+    return python_status or cpp_tests()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
