@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
+#include <numeric>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -80,22 +82,18 @@ Extent extent(MatrixView<T> v) {
   return {low, high};
 }
 
-// Whether two elements of the view are the same memory: the outer stride must step over all of
-// the inner axis.
+// Whether two elements of the view are the same memory: i row steps lead where j column steps do,
+// for the first time after their least common multiple.
 template <class T>
 bool overlaps_itself(MatrixView<T> v) {
+  const auto size = [](std::ptrdiff_t step) { return static_cast<std::size_t>(std::abs(step)); };
+  const std::size_t row_step = size(v.row_stride);
+  const std::size_t column_step = size(v.column_stride);
   if (v.rows == 0 || v.columns == 0) return false;
-  const auto size = [](std::ptrdiff_t s) { return static_cast<std::size_t>(s < 0 ? -s : s); };
-  std::size_t inner_step = size(v.column_stride);
-  std::size_t inner_count = v.columns;
-  std::size_t outer_step = size(v.row_stride);
-  std::size_t outer_count = v.rows;
-  if (inner_count > 1 && outer_count > 1 && inner_step > outer_step) {
-    std::swap(inner_step, outer_step);
-    std::swap(inner_count, outer_count);
-  }
-  if (inner_count > 1 && inner_step == 0) return true;
-  return outer_count > 1 && outer_step < (inner_count - 1) * inner_step + 1;
+  if ((v.rows > 1 && row_step == 0) || (v.columns > 1 && column_step == 0)) return true;
+  if (v.rows == 1 || v.columns == 1) return false;
+  const std::size_t common = std::gcd(row_step, column_step);
+  return column_step / common < v.rows && row_step / common < v.columns;
 }
 
 }  // namespace
@@ -153,8 +151,9 @@ Output<T>::Output(py::handle out, const Input<T>& input, std::size_t columns) {
   if (!input.single) wanted << rows << ", ";
   wanted << columns << (input.single ? ",)" : ")");
   require(same_shape, "out must have shape ", wanted.str(), ", got shape ", shape_text(result_));
-  require(readable_in_place<T>(out), "out must be an aligned ndarray of native ", kTypeName<T>,
-          ", got ", py::str(result_.dtype()).cast<std::string>());
+  require(result_.dtype().equal(py::dtype::of<T>()), "out must have dtype ", kTypeName<T>, ", got ",
+          py::str(result_.dtype()).cast<std::string>());
+  require(readable_in_place<T>(out), "out must be an aligned ndarray, not of a subclass");
   require(result_.writeable(), "out must be writeable");
   destination_ = view_of<T>(result_, result_.mutable_data());
   require(!overlaps_itself(destination_), "out must not overlap itself: elements share memory");
