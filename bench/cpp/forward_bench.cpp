@@ -58,7 +58,10 @@ void add(const char* type) {
   for (const Engine& engine : engines()) {
     for (const Case& c : cases()) {
       std::string sizes;
-      for (const std::size_t n : c.sizes) sizes += (sizes.empty() ? "" : "-") + std::to_string(n);
+      for (const std::size_t n : c.sizes) {
+        if (!sizes.empty()) sizes += '-';
+        sizes += std::to_string(n);
+      }
       for (const std::size_t batch : c.batches) {
         const std::string name = std::string("forward/") + type + "/" + engine.backend + "/" +
                                  engine.isa + "/" + sizes + "/" + std::to_string(batch);
