@@ -1,8 +1,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <new>
 #include <numeric>
-#include <sstream>
+#include <ostream>
 #include <string>
 #include <utility>
 
@@ -54,12 +55,18 @@ MatrixView<T> view_of(const py::array& array, void* data) {
   return {first, size(0), size(1), stride<T>(array, 0), stride<T>(array, 1)};
 }
 
-std::string shape_text(const py::array& array) {
-  std::string text = "(";
-  for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
-    text += (axis ? ", " : "") + std::to_string(array.shape(axis));
+// Prints as Python prints a shape; made into text only where a check fails, since checks stand on
+// the path of calls that take a microsecond.
+struct ShapeOf {
+  const py::array& array;
+};
+
+std::ostream& operator<<(std::ostream& out, const ShapeOf& shape) {
+  out << "(";
+  for (py::ssize_t axis = 0; axis < shape.array.ndim(); ++axis) {
+    out << (axis > 0 ? ", " : "") << shape.array.shape(axis);
   }
-  return text + (array.ndim() == 1 ? ",)" : ")");
+  return out << (shape.array.ndim() == 1 ? ",)" : ")");
 }
 
 struct Extent {
@@ -96,6 +103,32 @@ bool overlaps_itself(MatrixView<T> v) {
   return column_step / common < v.rows && row_step / common < v.columns;
 }
 
+// Throws unless `out` can take the result.
+template <class T>
+void check_out(py::handle out, std::size_t rows, std::size_t columns, bool single) {
+  if (!npy_api::get().PyArray_Check_(out.ptr())) {
+    throw py::type_error(std::string("out must be a NumPy array, got ") +
+                         Py_TYPE(out.ptr())->tp_name);
+  }
+  const auto array = py::reinterpret_borrow<py::array>(out);
+  const auto size = [&](int axis) { return static_cast<std::size_t>(array.shape(axis)); };
+  const bool same_shape = single ? array.ndim() == 1 && size(0) == columns
+                                 : array.ndim() == 2 && size(0) == rows && size(1) == columns;
+  if (!same_shape) {
+    const std::string first = single ? "" : std::to_string(rows) + ", ";
+    require(false, "out must have shape (", first, columns, single ? ",)" : ")", ", got shape ",
+            ShapeOf{array});
+  }
+  if (!readable_in_place<T>(out)) {
+    require(array.dtype().equal(py::dtype::of<T>()), "out must have dtype ", kTypeName<T>, ", got ",
+            py::str(array.dtype()).cast<std::string>());
+    require((array.flags() & npy_api::NPY_ARRAY_ALIGNED_) != 0, "out must be aligned");
+    throw py::type_error(std::string("out must be a plain numpy.ndarray, got ") +
+                         Py_TYPE(out.ptr())->tp_name + "; numpy.asarray gives one of its memory");
+  }
+  require(array.writeable(), "out must be writeable");
+}
+
 }  // namespace
 
 template <class T>
@@ -103,7 +136,7 @@ Input<T> as_input(py::handle x, const char* name) {
   py::array array = to_array<T>(x, name);
   const bool single = array.ndim() == 1;
   require(single || array.ndim() == 2, name, " must have shape (features,) or (batch, features), ",
-          "got shape ", shape_text(array));
+          "got shape ", ShapeOf{array});
   const ConstMatrixView<T> view = view_of<const T>(array, const_cast<void*>(array.data()));
   return {std::move(array), view, single};
 }
@@ -112,7 +145,7 @@ template <class T>
 Input<T> as_matrix(py::handle x, const char* name) {
   py::array array = to_array<T>(x, name);
   require(array.ndim() == 2, name, " must have shape (out_features, in_features), got shape ",
-          shape_text(array));
+          ShapeOf{array});
   const ConstMatrixView<T> view = view_of<const T>(array, const_cast<void*>(array.data()));
   return {std::move(array), view, false};
 }
@@ -122,8 +155,10 @@ py::array as_vector_or_none(py::handle x, const char* name, std::size_t size) {
   if (x.is_none()) return py::array();
   const py::array array = to_array<T>(x, name);
   require(array.ndim() == 1 && static_cast<std::size_t>(array.shape(0)) == size, name,
-          " must have shape (", size, ",), got shape ", shape_text(array));
-  return py::array_t<T, py::array::c_style>::ensure(array);
+          " must have shape (", size, ",), got shape ", ShapeOf{array});
+  auto contiguous = py::array_t<T, py::array::c_style>::ensure(array);
+  if (!contiguous) throw std::bad_alloc();
+  return contiguous;
 }
 
 template <class T>
@@ -135,26 +170,8 @@ Output<T>::Output(py::handle out, const Input<T>& input, std::size_t columns) {
     result_ = std::move(fresh);
     return;
   }
-  if (!npy_api::get().PyArray_Check_(out.ptr())) {
-    throw py::type_error("out must be a NumPy array, got " +
-                         std::string(Py_TYPE(out.ptr())->tp_name));
-  }
+  check_out<T>(out, rows, columns, input.single);
   result_ = py::reinterpret_borrow<py::array>(out);
-  const auto expected = py::array::ShapeContainer(
-      input.single ? std::initializer_list<py::ssize_t>{static_cast<py::ssize_t>(columns)}
-                   : std::initializer_list<py::ssize_t>{static_cast<py::ssize_t>(rows),
-                                                        static_cast<py::ssize_t>(columns)});
-  const bool same_shape = static_cast<std::size_t>(result_.ndim()) == expected->size() &&
-                          std::equal(expected->begin(), expected->end(), result_.shape());
-  std::ostringstream wanted;
-  wanted << "(";
-  if (!input.single) wanted << rows << ", ";
-  wanted << columns << (input.single ? ",)" : ")");
-  require(same_shape, "out must have shape ", wanted.str(), ", got shape ", shape_text(result_));
-  require(result_.dtype().equal(py::dtype::of<T>()), "out must have dtype ", kTypeName<T>, ", got ",
-          py::str(result_.dtype()).cast<std::string>());
-  require(readable_in_place<T>(out), "out must be an aligned ndarray, not of a subclass");
-  require(result_.writeable(), "out must be writeable");
   destination_ = view_of<T>(result_, result_.mutable_data());
   require(!overlaps_itself(destination_), "out must not overlap itself: elements share memory");
   view = destination_;

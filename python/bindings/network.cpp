@@ -78,11 +78,11 @@ class Network {
 
   // Read-only arrays over the network's own memory, which `self` keeps alive.
   static py::array weight(const py::object& self, std::size_t layer) {
-    const ConstMatrixView<T> w = self.cast<const Network&>().mlp_.layers()[layer].weight();
+    const ConstMatrixView<T> w = self.cast<const Network&>().layer(layer).weight();
     return read_only(py::array_t<T>({w.rows, w.columns}, w.data, self));
   }
   static py::object bias(const py::object& self, std::size_t layer) {
-    const Dense<T>& dense = self.cast<const Network&>().mlp_.layers()[layer];
+    const Dense<T>& dense = self.cast<const Network&>().layer(layer);
     if (!dense.bias()) return py::none();
     return read_only(
         py::array_t<T>(static_cast<py::ssize_t>(dense.out_features()), dense.bias(), self));
@@ -94,6 +94,11 @@ class Network {
     require(input.view.columns == mlp_.in_features(), "x has ", input.view.columns,
             " features, the network takes ", mlp_.in_features());
     return input;
+  }
+
+  const Dense<T>& layer(std::size_t index) const {
+    if (index >= mlp_.layers().size()) throw py::index_error("layer out of range");
+    return mlp_.layers()[index];
   }
 
   static py::array read_only(py::array_t<T> array) {

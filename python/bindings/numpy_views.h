@@ -14,7 +14,7 @@ namespace laminet {
 
 namespace py = pybind11;
 
-// Samples to read: the array that owns the memory, for as long as `view` is used.
+// An array to read: the one that owns the memory, for as long as `view` is used.
 template <class T>
 struct Input {
   py::array holder;

@@ -12,16 +12,21 @@
 
 namespace laminet::kernels {
 
+// Clang has no __float128 on Arm, where long double is the same format.
+#if defined(__SIZEOF_FLOAT128__)
 __extension__ typedef __float128 Quad;
+#else
+using Quad = long double;
+#endif
+static_assert(std::numeric_limits<long double>::digits >= 64);
 
 template <class T>
 constexpr const char* type_name = sizeof(T) == sizeof(float) ? "float32" : "float64";
 template <class T>
 using Wide = std::conditional_t<sizeof(T) == sizeof(float), double, long double>;
 
-// `Wide` has 29 (11) more bits than T; where the
-// result magnifies the rounding of an argument by more than that, the rest of the argument, from
-// quadruple precision, enters as a first derivative.
+// `Wide` has 29 (11) more bits than T; where the result magnifies the rounding of an argument by
+// more than that, the rest of the argument, from quadruple precision, enters as a first derivative.
 
 template <class R>
 R gelu_reference(R x) {

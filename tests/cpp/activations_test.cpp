@@ -3,6 +3,7 @@
 // LAMINET_TEST_ALL_PATTERNS=1 takes all 2^32 floats (an hour), =n every n-th.
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -11,6 +12,7 @@
 #include <functional>
 #include <limits>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -128,8 +130,15 @@ void for_patterns(std::uint64_t stride, Use use) {
 
 std::uint64_t pattern_stride() {
   const char* all = std::getenv("LAMINET_TEST_ALL_PATTERNS");
-  if (all && *all) return std::strtoull(all, nullptr, 10);
-  return 499;  // a prime: every exponent and all low bits come up
+  if (!all || !*all) return 499;  // a prime: every exponent and all low bits come up
+  // Zero, which is what a word reads as, would be a loop without end.
+  std::uint64_t stride = 0;
+  const auto [end, error] = std::from_chars(all, all + std::strlen(all), stride);
+  if (error != std::errc{} || *end != '\0' || stride < 1 || stride >> 32 != 0) {
+    throw std::invalid_argument("LAMINET_TEST_ALL_PATTERNS must be from 1 to 2^32 - 1, got '" +
+                                std::string(all) + "'");
+  }
+  return stride;
 }
 
 template <class T>

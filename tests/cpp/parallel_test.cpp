@@ -1,11 +1,16 @@
 // The team of threads.
 #include "laminet/base/parallel.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <iterator>
 #include <stdexcept>
 #include <thread>
 
@@ -40,6 +45,8 @@ class Parallel : public ::testing::Test {
     return false;
   }
 };
+
+using ParallelDeathTest = Parallel;
 
 TEST_F(Parallel, RunsEachTaskOnce) {
   for (const std::size_t threads : {1u, 2u, 3u, 8u}) {
@@ -116,6 +123,45 @@ TEST_F(Parallel, WorksInTheChildOfAFork) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
+
+#ifndef LAMINET_TEST_SANITIZED
+// Ends the process with 0 where the team could not start, the caller did every task, and takes the
+// signals that it took before.
+void run_without_room_for_a_thread() {
+  sigset_t before, after;
+  sigemptyset(&before);
+  sigaddset(&before, SIGUSR1);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  // A mebibyte more than now: the stack of a thread, commonly 8, does not fit.
+  long pages = 0;
+  std::FILE* statm = std::fopen("/proc/self/statm", "r");
+  if (!statm || std::fscanf(statm, "%ld", &pages) != 1) _exit(2);
+  std::fclose(statm);
+  const rlim_t bytes = static_cast<rlim_t>(pages) * static_cast<rlim_t>(sysconf(_SC_PAGESIZE));
+  const rlimit limit{bytes + (1 << 20), RLIM_INFINITY};
+  if (setrlimit(RLIMIT_AS, &limit) != 0) _exit(3);
+  alarm(20);
+
+  set_num_threads(2);
+  std::atomic<int> runs{0};
+  for (int job = 0; job < 3; ++job) parallel_for(8, [&](std::size_t) { ++runs; });
+  if (runs.load() != 24) _exit(4);
+  pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  for (int s = 1; s < SIGRTMAX; ++s) {
+    if (sigismember(&before, s) != sigismember(&after, s)) _exit(5);
+  }
+  // The test would be of nothing if a thread had started.
+  const std::filesystem::directory_iterator tasks("/proc/self/task");
+  _exit(std::distance(begin(tasks), end(tasks)) == 1 ? 0 : 6);
+}
+
+TEST_F(ParallelDeathTest, GoesOnWhereNoThreadCanStart) {
+  if (allowed_cpus() < 2) GTEST_SKIP() << "a team needs two CPUs";
+  // In a new process, not a fork of this one, whose stacks of threads would be used again.
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  EXPECT_EXIT(run_without_room_for_a_thread(), ::testing::ExitedWithCode(0), "");
+}
+#endif
 
 TEST_F(Parallel, RefusesZeroThreads) { EXPECT_THROW(set_num_threads(0), std::invalid_argument); }
 

@@ -13,7 +13,6 @@
 #endif
 #if defined(__linux__)
 #include <sched.h>
-#include <unistd.h>
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif

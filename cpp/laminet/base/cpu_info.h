@@ -17,8 +17,8 @@ struct CpuFeatures {
   bool avx512vl = false;
 };
 
-// Bytes of data cache: L1 and L2 of one core, L3 shared. Where the system tells nothing, the
-// smallest of the current server and laptop CPUs.
+// Bytes of data cache: L1 and L2 of one core, L3 shared. The values here stand where the system
+// tells nothing: small ones, as blocks that are too small cost less than blocks that do not fit.
 struct CacheSizes {
   std::size_t l1 = 32 * 1024;
   std::size_t l2 = 256 * 1024;

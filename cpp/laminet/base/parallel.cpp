@@ -13,12 +13,12 @@
 #include <mutex>
 #include <new>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "laminet/base/check.h"
 #include "laminet/base/cpu_info.h"
+#include "laminet/base/float_mode.h"
 
 namespace laminet {
 namespace {
@@ -48,13 +48,31 @@ bool spin_until(Done done) {
   return done();
 }
 
+// While it lives, the calling thread and those that it starts take no signals: the handlers of the
+// program run on its own threads.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
 class Team {
  public:
   // Runs the job with up to `helpers` workers besides the caller; false when another caller has
   // the team.
   bool try_run(std::size_t count, detail::TaskFn task, void* context, std::size_t helpers) {
-    const std::unique_lock lock(busy_, std::try_to_lock);
-    if (!lock.owns_lock()) return false;
+    // Not a mutex: a nested call comes from the thread that has the team.
+    if (busy_.exchange(true, std::memory_order_acquire)) return false;
+    const Release release{busy_};
     grow(helpers);
     task_ = task;
     context_ = context;
@@ -62,7 +80,8 @@ class Team {
     helpers_ = static_cast<std::uint32_t>(helpers);
     next_.store(0, std::memory_order_relaxed);
     gate_.store(0, std::memory_order_release);
-    epoch_.fetch_add(1, std::memory_order_release);
+    // Sequentially consistent, as notify_all reads next whether anyone waits.
+    epoch_.fetch_add(1);
     epoch_.notify_all();
     work();
     // A worker that has not woken by now is not waited for: it finds the gate closed.
@@ -78,27 +97,29 @@ class Team {
   }
 
  private:
+  struct Release {
+    std::atomic<bool>& flag;
+    ~Release() { flag.store(false, std::memory_order_release); }
+  };
+
   // Bit of gate_ that keeps workers out; the bits below count those inside.
   static constexpr std::uint32_t kClosed = 1u << 31;
 
   void grow(std::size_t helpers) {
-    // Workers take no signals: handlers run where the program expects them.
-    sigset_t all;
-    sigset_t before;
-    if (started_ >= helpers) return;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (started_ >= helpers || exhausted_) return;
+    const SignalsBlocked blocked;
     try {
       for (; started_ < helpers; ++started_) {
         std::thread([this, seen = epoch_.load()] { worker(seen); }).detach();
       }
-    } catch (const std::system_error&) {
-      // The system grants no more threads: the job runs on those there are.
+    } catch (...) {
+      // The system grants no more threads, or no memory for them: the job runs on those there are.
+      exhausted_ = true;
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
   void worker(std::uint32_t seen) {
+    const DefaultFloatMode mode;
     for (;;) {
       const auto changed = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
       if (!spin_until(changed)) epoch_.wait(seen, std::memory_order_acquire);
@@ -136,8 +157,9 @@ class Team {
     }
   }
 
-  std::mutex busy_;
+  std::atomic<bool> busy_{false};
   std::size_t started_ = 0;
+  bool exhausted_ = false;
   detail::TaskFn task_ = nullptr;
   void* context_ = nullptr;
   std::size_t count_ = 0;
@@ -153,12 +175,15 @@ class Team {
 // a fork they do not exist.
 std::atomic<Team*> the_team{nullptr};
 
+[[maybe_unused]] const int fork_handler =
+    pthread_atfork(nullptr, nullptr, [] { the_team.store(nullptr, std::memory_order_release); });
+
+// Read once: it decides how many threads there are, and they are never ended.
+const std::size_t cpus_at_start = allowed_cpus();
+
 Team& team() {
   Team* existing = the_team.load(std::memory_order_acquire);
   if (existing) return *existing;
-  static const int registered =
-      pthread_atfork(nullptr, nullptr, [] { the_team.store(nullptr, std::memory_order_release); });
-  static_cast<void>(registered);
   Team* fresh = new Team;
   if (the_team.compare_exchange_strong(existing, fresh, std::memory_order_acq_rel)) return *fresh;
   delete fresh;
@@ -167,7 +192,7 @@ Team& team() {
 
 std::size_t default_threads() {
   const char* text = std::getenv("LAMINET_NUM_THREADS");
-  if (!text || !*text) return allowed_cpus();
+  if (!text || !*text) return cpus_at_start;
   const std::string_view view(text);
   std::size_t value = 0;
   const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), value);
@@ -196,8 +221,7 @@ void set_num_threads(std::size_t count) {
 }
 
 void detail::run_tasks(std::size_t count, TaskFn task, void* context) {
-  static const std::size_t cpus = allowed_cpus();
-  const std::size_t threads = std::min({num_threads(), count, cpus});
+  const std::size_t threads = std::min({num_threads(), count, cpus_at_start});
   if (threads > 1 && team().try_run(count, task, context, threads - 1)) return;
   for (std::size_t i = 0; i < count; ++i) task(context, i);
 }

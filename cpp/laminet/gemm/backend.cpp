@@ -3,7 +3,6 @@
 #include <array>
 #include <atomic>
 #include <cstdlib>
-#include <optional>
 #include <stdexcept>
 #include <string>
 

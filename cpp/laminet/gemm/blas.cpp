@@ -6,9 +6,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
+
+#include "laminet/gemm/blas_location.h"
 
 namespace laminet::blas {
 namespace {
@@ -63,10 +66,43 @@ void describe(void* handle, LibraryInfo& info) {
   }
 }
 
+// A variable of the environment, set while this object lives.
+class ScopedVariable {
+ public:
+  ScopedVariable(const char* name, const char* value) : name_(name) {
+    if (const char* before = std::getenv(name)) before_ = before;
+    setenv(name, value, 1);
+  }
+  ~ScopedVariable() {
+    if (before_) {
+      setenv(name_, before_->c_str(), 1);
+    } else {
+      unsetenv(name_);
+    }
+  }
+  ScopedVariable(const ScopedVariable&) = delete;
+  ScopedVariable& operator=(const ScopedVariable&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
 Loaded load_file(const std::string& path) {
   Loaded loaded;
-  // RTLD_LOCAL: the symbols serve us alone; NumPy's copy is not disturbed.
-  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (void* loaded_before = dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD)) {
+    dlclose(loaded_before);
+    loaded.error = path + " is in use by another part of this process, whose number of threads " +
+                   "would change; name a copy of it";
+    return loaded;
+  }
+  // OpenBLAS starts its threads while it is loaded, and they spin for a tenth of a second, unless
+  // it reads here that it is to have one. RTLD_LOCAL: the symbols serve us alone.
+  void* handle = nullptr;
+  {
+    const ScopedVariable one_thread("OPENBLAS_NUM_THREADS", "1");
+    handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  }
   if (!handle) {
     loaded.error = dlerror();
     return loaded;
@@ -95,19 +131,26 @@ Loaded load_file(const std::string& path) {
   return loaded;
 }
 
-// The copy installed with this code: in `_libs` beside the module or library that this function
-// was linked into, or, for a static library in a C++ program, where CMake installed it.
+// Where the copy installed with this code may be. LAMINET_BLAS_FOLDERS lists it, relative to the
+// file that this function was linked into (the Python module, the shared library, the program),
+// so that an installation can be moved; absolute entries stay as they are.
 std::vector<std::string> installed_paths() {
-  std::vector<std::string> paths;
+  std::vector<std::filesystem::path> here;
   Dl_info self{};
   if (dladdr(reinterpret_cast<void*>(&installed_paths), &self) && self.dli_fname) {
+    // Of a program it is argv[0]: a bare name where the shell found it in PATH.
+    const std::string name = self.dli_fname;
+    const std::string file = name.find('/') == std::string::npos ? "/proc/self/exe" : name;
     std::error_code ignored;
-    const auto folder = std::filesystem::absolute(self.dli_fname, ignored).parent_path();
-    paths.push_back((folder / "_libs" / LAMINET_BLAS_FILE).string());
+    here.push_back(std::filesystem::absolute(file, ignored).parent_path());
+    here.push_back(std::filesystem::canonical(file, ignored).parent_path());
   }
-#if defined(LAMINET_BLAS_INSTALL_PATH)
-  paths.emplace_back(LAMINET_BLAS_INSTALL_PATH);
-#endif
+  std::vector<std::string> paths;
+  for (const auto& base : here) {
+    for (const char* folder : {LAMINET_BLAS_FOLDERS}) {
+      paths.push_back((base / folder / LAMINET_BLAS_FILE).string());
+    }
+  }
   return paths;
 }
 

@@ -18,7 +18,6 @@ namespace laminet::kernels::avx2 {
 struct F32 {
   using T = float;
   using V = __m256;
-  using I = std::int32_t __attribute__((vector_size(32)));
   using U = std::uint32_t __attribute__((vector_size(32)));
   static constexpr bool has_fma = true;
   static constexpr int lanes = 8;
@@ -45,7 +44,6 @@ struct F32 {
 struct F64 {
   using T = double;
   using V = __m256d;
-  using I = std::int64_t __attribute__((vector_size(32)));
   using U = std::uint64_t __attribute__((vector_size(32)));
   static constexpr bool has_fma = true;
   static constexpr int lanes = 4;

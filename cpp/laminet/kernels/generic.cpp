@@ -9,12 +9,11 @@
 
 namespace laminet::kernels::generic {
 
-template <class Element, class Integer, class UnsignedInteger>
+template <class Element, class UnsignedInteger>
 struct Vector16 {
   using T = Element;
   static constexpr int lanes = 16 / static_cast<int>(sizeof(T));
   typedef Element V __attribute__((vector_size(16)));
-  typedef Integer I __attribute__((vector_size(16)));
   typedef UnsignedInteger U __attribute__((vector_size(16)));
 #if defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)
   static constexpr bool has_fma = true;
@@ -55,8 +54,8 @@ struct Vector16 {
   }
 };
 
-using F32 = Vector16<float, std::int32_t, std::uint32_t>;
-using F64 = Vector16<double, std::int64_t, std::uint64_t>;
+using F32 = Vector16<float, std::uint32_t>;
+using F64 = Vector16<double, std::uint64_t>;
 
 #include "laminet/kernels/body/all.inc"
 

@@ -15,15 +15,16 @@
 
 namespace laminet::kernels {
 
-// The widest vector in bytes; packed panels and scratch rows are aligned to it.
-inline constexpr std::size_t kAlignment = 64;
-
+// clang-format off
 // One register tile of the product C = A B (+ bias), C being m x n.
-//   a      m rows of k elements, `a_stride` elements apart, each row contiguous; not packed
-//   panel  k rows of exactly nr elements, contiguous, kAlignment-aligned, the columns from n on
-//   zero c      m rows of n elements, `c_stride` elements apart; nothing outside them is read or
-//   written bias   n elements, or null accumulate  C += A B instead of C = A B; the bias is added
-//   last, either way relu   C = relu(...) after the bias
+//   a           m rows of k elements, `a_stride` elements apart, each row contiguous; not packed
+//   panel       k rows of exactly nr elements, one after the other, zero in the columns from n on;
+//               each row is aligned to its own size or to 64 bytes, whichever is less
+//   c           m rows of n elements, `c_stride` elements apart; nothing outside is read or written
+//   bias        n elements, or null
+//   accumulate  C += A B instead of C = A B; the bias is added last, either way
+//   relu        C = relu(...) after the bias
+// clang-format on
 template <class T>
 struct TileArgs {
   std::size_t k;

@@ -1,10 +1,25 @@
 #include "laminet/network/dense.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "laminet/base/check.h"
 
 namespace laminet {
+
+template <class T>
+void check_activation(const Activation& activation) {
+  const ActivationInfo& row = info(activation.kind);
+  const auto check = [&](bool taken, const char* parameter, double value) {
+    // Compared before it is converted: a conversion out of range is undefined.
+    const bool finite = std::abs(value) <= static_cast<double>(std::numeric_limits<T>::max());
+    require(!taken || finite, parameter, " of ", row.name, " must be finite in ",
+            sizeof(T) == sizeof(float) ? "float32" : "float64", ", got ", value);
+  };
+  check(row.has_alpha, "alpha", activation.alpha);
+  check(row.has_beta, "beta", activation.beta);
+}
 
 template <class T>
 Dense<T>::Dense(const DenseView<T>& source)
@@ -15,6 +30,7 @@ Dense<T>::Dense(const DenseView<T>& source)
   require(out_features_ > 0 && in_features_ > 0,
           "weight must have at least one row and one column, got shape (", out_features_, ", ",
           in_features_, ")");
+  check_activation<T>(activation_);
   copy<T>(source.weight, dense_view(weight_.data(), out_features_, in_features_));
   if (source.bias) {
     bias_ = AlignedArray<T>(out_features_);
@@ -22,6 +38,8 @@ Dense<T>::Dense(const DenseView<T>& source)
   }
 }
 
+template void check_activation<float>(const Activation&);
+template void check_activation<double>(const Activation&);
 template class Dense<float>;
 template class Dense<double>;
 

@@ -16,6 +16,11 @@ struct DenseView {
   Activation activation;
 };
 
+// Throws std::invalid_argument where a parameter that the function takes is not finite in T: 1e39
+// is a slope in double, in float it is infinity, and infinity times 0 no number.
+template <class T>
+void check_activation(const Activation& activation);
+
 // The same with storage of its own and contiguous rows. Immutable.
 template <class T>
 class Dense {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "laminet/base/float_mode.h"
 #include "laminet/base/parallel.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gemm/gemm.h"
@@ -20,21 +21,22 @@ std::size_t scratch_stride(std::size_t width) {
 template <class T>
 class PingPong {
  public:
-  PingPong(std::size_t rows, std::size_t widest) : rows_(rows), stride_(scratch_stride<T>(widest)) {
-    const std::size_t half = checked_product(rows, stride_);
-    halves_[0] = thread_scratch<T>(checked_product(2, half));
-    halves_[1] = halves_[0] + half;
-  }
+  PingPong(std::size_t rows, std::size_t widest)
+      : rows_(rows), stride_(scratch_stride<T>(widest)) {}
+
+  // The half that was not given out last. Memory is asked for here: a single layer between two
+  // usable views needs none.
   MatrixView<T> next(std::size_t columns) {
+    const std::size_t half = checked_product(rows_, stride_);
+    T* memory = thread_scratch<T>(checked_product(2, half));
     turn_ = 1 - turn_;
-    return {halves_[turn_], rows_, columns, static_cast<std::ptrdiff_t>(stride_), 1};
+    return {memory + turn_ * half, rows_, columns, static_cast<std::ptrdiff_t>(stride_), 1};
   }
 
  private:
   std::size_t rows_;
   std::size_t stride_;
-  T* halves_[2];
-  int turn_ = 1;
+  std::size_t turn_ = 1;
 };
 
 template <class T>
@@ -100,6 +102,7 @@ template <class T>
 void run_forward(std::span<const LayerOperands<T>> layers, const kernels::Table<T>& table,
                  const Plan& plan, ConstMatrixView<T> x, MatrixView<T> y) {
   if (x.rows == 0) return;
+  const DefaultFloatMode mode;
   const std::size_t width = widest(layers);
   for_row_blocks(plan, x.rows, [&](std::size_t first, std::size_t count) {
     forward_block(layers, width, table, x.row_block(first, count), y.row_block(first, count));
@@ -112,6 +115,7 @@ void run_trace(std::span<const LayerOperands<T>> layers, const kernels::Table<T>
                std::span<const MatrixView<T>> pre_activations,
                std::span<const MatrixView<T>> activations) {
   if (x.rows == 0) return;
+  const DefaultFloatMode mode;
   for_row_blocks(plan, x.rows, [&](std::size_t first, std::size_t count) {
     ConstMatrixView<T> in = x.row_block(first, count);
     if (!usable(layers.front(), in)) {

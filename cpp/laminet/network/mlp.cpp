@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "laminet/base/check.h"
+#include "laminet/base/float_mode.h"
 #include "laminet/base/parallel.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/kernels/dispatch.h"
@@ -92,6 +93,16 @@ void Mlp<T>::trace(ConstMatrixView<T> x, std::span<const MatrixView<T>> pre_acti
                    std::span<const MatrixView<T>> activations) const {
   require(x.columns == in_features(), "x has ", x.columns, " features, the network takes ",
           in_features());
+  for (const auto& views : {pre_activations, activations}) {
+    require(views.size() == layers_.size(), "trace takes ", layers_.size(), " views of each kind, ",
+            "got ", views.size());
+    for (std::size_t l = 0; l < views.size(); ++l) {
+      const MatrixView<T>& view = views[l];
+      require(view.rows == x.rows && view.columns == sizes_[l + 1] && view.contiguous_rows(),
+              "a view of layer ", l, " has shape (", view.rows, ", ", view.columns, "), expected (",
+              x.rows, ", ", sizes_[l + 1], ") with contiguous rows");
+    }
+  }
   const Plan chosen = plan(x.rows);
   run_trace(operands(chosen), instruction_set_->table<T>(), chosen, x, pre_activations,
             activations);
@@ -106,6 +117,7 @@ void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
   require(x.columns == w.columns, "x has ", x.columns, " features, the weight takes ", w.columns);
   require(y.rows == x.rows && y.columns == w.rows, "out has shape (", y.rows, ", ", y.columns,
           "), expected (", x.rows, ", ", w.rows, ")");
+  check_activation<T>(layer.activation);
   const kernels::InstructionSet& set = kernels::active_instruction_set();
   const std::size_t sizes[] = {w.columns, w.rows};
   const Plan plan = plan_for<T>(sizes, x.rows, set);
@@ -130,6 +142,7 @@ void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
 template <class T>
 void softmax(MatrixView<T> logits, bool logarithm) {
   const kernels::Table<T>& table = kernels::active_instruction_set().table<T>();
+  const DefaultFloatMode mode;
   const auto row_function = logarithm ? table.log_softmax : table.softmax;
   for (std::size_t i = 0; i < logits.rows; ++i) row_function(logits.row(i), logits.columns);
 }

@@ -4,10 +4,10 @@
 //   net.forward(x, y);                        // x (B, n_0), y (B, n_L), views of any strides
 //
 // A network never changes, so any number of threads may call it at once; each call may use the
-// team of threads besides (base/parallel.h).
+// team of threads besides (base/parallel.h). It is neither copied nor moved; keep it in a
+// std::unique_ptr or a container of nodes.
 #pragma once
 
-#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>

@@ -3,7 +3,9 @@
 #include <cstdio>
 #include <vector>
 
-int main() {
+// program [BACK END]
+int main(int argc, char** argv) {
+  if (argc > 1) laminet::set_backend(argv[1]);
   const float w[] = {1.0f, -1.0f, 2.0f, 0.0f}, b[] = {0.5f, 0.0f}, x[] = {3.0f, 1.0f};
   const std::vector<laminet::DenseView<float>> layers = {
       {laminet::dense_view(w, 2, 2), b, {laminet::ActivationKind::relu}}};
