@@ -48,16 +48,15 @@ def cpp_tests() -> int:
             flush=True,
         )
         return 0
-    cmake = shutil.which("cmake")
-    if cmake is None:
-        run(PYTHON, "-m", "pip", "install", "--quiet", "cmake")
-        cmake = str(PYTHON.with_name("cmake"))
-    ctest = str(Path(cmake).with_name("ctest"))
-    jobs = str(os.cpu_count() or 1)
-    run(PYTHON, "-m", "pip", "install", "--quiet", openblas_requirement())
+    # The system may have no CMake, an old one, or nothing that it could build with.
+    run(PYTHON, "-m", "pip", "install", "--quiet", "cmake>=3.22", "ninja", openblas_requirement())
+    cmake, ctest, ninja = (PYTHON.with_name(name) for name in ("cmake", "ctest", "ninja"))
     build = WORK / "cpp"
-    run(cmake, "-S", TOP, "-B", build, "-DLAMINET_TESTS=ON", f"-DPython_EXECUTABLE={PYTHON}")
-    run(cmake, "--build", build, "--parallel", jobs)
+    run(
+        *(cmake, "-S", TOP, "-B", build, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"),
+        *("-DLAMINET_TESTS=ON", f"-DPython_EXECUTABLE={PYTHON}"),
+    )
+    run(cmake, "--build", build)
     return run(ctest, "--test-dir", build, "--output-on-failure", check=False)
 
 

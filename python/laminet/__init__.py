@@ -17,7 +17,6 @@ from laminet.mlp import MLP
 from laminet.runtime import (
     backend,
     build_info,
-    check_environment,
     get_backend,
     get_num_threads,
     num_threads,
@@ -45,6 +44,3 @@ __all__ = [
     "set_backend",
     "set_num_threads",
 ]
-
-check_environment()
-del check_environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ class Activation:
     ValueError
         If the name is unknown, the function has no such parameter, or it is not finite.
     TypeError
-        If the name is not a str, or a parameter not a real number.
+        If the name is not a str, or a parameter not a real number; bool is none.
 
     Examples
     --------
@@ -66,10 +67,18 @@ class Activation:
                 if value is not None:
                     raise ValueError(f"activation {self.name!r} has no parameter {parameter}")
                 continue
+            if value is None:
+                value = defaults[parameter]
+            # Python counts bool among the numbers; True for a slope is a mistake.
+            if isinstance(value, bool) or not isinstance(value, Real):
+                kind = type(value).__name__
+                raise TypeError(f"{parameter} must be a real number, got {kind}")
             try:
-                number = float(defaults[parameter] if value is None else value)
-            except (TypeError, ValueError):
-                raise TypeError(f"{parameter} must be a number, got {value!r}") from None
+                number = float(value)
+            except OverflowError:
+                raise ValueError(
+                    f"{parameter} must be finite, and is too large for a float"
+                ) from None
             if not math.isfinite(number):
                 raise ValueError(f"{parameter} must be finite, got {number}")
             object.__setattr__(self, parameter, number)

@@ -9,6 +9,7 @@ import numpy as np
 from laminet import _core
 from laminet._convert import as_real_array, real_array
 from laminet.activation import Activation, as_activation
+from laminet.runtime import check_environment
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -45,8 +46,8 @@ class Dense:
 
     Notes
     -----
-    Arrays of the layer's dtype are referred to, not copied; a network made of the layer copies
-    them.
+    Arrays of the layer's dtype are referred to, not copied: what you change in them later shows in
+    the layer. A network made of the layer copies them.
 
     Examples
     --------
@@ -146,7 +147,7 @@ def linear(
     bias : array_like of shape (out_features,), optional
     activation : str or Activation, default "identity"
     out : ndarray, optional
-        As in `MLP.__call__`.
+        As in `MLP.__call__`; it may overlap `weight` and `bias`, too.
 
     Returns
     -------
@@ -161,6 +162,7 @@ def linear(
     TypeError
         If an array does not hold real numbers.
     """
+    check_environment()
     w = real_array(weight, "weight")
     b = None if bias is None else real_array(bias, "bias")
     dtype = _common_dtype(w) if b is None else _common_dtype(w, b)

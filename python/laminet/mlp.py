@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -11,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet import _core
-from laminet.activation import Activation, as_activation
+from laminet._convert import as_real_array
+from laminet.activation import Activation
 from laminet.dense import Dense
+from laminet.initialization import as_dtype, he_normal_layers
+from laminet.runtime import check_environment
 from laminet.trace import Trace
 
 if TYPE_CHECKING:
@@ -26,14 +27,6 @@ _CORES: dict[np.dtype[Any], Any] = {
     np.dtype(np.float32): _core.NetworkF32,
     np.dtype(np.float64): _core.NetworkF64,
 }
-
-
-def _as_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    asked: np.dtype[Any] = np.dtype(dtype)
-    for native in _CORES:
-        if asked.newbyteorder("=") == native:
-            return native
-    raise ValueError(f"dtype must be float32 or float64, got {asked}")
 
 
 class MLP:
@@ -62,7 +55,8 @@ class MLP:
     Raises
     ------
     ValueError
-        If there is no layer, or the shapes do not chain.
+        If there is no layer, the shapes do not chain, or a parameter of an activation is not finite
+        in the network's dtype.
     TypeError
         If something else than a Dense is among the layers.
 
@@ -85,6 +79,7 @@ class MLP:
     __slots__ = ("__weakref__", "_core", "_layers")
 
     def __init__(self, layers: Iterable[Dense]) -> None:
+        check_environment()
         given = list(layers)
         for i, layer in enumerate(given):
             if not isinstance(layer, Dense):
@@ -135,6 +130,14 @@ class MLP:
         -------
         MLP
 
+        Raises
+        ------
+        ValueError
+            If a size is less than 1, or `activation` does not name one function for each hidden
+            layer.
+        TypeError
+            If a size is not an integer.
+
         Notes
         -----
         Weights are normal with mean 0 and variance ``2 / in_features`` of their layer [1]_.
@@ -149,30 +152,9 @@ class MLP:
         >>> ln.MLP.init([784, 256, 128, 10], seed=0)
         MLP(784 -> 256 relu -> 128 relu -> 10 identity, float32, 235146 parameters)
         """
-        widths = [_size(n, f"sizes[{i}]") for i, n in enumerate(sizes)]
-        if len(widths) < 2:
-            raise ValueError(
-                f"sizes must have at least an input and an output size, got {len(widths)}"
-            )
-        target = _as_dtype(dtype)
-        hidden = len(widths) - 2
-        if isinstance(activation, (str, Activation)):
-            named = [activation] * hidden
-        else:
-            named = list(activation)
-            if len(named) != hidden:
-                raise ValueError(
-                    f"activation names {len(named)} functions, the network has {hidden} hidden "
-                    f"layers"
-                )
-        functions = [as_activation(a) for a in (*named, output_activation)]
-        rng = np.random.default_rng(seed)
-        layers = []
-        for n_in, n_out, function in zip(widths[:-1], widths[1:], functions, strict=True):
-            weight = rng.standard_normal((n_out, n_in)) * math.sqrt(2.0 / n_in)
-            zeros = np.zeros(n_out, target) if bias else None
-            layers.append(Dense(weight.astype(target), zeros, function))
-        return cls(layers)
+        return cls(
+            he_normal_layers(sizes, activation, output_activation, bias, as_dtype(dtype), seed)
+        )
 
     @property
     def layers(self) -> tuple[Dense, ...]:
@@ -248,7 +230,12 @@ class MLP:
         -------
         Trace
             ``.pre_activations`` [Z_1 .. Z_L], ``.activations`` [A_0 .. A_L], ``.output`` (A_L, the
-            same bits as ``net(x)``); printed, it shows the shapes.
+            same bits as ``net(x)``), all of the network's dtype; printed, it shows the shapes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``net(x)`` does.
         """
         activations, pre_activations = self._core.trace(x)
         return Trace(pre_activations, activations, self._layers)
@@ -264,6 +251,11 @@ class MLP:
         -------
         numpy.intp, or ndarray of shape (batch,) and that dtype
             The first of equal outputs, or the first NaN, as `numpy.argmax` has it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``net(x)`` does.
         """
         return self(x).argmax(axis=-1)
 
@@ -277,7 +269,12 @@ class MLP:
         Returns
         -------
         ndarray of shape (out_features,) or (batch, out_features)
-            Sums to 1 over the last axis, for logits of any finite size.
+            Of the network's dtype. Sums to 1 over the last axis, for logits of any finite size.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``net(x)`` does.
         """
         return self._softmax(x, logarithm=False)
 
@@ -291,7 +288,13 @@ class MLP:
         Returns
         -------
         ndarray of shape (out_features,) or (batch, out_features)
-            Finite where the outputs are, also where `predict_proba` underflows to 0.
+            Of the network's dtype. Finite where the differences of outputs are, also where
+            `predict_proba` underflows to 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``net(x)`` does.
         """
         return self._softmax(x, logarithm=True)
 
@@ -302,24 +305,47 @@ class MLP:
         return y
 
     def astype(self, dtype: DTypeLike) -> MLP:
-        """Return the network with its weights rounded to `dtype`, "float32" or "float64".
+        """Return the network with its weights rounded to `dtype`.
 
-        The network itself where it has that dtype already: networks never change.
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}
+
+        Returns
+        -------
+        MLP
+            The network itself where it has that dtype already: networks never change.
+
+        Raises
+        ------
+        ValueError
+            If `dtype` is another one, or a parameter of an activation does not fit it.
         """
-        target = _as_dtype(dtype)
+        target = as_dtype(dtype)
         if target == self.dtype:
             return self
         return MLP(
             Dense(
-                layer.weight.astype(target),
-                None if layer.bias is None else layer.bias.astype(target),
+                as_real_array(layer.weight, target, "weight"),
+                None if layer.bias is None else as_real_array(layer.bias, target, "bias"),
                 layer.activation,
             )
             for layer in self._layers
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to a safetensors file, complete or not at all; see `laminet.load`."""
+        """Write the network to a safetensors file, complete or not at all; see `laminet.load`.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Replaced where it exists.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; what was there before is then still there.
+        """
         from laminet.interop import safetensors_files
 
         safetensors_files.save(self, path)
@@ -349,13 +375,3 @@ class MLP:
             + [f"{layer.out_features} {layer.activation}" for layer in self._layers]
         )
         return f"MLP({chain}, {self.dtype}, {self.num_parameters} parameters)"
-
-
-def _size(value: Any, name: str) -> int:
-    try:
-        size = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if size < 1:
-        raise ValueError(f"{name} must be at least 1, got {size}")
-    return size

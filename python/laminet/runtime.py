@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,8 @@ def set_backend(name: str) -> None:
         For another name.
     RuntimeError
         For ``"blas"`` where no BLAS library could be loaded; says why.
+    TypeError
+        If `name` is not a str.
     """
     if not isinstance(name, str):
         raise TypeError(f"backend must be a str, got {type(name).__name__}")
@@ -72,6 +76,8 @@ def set_num_threads(n: int) -> None:
     count = operator.index(n)
     if count < 1:
         raise ValueError(f"n must be at least 1, got {count}")
+    if count > sys.maxsize:
+        raise ValueError(f"n must be at most {sys.maxsize}, got {count}")
     _core.set_num_threads(count)
 
 
@@ -91,8 +97,9 @@ def num_threads(n: int) -> Iterator[None]:
         set_num_threads(before)
 
 
+@functools.cache
 def check_environment() -> None:
-    """Read the variables LAMINET_*, so that a wrong value is an error of the import.
+    """Read the variables LAMINET_*: a wrong value is an error of the first use, whatever is used.
 
     Raises
     ------
@@ -120,6 +127,7 @@ def build_info() -> dict[str, Any]:
         chose) and ``path``, or None where no BLAS library could be loaded, with the reason in
         ``blas_error`` (else None); ``backend``, ``threads``.
     """
+    check_environment()
     blas = _core.blas_info()
     return {
         "version": _core.__version__,

@@ -306,3 +306,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert result.returncode == 0, result.stderr
     # 1.6 MB of output; the rest is scratch for a block of rows and what the allocator keeps.
     assert int(result.stdout) < 20_000, f"grew by {result.stdout} kB"
+
+
+def test_what_is_too_large_becomes_infinity_without_a_warning():
+    """As in NumPy; pytest turns warnings into errors."""
+    net = ln.MLP([ln.Dense(np.float32([[1]]))])
+    assert net(np.array([1e300])).tolist() == [np.inf]
+    assert net([-1e300]).tolist() == [-np.inf]
+    huge = np.array([["1e4000"]]).astype(np.longdouble)
+    assert net(huge).tolist() == [[np.inf]]
+    assert ln.Dense(huge, huge[0]).weight.tolist() == [[np.inf]]
+    assert ln.linear([1.0], huge).tolist() == [np.inf]

@@ -43,9 +43,10 @@ def test_an_unknown_value_is_an_error(variable, value, script):
     assert value in last
 
 
-def test_a_library_that_is_no_blas(script):
-    library = _core.__file__  # a shared library that can be loaded, without cblas_sgemm
-    result = script(USE, LAMINET_BLAS=library)
+def test_a_library_that_is_no_blas(script, tmp_path):
+    # A shared library that can be loaded, without cblas_sgemm; a copy, as the original is in use.
+    library = shutil.copy(_core.__file__, tmp_path / "no_blas.so")
+    result = script(USE, LAMINET_BLAS=str(library))
     assert result.returncode == 1
     assert "RuntimeError: LAMINET_BLAS: " in result.stderr
     assert "has no cblas_sgemm" in result.stderr
@@ -130,6 +131,40 @@ def test_laminet_blas_names_a_copy_with_renamed_symbols(script, tmp_path):
     info = report(script(code, LAMINET_BLAS=str(other)))
     assert info["blas"]["path"] == str(other)
     assert info["blas"]["version"] == ln.build_info()["blas"]["version"]
+
+
+def _use(path):
+    """Load the library as another part of the process would, then use laminet."""
+    return f"import ctypes; other = ctypes.CDLL({str(path)!r})\n" + USE
+
+
+def _refuses_as_in_use(result, path):
+    assert result.returncode == 1, result.stdout
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"RuntimeError: LAMINET_BLAS: {path} is in use"), result.stderr
+
+
+def test_a_library_in_use_is_refused(script, tmp_path):
+    """It would be set to one thread, for the other user as well."""
+    other, link = tmp_path / "other.so", tmp_path / "link.so"
+    shutil.copy(ln.build_info()["blas"]["path"], other)
+    link.symlink_to(other)
+    for name in (other, link):
+        _refuses_as_in_use(script(_use(other), LAMINET_BLAS=str(name)), name)
+    # A copy is another library, whatever it calls itself.
+    copy = tmp_path / "copy.so"
+    shutil.copy(other, copy)
+    result = script(_use(other), LAMINET_BLAS=str(copy))
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.skipif(
+    _other_blas() is None,
+    reason="no system CBLAS to name in LAMINET_BLAS (Debian: apt install libopenblas0)",
+)
+def test_debians_library_in_use_is_refused(script):
+    path = _other_blas()
+    _refuses_as_in_use(script(_use(path), LAMINET_BLAS=path), path)
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from variants import normal, random_net
 
 import laminet as ln
+from laminet import _convert
 
 METHODS = ("__call__", "trace", "predict", "predict_proba", "predict_log_proba")
 
@@ -94,6 +96,35 @@ def test_ragged_lists(call):
         call([[1, 2, 3, 4], [1, 2, 3]])
 
 
+def test_ragged_lists_of_a_numpy_that_allows_them(monkeypatch):
+    """Before 1.24, NumPy made an array of objects of them, with a warning."""
+    monkeypatch.setattr(_convert, "_NUMPY_ALLOWS_RAGGED", True)
+    ragged = ([[1, 2], [3]], [[1, 2], 3], [[[1, 2], [3]], [[1], [2]]], [np.ones(2), np.ones(3)])
+    for value in ragged:
+        with pytest.raises(ValueError, match="array of numbers: its rows have different lengths"):
+            _convert.real_array(value, "x")
+        with pytest.raises(ValueError, match="array of numbers: its rows have different lengths"):
+            _convert.real_array(tuple(value), "x")
+    with pytest.raises(TypeError, match="x must hold real numbers"):
+        _convert.real_array([1, None], "x")
+    for value in ([[1, 2], [3, 4]], [np.ones(2), np.ones(2)], [], 3, np.ones(2)):
+        assert np.array_equal(_convert.real_array(value, "x"), value)
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError])
+def test_an_array_whose_error_has_its_own_constructor(kind):
+    class Special(kind):
+        def __init__(self, one, two):
+            super().__init__(f"{one} {two}")
+
+    class Broken:
+        def __array__(self, dtype=None, copy=None):
+            raise Special("the sensor", "is off")
+
+    with pytest.raises(kind, match="x is not an array of numbers: the sensor is off"):
+        _convert.real_array(Broken(), "x")
+
+
 @pytest.mark.parametrize("mask", [False, True, [[True, False, False, False]] * 2])
 def test_masked_arrays(call, mask):
     """Without any masked element also: what happens must not hang on the data."""
@@ -109,7 +140,7 @@ def test_an_array_that_raises(call):
             raise RuntimeError("the sensor is off")
 
     with pytest.raises(RuntimeError, match="the sensor is off"):
-        call(Broken())
+        _convert.real_array(Broken(), "x")
 
 
 def test_missing_and_unknown_arguments():
@@ -197,9 +228,21 @@ def test_activation_parameters():
             ln.Activation("elu", alpha=value)
         with pytest.raises(ValueError, match="beta must be finite"):
             ln.Activation("hard_sigmoid", beta=value)
-    for value in ("a", [1], 1j):
-        with pytest.raises(TypeError, match="alpha must be a number, got"):
+    for value in (10**400, -(10**5000), Fraction(10**400)):
+        with pytest.raises(ValueError, match="alpha must be finite, and is too large for a float"):
             ln.Activation("elu", alpha=value)
+    for value in ("a", "1", b"1", True, np.True_, [1], [10**5000], 1j, np.complex128(1)):
+        expected = f"alpha must be a real number, got {type(value).__name__}"
+        with pytest.raises(TypeError, match=f"^{expected}$"):
+            ln.Activation("elu", alpha=value)
+
+
+def test_activation_parameters_may_be_any_real_number():
+    kinds = (float, int, Fraction, np.float16, np.float32, np.float64, np.longdouble, np.uint8)
+    for kind in kinds:
+        activation = ln.Activation("elu", alpha=kind(2))
+        assert activation == ln.Activation("elu", alpha=2.0)
+        assert type(activation.alpha) is float
 
 
 # --- MLP -----------------------------------------------------------------------------------------

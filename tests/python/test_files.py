@@ -145,3 +145,67 @@ def test_more_layers_than_can_be_read_are_not_written(
     with pytest.raises(ValueError, match="2 layers are too many for one file"):
         two_layers().save(tmp_path / "net")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o664])
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path, mode: int) -> None:
+    two_layers().save(tmp_path / "net")
+    os.chmod(tmp_path / "net", mode)
+    (tmp_path / "link").symlink_to("net")
+    for name in ("net", "link"):
+        two_layers().save(tmp_path / name)
+        assert stat.S_IMODE(os.stat(tmp_path / "net").st_mode) == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_another_user_stays_theirs(tmp_path: Path) -> None:
+    two_layers().save(tmp_path / "net")
+    os.chown(tmp_path / "net", 12345, 23456)
+    two_layers().save(tmp_path / "net")
+    status = os.stat(tmp_path / "net")
+    assert (status.st_uid, status.st_gid) == (12345, 23456)
+
+
+def test_a_private_file_is_never_readable_for_others(tmp_path: Path) -> None:
+    target = tmp_path / "net"
+    target.touch()
+    os.chmod(target, 0o600)
+    with atomic.replacing(target) as temporary:
+        assert stat.S_IMODE(os.stat(temporary).st_mode) == 0o600
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to pipe").symlink_to("pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    before = sorted(os.listdir(tmp_path))
+    for name in ("pipe", "to pipe"):
+        with pytest.raises(OSError, match=f"{name}: not a regular file"):
+            two_layers().save(tmp_path / name)
+    with pytest.raises(OSError, match=r"symbolic links.*loop'"):
+        two_layers().save(tmp_path / "loop")
+    assert sorted(os.listdir(tmp_path)) == before
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
+    assert (tmp_path / "loop").is_symlink()
+
+
+def test_a_link_to_a_file_that_is_not_there_yet(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("net")
+    two_layers().save(tmp_path / "link")
+    assert_same(two_layers(), ln.load(tmp_path / "net"))
+
+
+@pytest.mark.parametrize("path", [b"net", 7, True, None, 1.5])
+def test_paths_are_str_or_path_like(path: Any) -> None:
+    name = type(path).__name__
+    with pytest.raises(TypeError, match=f"path must be a str or path-like, got {name}"):
+        ln.load(path)
+    with pytest.raises(TypeError, match=f"path must be a str or path-like, got {name}"):
+        two_layers().save(path)
+
+
+def test_an_empty_path() -> None:
+    with pytest.raises(FileNotFoundError):
+        two_layers().save("")
+    with pytest.raises(FileNotFoundError):
+        ln.load("")

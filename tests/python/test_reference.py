@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 import laminet as ln
 from laminet import reference
 from laminet.activation import ACTIVATIONS, Activation
-from laminet.cli.demo import error_bound
+from laminet.analysis import error_bound
 
 EPS = float(np.finfo(np.float64).eps)
 INF, NAN = math.inf, math.nan
@@ -340,3 +340,44 @@ def test_softmax_against_exact_arithmetic() -> None:
             # The subtraction of the maximum rounds at the size of the logits, below 256.
             assert abs(computed - as_float(exact)) <= 256 * EPS * as_float(exact), value
             assert abs(logarithm - as_float(mp.log(exact))) <= 512 * EPS, value
+
+
+# --- What is refused --------------------------------------------------------------------------
+
+NOT_REAL: list[Any] = [
+    np.ma.array([1.0, 2.0], mask=[True, False]),
+    np.array([1.0, 2.0], object),
+    np.array(["1", "2"]),
+    ["1", "2"],
+    np.array([1j, 2j]),
+    None,
+    "12",
+]
+
+
+@pytest.mark.parametrize("x", NOT_REAL, ids=lambda x: str(getattr(x, "dtype", x)))
+def test_only_real_numbers(x: Any) -> None:
+    net = hand_made()
+    for function in (
+        reference.forward,
+        reference.forward_components,
+        reference.trace,
+        reference.jacobian,
+        reference.layer_jacobians,
+        reference.numerical_jacobian,
+    ):
+        with pytest.raises(TypeError, match=r"^x (is a masked array|must)"):
+            function(net, x)
+    for function in (reference.softmax, reference.log_softmax):
+        with pytest.raises(TypeError, match=r"^z (is a masked array|must)"):
+            function(x)
+    for function in (reference.activation, reference.activation_derivative):
+        with pytest.raises(TypeError, match=r"^z (is a masked array|must)"):
+            function("tanh", x)
+
+
+def test_differences_of_infinities_give_no_warning() -> None:
+    net = ln.MLP.init([2, 3], "tanh", output_activation="silu", seed=0)
+    for x in ([INF, 1.0], [-INF, INF], [NAN, 0.0], [1e308, -1e308]):
+        assert reference.numerical_jacobian(net, x).shape == (3, 2)
+    assert np.isnan(reference.numerical_jacobian(net, [NAN, 0.0])).any()

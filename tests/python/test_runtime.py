@@ -127,28 +127,66 @@ print(len(os.listdir("/proc/self/task")) - before, len(os.sched_getaffinity(0)))
     assert started <= cpus - 1
 
 
-def test_importing_and_small_calls_start_no_thread(script):
-    """Nor does our copy of OpenBLAS, which would start its own when it is loaded."""
+def test_one_thread_starts_no_other(script):
+    """Nor does our copy of OpenBLAS, which would start its own when it is loaded.
+
+    They would also spin: CPU time over a sleep, which no load of the machine adds to, tells that an
+    idle laminet takes none.
+    """
     result = script(
         """
-import os
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's copy
+import os, time
+for name in ("OPENBLAS", "GOTO", "OMP"):  # would keep every copy from starting threads
+    os.environ.pop(name + "_NUM_THREADS", None)
 import numpy as np
-before = len(os.listdir("/proc/self/task"))
+def cpu_while_asleep(seconds):
+    before = time.process_time()  # of all threads
+    time.sleep(seconds)
+    return time.process_time() - before
+for _ in range(20):  # NumPy's copy spins too, at its start
+    if cpu_while_asleep(0.3) < 0.001: break
+before = set(os.listdir("/proc/self/task"))
 import laminet as ln
-net = ln.MLP.init([30, 40, 5], seed=0)
+ln.set_num_threads(1)
+net = ln.MLP.init([300, 400, 50], seed=0)
 for name in ("tiled", "blas"):
     ln.set_backend(name)
-    net(np.ones((20, 30), "f4"))
-print(len(os.listdir("/proc/self/task")) - before)
+    net(np.ones((2000, 300), "f4"))
+idle = cpu_while_asleep(0.3)
+assert ln.build_info()["blas"] is not None
+print(len(set(os.listdir("/proc/self/task")) - before), idle)
 """
     )
-    assert result.stdout == "0\n", result.stderr
+    assert result.returncode == 0, result.stderr
+    started, idle = result.stdout.split()
+    assert int(started) == 0
+    assert float(idle) < 0.05
+
+
+@pytest.mark.parametrize("value", [None, "", "3"])
+def test_loading_blas_leaves_the_environment(value, script):
+    """Which tells OpenBLAS to start no threads; asked of C, as Python looks only at its start."""
+    result = script(
+        f"""
+import ctypes, os
+getenv = ctypes.CDLL(None).getenv
+getenv.restype = ctypes.c_char_p
+value = {value!r}
+os.environ.pop("OPENBLAS_NUM_THREADS", None)
+if value is not None: os.environ["OPENBLAS_NUM_THREADS"] = value
+before = getenv(b"OPENBLAS_NUM_THREADS")
+import laminet as ln
+ln.set_backend("blas")
+assert ln.build_info()["blas"] is not None
+print(before, getenv(b"OPENBLAS_NUM_THREADS"))
+"""
+    )
+    expected = None if value is None else value.encode()
+    assert result.stdout == f"{expected} {expected}\n", result.stderr
 
 
 def test_numpys_copy_of_blas_is_left_alone(script):
     """Its number of threads is as it was, by threadpoolctl's own way of asking."""
-    pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
     result = script(
         """
 import numpy as np

@@ -186,6 +186,40 @@ def test_a_copy_of_the_network_agrees(dtype):
     assert same_bits(ln.MLP(net.layers)(x), net(x))
 
 
+def same_but_for_nan(a, b):
+    """Whether NaN are in the same places, and all else has the same bits.
+
+    Which bits a NaN has depends on the order of operands, which is not promised.
+    """
+    nan = np.isnan(a)
+    return np.array_equal(nan, np.isnan(b)) and same_bits(
+        np.where(nan, 0, a).astype(a.dtype), np.where(nan, 0, b).astype(b.dtype)
+    )
+
+
+@pytest.mark.usefixtures("fused_isa")
+@pytest.mark.parametrize("activation", ACTIVATION_CASES, ids=str)
+def test_rows_with_nan_and_infinity(activation, dtype):
+    """NaN in the same places for every batch and position, and the neighbours' bits as ever."""
+    net = random_net([23, 70, 37, 6], activation, dtype=dtype)
+    x = normal((67, 23), dtype)
+    x[[3, 17, 40, 66], [0, 22, 11, 5]] = np.nan
+    x[5] = np.nan
+    x[[8, 41], [1, 2]] = np.inf
+    x[[9, 42], [3, 4]] = -np.inf
+    clean = np.isfinite(x).all(axis=1)
+    for method in (net, net.predict_proba):
+        expected = np.array([method(row) for row in x])
+        assert np.isnan(expected[np.isnan(x).any(axis=1)]).all()
+        assert np.isfinite(expected[clean]).all()
+        for batch in (1, 2, 4, 6, 7, 16, 18, 41, 43, 67):
+            assert same_but_for_nan(method(x[:batch]), expected[:batch]), batch
+        for shift in range(1, 67, 7):
+            y = method(np.roll(x, shift, axis=0))
+            assert same_but_for_nan(y, np.roll(expected, shift, axis=0)), shift
+        assert same_but_for_nan(method(np.asfortranarray(x)), expected)
+
+
 def test_the_checks_can_fail(dtype):
     """One bit in the last place is seen."""
     y = normal((4, 5), dtype)
@@ -194,3 +228,9 @@ def test_the_checks_can_fail(dtype):
     assert not same_bits(y, other)
     assert not same_bits(np.zeros(1, dtype), -np.zeros(1, dtype))
     assert same_bits(y, y.copy())
+    with_nan, negative_nan = y.copy(), y.copy()
+    with_nan[0, 1], negative_nan[0, 1] = np.nan, -np.nan
+    assert not same_bits(with_nan, negative_nan)
+    assert same_but_for_nan(with_nan, negative_nan)
+    assert not same_but_for_nan(with_nan, y)
+    assert not same_but_for_nan(y, other)

@@ -208,18 +208,19 @@ print(set(status))
     assert result.stdout == "{0}\n", result.stderr
 
 
-def test_multiprocessing(script):
-    """fork and spawn, with a network sent as a pickle; called in the parent before."""
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_multiprocessing(method, script):
+    """With a network sent as a pickle, and a team in the parent before."""
     result = script(
-        """
+        f"""
 import multiprocessing
 import numpy as np, laminet as ln
 x = np.ones((300, 100), "f4")
 if __name__ == "__main__":
+    ln.set_num_threads(2)
     net = ln.MLP.init([100, 300, 10], seed=0)
     expected = net(x)
-    context = multiprocessing.get_context("fork")
-    with context.Pool(3) as pool:
+    with multiprocessing.get_context("{method}").Pool(3) as pool:
         results = pool.map(net, [x] * 9)
     print(len(results), all((y == expected).all() for y in results))
 """

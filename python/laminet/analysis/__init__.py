@@ -1,8 +1,9 @@
-"""What a network is and what it costs, from its shapes alone."""
+"""What a network is, what it costs, and how exact it is."""
 
 from __future__ import annotations
 
 from laminet.analysis.cost import Cost, LayerCost, cost
+from laminet.analysis.error_bound import error_bound
 from laminet.analysis.summary import summary
 
-__all__ = ["Cost", "LayerCost", "cost", "summary"]
+__all__ = ["Cost", "LayerCost", "cost", "error_bound", "summary"]

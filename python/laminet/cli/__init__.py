@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
+from laminet import __version__
 from laminet.cli import demo, info, predict
 from laminet.cli.common import CommandError
 from laminet.errors import FormatError
+from laminet.runtime import check_environment
 
 __all__ = ["main"]
 
@@ -25,9 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0, or 2 after a mistake in the arguments or the files, which is one line on
-        standard error. argparse leaves by `SystemExit`, with the same codes.
+        The exit code: 0, or 2 after a mistake in the arguments, the files or the variables
+        LAMINET_*, which is one line on standard error. argparse leaves by `SystemExit`, with the
+        same codes.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name of a file must not be an error where the terminal has no letters for it.
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(
         prog="laminet", description="Multilayer perceptrons on CPUs: NumPy in, NumPy out."
     )
@@ -38,28 +46,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         if arguments.version:
-            from laminet.runtime import build_info
-
-            print(f"laminet {build_info()['version']}")
+            print(f"laminet {__version__}")
         elif not hasattr(arguments, "run"):
             parser.error("which COMMAND?  laminet --help lists them")
         else:
+            _check_environment()
             arguments.run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader, `head` for instance, has seen enough. Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_standard_output()  # the reader, `head` for instance, has seen enough
         return 0
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except (CommandError, FormatError) as error:
         return _fail(str(error))
     except OSError as error:
-        known = error.filename is not None and error.strerror is not None
-        return _fail(f"{error.filename}: {error.strerror}" if known else str(error))
+        if error.strerror is None:
+            return _fail(str(error))
+        if error.filename is None:
+            # Whatever reads or writes a file names it, so it was print() that failed.
+            _drop_standard_output()
+            return _fail(f"standard output: {error.strerror}")
+        return _fail(f"{error.filename or repr('')}: {error.strerror}")
     except MemoryError:
         return _fail("not enough memory")
     return 0
+
+
+def _check_environment() -> None:
+    try:
+        check_environment()
+    except (ValueError, RuntimeError) as error:
+        raise CommandError(str(error)) from error
+
+
+def _drop_standard_output() -> None:
+    """Let what is still to be printed vanish; Python would try again at exit, and complain."""
+    with suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int = 2) -> int:

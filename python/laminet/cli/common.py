@@ -18,15 +18,21 @@ class CommandError(Exception):
     """A mistake of the user's; its text is the one line that is shown."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to `main` to end the command, as for ``print``; rich would exit with 1."""
+        raise  # the BrokenPipeError that is being handled
+
+
 def new_console() -> Console:
     """Return standard output; without colours, and 80 columns wide, when it is not a terminal."""
     # Highlighting colours every number; markup would swallow brackets in file names.
-    return Console(highlight=False, markup=False)
+    return _Console(highlight=False, markup=False)
 
 
 def new_table(*columns: str, text_columns: int = 1) -> Table:
     """Return a table without lines; all but the first `text_columns` are set to the right."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < text_columns else "right")
     return table

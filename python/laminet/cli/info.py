@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING
 
 from laminet.analysis import summary
-from laminet.cli.common import new_console
 from laminet.interop import load
 
 if TYPE_CHECKING:
@@ -29,10 +28,10 @@ def add_parser(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     net = load(arguments.file)
-    console = new_console()
+    # Not by rich, which would break lines that are longer than the terminal is wide.
     sizes = "-".join(map(str, net.sizes))
-    console.print(f"{arguments.file}: {os.path.getsize(arguments.file):,} bytes")
-    console.print(f"network {sizes}, {net.dtype}, {net.num_parameters:,} parameters")
-    console.print()
-    console.print(summary(net))
-    console.print("\nFLOPs are for one sample.")
+    print(f"{arguments.file}: {os.path.getsize(arguments.file):,} bytes")
+    print(f"network {sizes}, {net.dtype}, {net.num_parameters:,} parameters")
+    print()
+    print(summary(net))
+    print("\nFLOPs are for one sample.")

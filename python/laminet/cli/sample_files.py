@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import math
 import os
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from laminet.cli.common import CommandError
+from laminet.interop.atomic import errors_about
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
@@ -23,6 +25,25 @@ __all__ = ["CsvWriter", "NpyWriter", "Samples", "open_csv", "open_npy"]
 
 # A line longer than this is no row of numbers, and reading it would take any amount of memory.
 _MAX_LINE = 64 * 2**20
+
+# What programs write where a number is missing, and for truth values: data, never a heading.
+_VALUES = frozenset(
+    [
+        "na",
+        "n/a",
+        "#n/a",
+        "#na",
+        "<na>",
+        "null",
+        "none",
+        "nil",
+        "missing",
+        "-",
+        "?",
+        "true",
+        "false",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -35,10 +56,16 @@ class Samples:
 
 
 @contextmanager
-def open_npy(path: Path, net: MLP, rows: int) -> Iterator[Samples]:
+def open_npy(path: str, net: MLP, rows: int) -> Iterator[Samples]:
     """Map a .npy file into memory; blocks are views of it."""
+    status = os.stat(path)
+    # Before it is opened: opening a named pipe would wait for a writer, perhaps for ever.
+    if not stat.S_ISREG(status.st_mode):
+        what = "a directory, not a file" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise CommandError(f"{path}: {what}")
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
+        with errors_about(path):
+            array = np.lib.format.open_memmap(path, mode="r")
     except OSError:
         raise
     except Exception as error:  # NumPy promises ValueError; broken headers raise others as well
@@ -55,24 +82,20 @@ def open_npy(path: Path, net: MLP, rows: int) -> Iterator[Samples]:
 
 
 @contextmanager
-def open_csv(path: Path, net: MLP, rows: int) -> Iterator[Samples]:
+def open_csv(path: str, net: MLP, rows: int) -> Iterator[Samples]:
     """Open a .csv file; blocks are parsed as they are asked for."""
     with open(path, "rb") as file:
-        blocks = _csv_blocks(file, path, net, rows)
-        yield Samples(blocks, os.fstat(file.fileno()).st_size)
+        yield Samples(_csv_blocks(file, path, net, rows), os.fstat(file.fileno()).st_size)
 
 
 def _csv_blocks(
-    file: IO[bytes], path: Path, net: MLP, rows: int
+    file: IO[bytes], path: str, net: MLP, rows: int
 ) -> Iterator[tuple[NDArray[Any], int]]:
     lines: list[tuple[int, str]] = []
-    number = position = 0
-    may_be_heading = True
-    while raw := file.readline(_MAX_LINE):
-        number += 1
+    position = 0
+    is_first = True
+    for number, raw in _raw_lines(file, path):
         position += len(raw)
-        if len(raw) == _MAX_LINE:
-            raise _bad_line(path, number, f"longer than {_MAX_LINE // 2**20} MiB")
         try:
             # The mark that some programs write at the beginning of a file.
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
@@ -80,9 +103,11 @@ def _csv_blocks(
             raise _bad_line(path, number, "not UTF-8 text") from None
         if not line:
             continue
-        if may_be_heading:
-            may_be_heading = False
-            if not any(map(_is_number, _cells(path, number, line))):
+        if line.count('"') % 2:  # at the end of the file loadtxt would not mind
+            raise _bad_line(path, number, "a quote is not closed")
+        if is_first:
+            is_first = False
+            if _is_heading(_cells(path, number, line), net.in_features):
                 continue
         lines.append((number, line))
         if len(lines) == rows:
@@ -90,9 +115,45 @@ def _csv_blocks(
             lines.clear()
     if lines:
         yield _parse(lines, path, net), position
+    if is_first:
+        raise CommandError(f"{path}: the file is empty")
 
 
-def _parse(lines: list[tuple[int, str]], path: Path, net: MLP) -> NDArray[Any]:
+def _raw_lines(file: IO[bytes], path: str) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    with errors_about(path):
+        while raw := file.readline(_MAX_LINE):
+            number += 1
+            if len(raw) == _MAX_LINE:
+                raise _bad_line(path, number, f"longer than {_MAX_LINE // 2**20} MiB")
+            yield number, raw
+
+
+def _is_heading(cells: list[str], width: int) -> bool:
+    """Whether a first line is surely a heading: it is dropped, and no sample may be.
+
+    It has a name for each column: no cell is empty, a number or what stands for a missing one,
+    and at least one begins with a letter, as "3 kg" does not.
+    """
+    return (
+        len(cells) == width
+        and not any(map(_is_value, cells))
+        and any(re.match(r"\W*[^\W\d]", cell) for cell in cells)
+    )
+
+
+def _is_value(cell: str) -> bool:
+    text = cell.strip().lower()
+    if not text or text in _VALUES:
+        return True
+    try:
+        float(text.replace(",", "."))  # also the decimal comma, and 1_000, which no row may have
+    except ValueError:
+        return False
+    return True
+
+
+def _parse(lines: list[tuple[int, str]], path: str, net: MLP) -> NDArray[Any]:
     try:
         block = np.loadtxt(
             [line for _, line in lines],
@@ -110,18 +171,18 @@ def _parse(lines: list[tuple[int, str]], path: Path, net: MLP) -> NDArray[Any]:
     # Something is wrong: find the cell, line by line.
     for number, line in lines:
         cells = _cells(path, number, line)
+        if len(cells) != net.in_features:
+            columns = f"{len(cells)} column{'s' if len(cells) > 1 else ''}"
+            hint = "; is the separator a comma?" if len(cells) == 1 else ""
+            raise _bad_line(path, number, f"{columns}, the network takes {net.in_features}{hint}")
         for column, cell in enumerate(cells, start=1):
             if not _is_number(cell):
                 what = f"{cell[:40]!r} is not a number" if cell.strip() else "the cell is empty"
                 raise _bad_line(path, number, f"column {column}: {what}")
-        if len(cells) != net.in_features:
-            raise _bad_line(
-                path, number, f"{len(cells)} columns, the network takes {net.in_features}"
-            )
     raise _bad_line(path, lines[0][0], f"in the {len(lines)} lines from here: {problem}")
 
 
-def _cells(path: Path, number: int, line: str) -> list[str]:
+def _cells(path: str, number: int, line: str) -> list[str]:
     try:
         return next(csv.reader([line], strict=True))
     except csv.Error as error:
@@ -136,7 +197,7 @@ def _is_number(cell: str) -> bool:
     return "_" not in cell  # Python reads 1_000 as a number; no other program does
 
 
-def _bad_line(path: Path, number: int, problem: str) -> CommandError:
+def _bad_line(path: str, number: int, problem: str) -> CommandError:
     return CommandError(f"{path}: line {number}: {problem}")
 
 

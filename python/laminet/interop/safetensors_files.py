@@ -22,17 +22,18 @@ import sys
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from laminet.activation import ACTIVATIONS, Activation
 from laminet.errors import FormatError
-from laminet.interop.atomic import replacing
+from laminet.interop.atomic import errors_about, replacing, text_path
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
+    from laminet.reference import Layer
 
 __all__ = ["load", "save", "write_layers"]
 
@@ -43,17 +44,7 @@ _ITEM_SIZES = {"F32": 4, "F64": 8}
 # Room for some 80,000 layers. Parsed JSON can take 25 times the memory of its text; the 100 MB that
 # the safetensors library accepts would let a hostile file of that size allocate gigabytes.
 _MAX_HEADER = 16 * 2**20
-
-
-class _Layer(Protocol):
-    """What `write_layers` needs of a layer; `laminet.Dense` is one."""
-
-    @property
-    def weight(self) -> NDArray[Any]: ...
-    @property
-    def bias(self) -> NDArray[Any] | None: ...
-    @property
-    def activation(self) -> Activation: ...
+_LARGEST_COUNT = 2**63 - 1
 
 
 def save(net: MLP, path: str | os.PathLike[str]) -> None:
@@ -71,13 +62,15 @@ def save(net: MLP, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    TypeError
+        If `path` is neither a str nor path-like.
     OSError
         If the file cannot be written.
     """
     write_layers(net.layers, path)
 
 
-def write_layers(layers: Iterable[_Layer], path: str | os.PathLike[str]) -> None:
+def write_layers(layers: Iterable[Layer], path: str | os.PathLike[str]) -> None:
     """Write layers to a safetensors file; `save` without the need for a network.
 
     Parameters
@@ -89,6 +82,8 @@ def write_layers(layers: Iterable[_Layer], path: str | os.PathLike[str]) -> None
 
     Raises
     ------
+    TypeError
+        If `path` is neither a str nor path-like.
     OSError
         If the file cannot be written.
     ValueError
@@ -133,6 +128,8 @@ def load(path: str | os.PathLike[str]) -> MLP:
         If the file is not a laminet network, is damaged, or was made by a later laminet.
     OSError
         If the file is missing or cannot be read.
+    TypeError
+        If `path` is neither a str nor path-like.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load as deserialize
@@ -140,8 +137,10 @@ def load(path: str | os.PathLike[str]) -> MLP:
     from laminet.dense import Dense
     from laminet.mlp import MLP
 
+    name = text_path(path)
     try:
-        data, header = _read(path)
+        with errors_about(name):
+            data, header = _read(name)
         activations = _activations(header.pop(_METADATA, None))
         names = _check_tensors(header, len(activations))
         try:
@@ -157,14 +156,14 @@ def load(path: str | os.PathLike[str]) -> MLP:
             layers.append(layer)
         return MLP(layers)
     except FormatError as error:
-        raise FormatError(f"{os.fspath(path)}: {error}") from error.__cause__
+        raise FormatError(f"{name}: {error}") from error.__cause__
 
 
 def _fail(message: str) -> NoReturn:
     raise FormatError(message)
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[bytes, dict[str, Any]]:
+def _read(path: str) -> tuple[bytes, dict[str, Any]]:
     """Read the file and its header, and check each number in it against the size of the file.
 
     The whole file is read once, not mapped: what was checked is what is used, even if another
@@ -221,12 +220,18 @@ def _parse_json(text: bytes | str, where: str) -> Any:
 
 def _quoted(value: object) -> str:
     """Return a value from the file for a message: escaped, and short whatever the file holds."""
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except (ValueError, RecursionError):  # an integer of 5000 digits, lists in lists in lists
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    # The limit keeps products of two counts, and messages of them, short.
+    if isinstance(value, bool) or not isinstance(value, int):
+        return False
+    return 0 <= value <= _LARGEST_COUNT
 
 
 def _check_layout(header: dict[str, Any], data_size: int) -> None:
@@ -310,13 +315,11 @@ def _activation(row: Any, where: str) -> Activation:
             _fail(f"{where}: {_quoted(key)} is {_quoted(value)}, not a number")
         if not abs(value) <= sys.float_info.max:
             _fail(f"{where}: {_quoted(key)} is {_quoted(value)}, not a finite number")
-    try:
-        activation = Activation(name, **parameters)
-    except (TypeError, ValueError) as error:
-        raise FormatError(f"{where}: {error}") from error
-    if set(parameters) != set(activation.parameters):
-        _fail(f"{where}: {name} has the parameters {sorted(activation.parameters)}")
-    return activation
+    known = sorted(ACTIVATIONS[name])
+    if sorted(parameters) != known:
+        found = _quoted(sorted(parameters))
+        _fail(f"{where}: {name!r} has the parameters {known}, not {found}")
+    return Activation(name, **parameters)
 
 
 def _check_tensors(header: dict[str, Any], count: int) -> list[tuple[str, str | None]]:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from laminet._convert import as_real_array
 from laminet.activation import Activation
 from laminet.reference.activations import activation, activation_derivative
 
@@ -47,6 +48,8 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+
+_FLOAT64 = np.dtype(np.float64)
 
 
 class Layer(Protocol):
@@ -100,6 +103,8 @@ def forward(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
     ------
     ValueError
         If `x` has not the shape the first layer takes.
+    TypeError
+        If `x` does not hold real numbers.
     """
     return trace(net, x).output
 
@@ -124,6 +129,8 @@ def trace(net: MLP | Sequence[Layer], x: ArrayLike) -> Trace:
     ------
     ValueError
         If `x` has not the shape the first layer takes.
+    TypeError
+        If `x` does not hold real numbers.
     """
     layers = _layers(net)
     a = _input(layers, x)
@@ -158,6 +165,8 @@ def forward_components(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
     ------
     ValueError
         If `x` has not the shape the first layer takes.
+    TypeError
+        If `x` does not hold real numbers.
     """
     layers = _layers(net)
     samples = _input(layers, x)
@@ -193,8 +202,13 @@ def softmax(z: ArrayLike) -> Array:
     -------
     ndarray of the same shape, float64
         Numbers from 0 to 1 that sum to 1 along the last axis.
+
+    Raises
+    ------
+    TypeError
+        If `z` does not hold real numbers.
     """
-    logits = np.asarray(z, dtype=np.float64)
+    logits = as_real_array(z, _FLOAT64, "z")
     with np.errstate(all="ignore"):
         exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
@@ -214,8 +228,13 @@ def log_softmax(z: ArrayLike) -> Array:
     -------
     ndarray of the same shape, float64
         The log-probabilities.
+
+    Raises
+    ------
+    TypeError
+        If `z` does not hold real numbers.
     """
-    logits = np.asarray(z, dtype=np.float64)
+    logits = as_real_array(z, _FLOAT64, "z")
     with np.errstate(all="ignore"):
         shifted = logits - logits.max(axis=-1, keepdims=True)
         return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
@@ -243,6 +262,8 @@ def jacobian(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
     ------
     ValueError
         If `x` has not the shape the first layer takes.
+    TypeError
+        If `x` does not hold real numbers.
     """
     factors = layer_jacobians(net, x)
     with np.errstate(all="ignore"):
@@ -269,6 +290,8 @@ def layer_jacobians(net: MLP | Sequence[Layer], x: ArrayLike) -> list[Array]:
     ------
     ValueError
         If `x` has not the shape the first layer takes.
+    TypeError
+        If `x` does not hold real numbers.
     """
     layers = _layers(net)
     factors = []
@@ -306,6 +329,8 @@ def numerical_jacobian(
     ------
     ValueError
         If `x` has not the shape the first layer takes, or `step` is not a positive number.
+    TypeError
+        If `x` does not hold real numbers.
     """
     if step is not None and not 0 < step < math.inf:
         raise ValueError(f"step must be a positive number, not {step}")
@@ -319,10 +344,11 @@ def numerical_jacobian(
     for j in range(points.size):
         h = step or np.finfo(np.float64).eps ** (1 / 3) * max(1.0, abs(points[j]))
         above, below = points.copy(), points.copy()
-        above[j] += h
-        below[j] -= h
-        # What was really stepped: x + h is rounded.
-        result[:, j] = (forward(layers, above) - forward(layers, below)) / (above[j] - below[j])
+        with np.errstate(all="ignore"):
+            above[j] += h
+            below[j] -= h
+            difference = forward(layers, above) - forward(layers, below)
+            result[:, j] = difference / (above[j] - below[j])  # really stepped: x + h is rounded
     return result
 
 
@@ -337,17 +363,18 @@ def _layers(net: MLP | Sequence[Layer]) -> Sequence[Layer]:
 
 
 def _weight(layer: Layer) -> Array:
-    return np.asarray(layer.weight, dtype=np.float64)
+    return as_real_array(layer.weight, _FLOAT64, "weight")
 
 
 def _bias(layer: Layer) -> Array:
     if layer.bias is None:
         return np.zeros(layer.weight.shape[0])
-    return np.asarray(layer.bias, dtype=np.float64)
+    return as_real_array(layer.bias, _FLOAT64, "bias")
 
 
 def _input(layers: Sequence[Layer], x: ArrayLike) -> Array:
-    array = np.array(x, dtype=np.float64)
+    # A copy: a trace keeps it, and the caller may change the original.
+    array = np.array(as_real_array(x, _FLOAT64, "x"))
     in_features = layers[0].weight.shape[1]
     if array.ndim not in (1, 2):
         raise ValueError(

@@ -13,11 +13,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from laminet._convert import as_real_array
 from laminet.activation import Activation, as_activation
 
 __all__ = ["activation", "activation_derivative"]
 
 Array = NDArray[np.float64]
+
+_FLOAT64 = np.dtype(np.float64)
 
 _SQRT_HALF = math.sqrt(0.5)
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -141,9 +144,14 @@ def activation(spec: str | Activation, z: ArrayLike) -> Array:
     -------
     ndarray of the same shape, float64
         A new array.
+
+    Raises
+    ------
+    TypeError
+        If `z` does not hold real numbers.
     """
     spec = as_activation(spec)
-    values = np.asarray(z, dtype=np.float64)
+    values = as_real_array(z, _FLOAT64, "z")
     with np.errstate(all="ignore"):
         return np.asarray(_FUNCTIONS[spec.name](values, **spec.parameters))
 
@@ -167,9 +175,14 @@ def activation_derivative(spec: str | Activation, z: ArrayLike) -> Array:
     -------
     ndarray of the same shape, float64
         A new array.
+
+    Raises
+    ------
+    TypeError
+        If `z` does not hold real numbers.
     """
     spec = as_activation(spec)
-    values = np.asarray(z, dtype=np.float64)
+    values = as_real_array(z, _FLOAT64, "z")
     with np.errstate(all="ignore"):
         result = _DERIVATIVES[spec.name](values, **spec.parameters)
     return np.where(np.isnan(values), np.nan, result)
