@@ -1,4 +1,4 @@
-"""500 random networks within the derived bound (issue 2)."""
+"""500 random networks within the derived bound."""
 
 from __future__ import annotations
 
