@@ -117,8 +117,6 @@ class Dense:
             and _same(self.bias, other.bias)
         )
 
-    __hash__ = None  # type: ignore[assignment]  # equal by value, and arrays have no hash
-
     def __reduce__(self) -> tuple[Any, ...]:
         return Dense, (self.weight, self.bias, self.activation)
 

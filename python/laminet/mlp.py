@@ -361,8 +361,6 @@ class MLP:
             return NotImplemented
         return self._layers == other._layers
 
-    __hash__ = None  # type: ignore[assignment]  # equal by value, and arrays have no hash
-
     def __reduce__(self) -> tuple[Any, ...]:
         return MLP, (self._layers,)
 
