@@ -17,4 +17,4 @@
 #include "laminet/gemm/backend.h"        // set_backend
 #include "laminet/kernels/activation.h"  // Activation
 #include "laminet/kernels/dispatch.h"    // the instruction set in use
-#include "laminet/network/mlp.h"         // Mlp, linear, softmax
+#include "laminet/network/mlp.h"         // Mlp, linear, Head

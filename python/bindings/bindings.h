@@ -6,7 +6,7 @@
 namespace laminet {
 
 void register_runtime(pybind11::module_& module);    // back end, threads, what this build has
-void register_functions(pybind11::module_& module);  // linear, softmax
+void register_functions(pybind11::module_& module);  // linear
 void register_network(pybind11::module_& module);    // NetworkF32, NetworkF64
 
 }  // namespace laminet

@@ -27,17 +27,6 @@ py::object bind_linear(const py::object& x, const py::object& weight, const py::
   return output.finish();
 }
 
-// In place: `logits` is an array that laminet has just made.
-template <class T>
-void bind_softmax(py::array_t<T, py::array::c_style>& logits, bool logarithm) {
-  const bool single = logits.ndim() == 1;
-  const auto rows = single ? 1 : static_cast<std::size_t>(logits.shape(0));
-  const auto columns = static_cast<std::size_t>(logits.shape(single ? 0 : 1));
-  T* data = logits.mutable_data();
-  const MaybeReleaseGil release(20.0 * static_cast<double>(rows) * static_cast<double>(columns));
-  softmax(dense_view(data, rows, columns), logarithm);
-}
-
 }  // namespace
 
 void register_functions(py::module_& module) {
@@ -45,8 +34,6 @@ void register_functions(py::module_& module) {
     const std::string name(suffix);
     module.def(("linear_" + name).c_str(), &bind_linear<T>, py::arg("x"), py::arg("weight"),
                py::arg("bias"), py::arg("activation"), py::arg("out"));
-    module.def(("softmax_" + name).c_str(), &bind_softmax<T>, py::arg("logits").noconvert(),
-               py::arg("logarithm"));
   };
   add("f32", float{});
   add("f64", double{});

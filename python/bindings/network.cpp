@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -19,7 +20,8 @@ using LayerTuple = std::tuple<py::object, py::object, py::object>;
 template <class T>
 class Network {
  public:
-  static std::unique_ptr<Network> create(const std::vector<LayerTuple>& layers) {
+  static std::unique_ptr<Network> create(const std::vector<LayerTuple>& layers,
+                                         const std::string& head) {
     std::vector<Input<T>> weights;
     std::vector<py::array> biases;
     std::vector<DenseView<T>> views;
@@ -30,10 +32,10 @@ class Network {
       const T* b = bias.is_none() ? nullptr : static_cast<const T*>(biases.back().data());
       views.push_back({w, b, as_activation(activation)});
     }
-    return std::make_unique<Network>(std::span<const DenseView<T>>(views));
+    return std::make_unique<Network>(std::span<const DenseView<T>>(views), as_head(head));
   }
 
-  explicit Network(std::span<const DenseView<T>> layers) : mlp_(layers) {
+  Network(std::span<const DenseView<T>> layers, Head head) : mlp_(layers, head) {
     for (const Dense<T>& layer : mlp_.layers()) {
       flops_ += 2.0 * static_cast<double>(layer.in_features()) *
                 static_cast<double>(layer.out_features());
@@ -50,7 +52,19 @@ class Network {
     return output.finish();
   }
 
-  // ([A_0 .. A_L], [Z_1 .. Z_L]), all of them new arrays.
+  // A new array: the outputs with another head in place of the network's own.
+  py::object forward_head(const py::object& x, const std::string& head) const {
+    const Input<T> input = checked_input(x);
+    Output<T> output(py::none(), input, mlp_.out_features());
+    {
+      const MaybeReleaseGil release(flops_ * static_cast<double>(input.view.rows));
+      mlp_.forward(input.view, output.view, as_head(head));
+    }
+    return output.finish();
+  }
+
+  // ([A_0 .. A_L], [Z_1 .. Z_L], Y), all of them new arrays, but for Y = A_L where there is no
+  // head.
   py::tuple trace(const py::object& x) const {
     const Input<T> input = checked_input(x);
     const std::size_t rows = input.view.rows;
@@ -73,7 +87,15 @@ class Network {
       const MaybeReleaseGil release(flops_ * static_cast<double>(rows));
       mlp_.trace(input.view, z, a);
     }
-    return py::make_tuple(std::move(activations), std::move(pre_activations));
+    py::object output = activations[activations.size() - 1];
+    if (mlp_.head() != Head::none) {
+      py::array_t<T> array = new_array<T>(rows, mlp_.out_features(), input.single);
+      const MatrixView<T> view = dense_view(array.mutable_data(), rows, mlp_.out_features());
+      copy<T>(a.back(), view);
+      mlp_.apply_head(view);
+      output = std::move(array);
+    }
+    return py::make_tuple(std::move(activations), std::move(pre_activations), std::move(output));
   }
 
   // Read-only arrays over the network's own memory, which `self` keeps alive.
@@ -89,6 +111,12 @@ class Network {
   }
 
  private:
+  static Head as_head(const std::string& name) {
+    const std::optional<Head> head = find_head(name);
+    require(head.has_value(), "unknown head ", name);
+    return *head;
+  }
+
   Input<T> checked_input(const py::object& x) const {
     Input<T> input = as_input<T>(x, "x");
     require(input.view.columns == mlp_.in_features(), "x has ", input.view.columns,
@@ -114,8 +142,9 @@ template <class T>
 void register_class(py::module_& module, const char* name) {
   using N = Network<T>;
   py::class_<N>(module, name)
-      .def(py::init(&N::create), py::arg("layers"))
+      .def(py::init(&N::create), py::arg("layers"), py::arg("head"))
       .def("forward", &N::forward, py::arg("x"), py::arg("out") = py::none())
+      .def("forward_head", &N::forward_head, py::arg("x"), py::arg("head"))
       .def("trace", &N::trace, py::arg("x"))
       .def("weight", &N::weight, py::arg("layer"))
       .def("bias", &N::bias, py::arg("layer"));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from laminet import _core
 from laminet._convert import as_real_array
 from laminet.activation import Activation
 from laminet.dense import Dense
+from laminet.head import as_head
 from laminet.initialization import as_dtype, he_normal_layers
 from laminet.runtime import check_environment
 from laminet.trace import Trace
@@ -32,18 +34,24 @@ _CORES: dict[np.dtype[Any], Any] = {
 class MLP:
     """A multilayer perceptron: dense layers, one after the other.
 
-    Samples are rows: ``Z_l = A_{l-1} W_l^T + b_l``, ``A_l = s_l(Z_l)``, ``A_0 = X``.
+    Samples are rows: ``Z_l = A_{l-1} W_l^T + b_l``, ``A_l = s_l(Z_l)``, ``A_0 = X``; the outputs
+    are ``A_L``, or the head of it.
 
     Parameters
     ----------
     layers : iterable of Dense
         Each takes as many features as the one before gives. The weights are copied. If one layer
         is float64, the network is.
+    head : {None, "softmax", "log_softmax"}, default None
+        What follows the last layer, over the outputs of each sample. ``net(x)`` then gives
+        probabilities or their logarithms; `predict_proba` and `predict_log_proba` give the same
+        with any head, and without one.
 
     Attributes
     ----------
     layers : tuple of Dense
         Their arrays are read-only views of the network's own memory.
+    head : str or None
     sizes : tuple of int
         ``(in_features, ..., out_features)``.
     in_features, out_features : int
@@ -55,10 +63,10 @@ class MLP:
     Raises
     ------
     ValueError
-        If there is no layer, the shapes do not chain, or a parameter of an activation is not finite
-        in the network's dtype.
+        If there is no layer, the shapes do not chain, a parameter of an activation is not finite
+        in the network's dtype, or the head is unknown.
     TypeError
-        If something else than a Dense is among the layers.
+        If something else than a Dense is among the layers, or the head is not a str.
 
     Notes
     -----
@@ -76,9 +84,9 @@ class MLP:
     (4, 2)
     """
 
-    __slots__ = ("__weakref__", "_core", "_layers")
+    __slots__ = ("__weakref__", "_core", "_head", "_layers")
 
-    def __init__(self, layers: Iterable[Dense]) -> None:
+    def __init__(self, layers: Iterable[Dense], *, head: str | None = None) -> None:
         check_environment()
         given = list(layers)
         for i, layer in enumerate(given):
@@ -92,8 +100,11 @@ class MLP:
                     f"layers[{i + 1}] takes {after.in_features} features, "
                     f"layers[{i}] gives {before.out_features}"
                 )
+        self._head = as_head(head)
         dtype = np.dtype(np.float64 if any(d.dtype == np.float64 for d in given) else np.float32)
-        core = _CORES[dtype]([(d.weight, d.bias, d.activation) for d in given])
+        core = _CORES[dtype](
+            [(d.weight, d.bias, d.activation) for d in given], self._head or "none"
+        )
         self._core = core
         self._layers = tuple(
             Dense(core.weight(i), core.bias(i), layer.activation) for i, layer in enumerate(given)
@@ -160,6 +171,11 @@ class MLP:
     def layers(self) -> tuple[Dense, ...]:
         """The layers; their arrays are read-only views of the network's own memory."""
         return self._layers
+
+    @property
+    def head(self) -> str | None:
+        """What follows the last layer: "softmax", "log_softmax" or None."""
+        return self._head
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -229,16 +245,17 @@ class MLP:
         Returns
         -------
         Trace
-            ``.pre_activations`` [Z_1 .. Z_L], ``.activations`` [A_0 .. A_L], ``.output`` (A_L, the
-            same bits as ``net(x)``), all of the network's dtype; printed, it shows the shapes.
+            ``.pre_activations`` [Z_1 .. Z_L], ``.activations`` [A_0 .. A_L], ``.output`` (the same
+            bits as ``net(x)``: A_L, or the head of A_L where the network has one), all of the
+            network's dtype; printed, it shows the shapes.
 
         Raises
         ------
         ValueError, TypeError
             As ``net(x)`` does.
         """
-        activations, pre_activations = self._core.trace(x)
-        return Trace(pre_activations, activations, self._layers)
+        activations, pre_activations, output = self._core.trace(x)
+        return Trace(pre_activations, activations, output, self._layers, self._head)
 
     def predict(self, x: ArrayLike) -> Any:
         """Return the index of the largest output of each sample.
@@ -260,7 +277,9 @@ class MLP:
         return self(x).argmax(axis=-1)
 
     def predict_proba(self, x: ArrayLike) -> Array:
-        """Return the softmax of the outputs, taken as logits: ``exp(y - max) / sum``.
+        """Return the softmax of the last layer, taken as logits: ``exp(a - max) / sum``.
+
+        A head is not applied besides: with the head "softmax" this is ``net(x)``.
 
         Parameters
         ----------
@@ -276,10 +295,13 @@ class MLP:
         ValueError, TypeError
             As ``net(x)`` does.
         """
-        return self._softmax(x, logarithm=False)
+        proba: Array = self._core.forward_head(x, "softmax")
+        return proba
 
     def predict_log_proba(self, x: ArrayLike) -> Array:
-        """Return the log-softmax of the outputs: ``y - max - log(sum(exp(y - max)))``.
+        """Return the log-softmax of the last layer: ``a - max - log(sum(exp(a - max)))``.
+
+        A head is not applied besides, and no logarithm is taken of its rounded probabilities.
 
         Parameters
         ----------
@@ -296,13 +318,8 @@ class MLP:
         ValueError, TypeError
             As ``net(x)`` does.
         """
-        return self._softmax(x, logarithm=True)
-
-    def _softmax(self, x: ArrayLike, *, logarithm: bool) -> Array:
-        y = self(x)
-        in_place = _core.softmax_f32 if self.dtype == np.float32 else _core.softmax_f64
-        in_place(y, logarithm)
-        return y
+        log_proba: Array = self._core.forward_head(x, "log_softmax")
+        return log_proba
 
     def astype(self, dtype: DTypeLike) -> MLP:
         """Return the network with its weights rounded to `dtype`.
@@ -325,12 +342,15 @@ class MLP:
         if target == self.dtype:
             return self
         return MLP(
-            Dense(
-                as_real_array(layer.weight, target, "weight"),
-                None if layer.bias is None else as_real_array(layer.bias, target, "bias"),
-                layer.activation,
-            )
-            for layer in self._layers
+            (
+                Dense(
+                    as_real_array(layer.weight, target, "weight"),
+                    None if layer.bias is None else as_real_array(layer.bias, target, "bias"),
+                    layer.activation,
+                )
+                for layer in self._layers
+            ),
+            head=self._head,
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -359,10 +379,10 @@ class MLP:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MLP):
             return NotImplemented
-        return self._layers == other._layers
+        return self._layers == other._layers and self._head == other._head
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MLP, (self._layers,)
+        return partial(MLP, head=self._head), (self._layers,)
 
     def __copy__(self) -> MLP:
         return self
@@ -371,5 +391,6 @@ class MLP:
         chain = " -> ".join(
             [str(self.in_features)]
             + [f"{layer.out_features} {layer.activation}" for layer in self._layers]
+            + ([self._head] if self._head else [])
         )
         return f"MLP({chain}, {self.dtype}, {self.num_parameters} parameters)"

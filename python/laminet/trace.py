@@ -22,20 +22,21 @@ class Trace:
     activations : list of ndarray
         A_0 .. A_L; A_0 is a copy of the input.
     output : ndarray
-        A_L.
+        A_L, or the head of it where the network has one.
     """
 
     pre_activations: list[NDArray[Any]]
     activations: list[NDArray[Any]]
+    output: NDArray[Any]
     _layers: tuple[Dense, ...]
-
-    @property
-    def output(self) -> NDArray[Any]:
-        """The last activation."""
-        return self.activations[-1]
+    _head: str | None
 
     def __str__(self) -> str:
-        return "\n".join(self._line(i) for i in range(len(self._layers)))
+        lines = [self._line(i) for i in range(len(self._layers))]
+        if self._head:
+            name = "a" if self.output.ndim == 1 else "A"
+            lines.append(f"Head: {self._head} of {name}{self.output.shape}")
+        return "\n".join(lines)
 
     __repr__ = __str__
 

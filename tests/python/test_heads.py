@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import mpmath
 import numpy as np
 import pytest
@@ -18,6 +21,11 @@ pytestmark = pytest.mark.usefixtures("isa", "backend")
 def identity_net(n, dtype):
     """A network whose outputs are its inputs: the heads see logits of our choice."""
     return ln.MLP([ln.Dense(np.eye(n, dtype=dtype))])
+
+
+def constant_net(z, head):
+    """A network of that head whose last activations are z, infinities and NaN too."""
+    return ln.MLP([ln.Dense(np.zeros((len(z), 1), z.dtype), z)], head=head)
 
 
 def proba_bound(z, dtype):
@@ -109,24 +117,21 @@ def test_special_values(columns, dtype):
     net = identity_net(columns, dtype)
     base = normal((6, columns), dtype)
     clean = net.predict_proba(base), net.predict_log_proba(base)
-    softmax = ln._core.softmax_f32 if dtype == np.float32 else ln._core.softmax_f64
     for place in (0, columns // 2, columns - 1):
         for value in (np.nan, np.inf, -np.inf):
             z = base.copy()
             z[2, place] = value
-            for logarithm, kept, exact in (
-                (False, clean[0], reference.softmax(z)),
-                (True, clean[1], reference.log_softmax(z)),
+            for head, kept, exact in (
+                ("softmax", clean[0], reference.softmax(z)),
+                ("log_softmax", clean[1], reference.log_softmax(z)),
             ):
-                y = z.copy()
-                softmax(y, logarithm)
+                y = np.array([constant_net(row, head)([0]) for row in z])
                 others = [0, 1, 3, 4, 5]
                 assert same_bits(y[others], kept[others])
                 bound = 1e-4 if dtype == np.float32 else 1e-13
                 assert_close(y[2], exact[2], bound)
-    z = np.full((1, columns), -np.inf, dtype)
-    softmax(z, False)
-    assert np.isnan(z).all()
+    nothing = constant_net(np.full(columns, -np.inf, dtype), "softmax")
+    assert np.isnan(nothing([0])).all()
 
 
 def test_predict(dtype):
@@ -173,3 +178,118 @@ def test_the_network_is_not_changed(dtype):
     net.predict_log_proba(x)
     net.predict(x)
     assert same_bits(net(x), before)
+
+
+# --- Networks that end in a head ----------------------------------------------------------------
+
+HEADS = ("softmax", "log_softmax")
+
+
+@pytest.fixture(params=HEADS)
+def head(request):
+    return request.param
+
+
+def with_head(net, head):
+    return ln.MLP(net.layers, head=head)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2, 5, 100, 2000])
+def test_the_head_is_the_last_step(head, batch, dtype):
+    """The same bits as the kernel gives for the logits, whatever the batch; all of them rows."""
+    net = random_net([12, 30, 7], dtype=dtype)
+    headed = with_head(net, head)
+    x = normal((batch, 12), dtype)
+    expected = net.predict_proba(x) if head == "softmax" else net.predict_log_proba(x)
+    assert same_bits(headed(x), expected)
+    if batch:
+        assert not same_bits(headed(x), net(x))
+        assert same_bits(headed(x[0]), headed(x[:1])[0])
+    exact = reference.log_softmax(reference.forward(net, x))
+    exact = np.exp(exact) if head == "softmax" else exact
+    np.testing.assert_allclose(headed(x), exact, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(reference.forward(headed, x), exact, rtol=1e-13)
+
+
+def test_the_head_goes_into_every_layout_of_out(head, dtype):
+    headed = with_head(random_net([12, 30, 7], dtype=dtype), head)
+    x = normal((40, 12), dtype)
+    expected = headed(x)
+    columns, wide = np.empty((7, 40), dtype), np.zeros((80, 20), dtype)
+    assert same_bits(np.ascontiguousarray(headed(x, out=columns.T)), expected)
+    assert same_bits(np.ascontiguousarray(headed(x, out=wide[::2, 3:10])), expected)
+    assert np.count_nonzero(wide) <= expected.size
+    assert same_bits(headed(np.asfortranarray(x)), expected)
+
+
+def test_probabilities_do_not_depend_on_the_head(head, dtype):
+    """The head is not applied twice, and no logarithm is taken of a rounded probability."""
+    net = random_net([12, 30, 7], dtype=dtype)
+    headed, x = with_head(net, head), 30 * normal((50, 12), dtype)
+    assert same_bits(headed.predict_proba(x), net.predict_proba(x))
+    assert same_bits(headed.predict_log_proba(x), net.predict_log_proba(x))
+    assert (headed.predict(x) == net.predict(x)).all()
+    extreme = with_head(identity_net(3, dtype), head)
+    assert extreme.predict_log_proba([1e4, -1e4, 0]).tolist() == [0, -2e4, -1e4]
+
+
+def test_trace_of_a_head(head, dtype):
+    net = random_net([12, 30, 7], dtype=dtype)
+    headed, x = with_head(net, head), normal((5, 12), dtype)
+    for samples in (x, x[0]):
+        trace, plain = headed.trace(samples), net.trace(samples)
+        assert same_bits(trace.output, headed(samples))
+        assert same_bits(trace.activations[-1], net(samples))
+        assert same_bits(trace.pre_activations[-1], plain.pre_activations[-1])
+        assert plain.output is plain.activations[-1]
+    assert str(headed.trace(x)).endswith(f"\nHead: {head} of A(5, 7)")
+    assert str(headed.trace(x[0])).endswith(f"\nHead: {head} of a(7,)")
+    assert "Head" not in str(net.trace(x))
+
+
+def test_reference_derivatives_of_a_head(head):
+    headed = with_head(random_net([4, 6, 3], dtype="float64"), head)
+    x = normal((5, 4), "float64")
+    exact = reference.jacobian(headed, x)
+    # Central differences: truncation and rounding of the order eps^(2/3).
+    np.testing.assert_allclose(reference.numerical_jacobian(headed, x), exact, atol=1e-8)
+    assert np.abs(exact - reference.jacobian(headed.layers, x)).max() > 0.1
+    np.testing.assert_allclose(
+        reference.forward_components(headed, x), reference.forward(headed, x), rtol=1e-13
+    )
+
+
+def test_what_else_knows_the_head(head, dtype, tmp_path):
+    net = random_net([5, 7, 2], dtype=dtype)
+    headed = with_head(net, head)
+    assert (headed.head, net.head) == (head, None)
+    assert headed == with_head(net, head)
+    assert headed != net
+    assert headed != with_head(net, next(h for h in HEADS if h != head))
+    for again in (
+        pickle.loads(pickle.dumps(headed)),
+        copy.copy(headed),
+        copy.deepcopy(headed),
+        headed.astype("float64").astype(dtype),
+    ):
+        assert again == headed
+    headed.save(tmp_path / "net")
+    assert ln.load(tmp_path / "net") == headed
+    assert repr(headed) == (f"MLP(5 -> 7 tanh -> 2 tanh -> {head}, {dtype}, 58 parameters)")
+    assert head in headed.summary()
+    assert ln.cost(headed, 10).flops == ln.cost(net, 10).flops + 20
+    assert ln.cost(headed, 10).head_flops == 20
+    assert "head" in str(ln.cost(headed))
+    assert headed.head in headed.summary()
+    with pytest.raises(AttributeError):
+        headed.head = None
+
+
+def test_other_heads_are_refused():
+    layers = random_net([5, 2]).layers
+    with pytest.raises(ValueError, match="unknown head 'sigmoid', expected None or one of softmax"):
+        ln.MLP(layers, head="sigmoid")
+    with pytest.raises(ValueError, match="unknown head 'none'"):
+        ln.MLP(layers, head="none")
+    with pytest.raises(TypeError, match="head must be a str or None, got Activation"):
+        ln.MLP(layers, head=ln.Activation("tanh"))

@@ -63,7 +63,8 @@ std::size_t widest(std::span<const LayerOperands<T>> layers) {
 
 template <class T>
 void forward_block(std::span<const LayerOperands<T>> layers, std::size_t width,
-                   const kernels::Table<T>& table, ConstMatrixView<T> x, MatrixView<T> y) {
+                   const kernels::Table<T>& table, Head head, ConstMatrixView<T> x,
+                   MatrixView<T> y) {
   PingPong<T> scratch(x.rows, width);
   ConstMatrixView<T> in = x;
   if (!usable(layers.front(), in)) {
@@ -76,6 +77,7 @@ void forward_block(std::span<const LayerOperands<T>> layers, std::size_t width,
     const bool direct = last && usable<T>(layer, y);
     const MatrixView<T> out = direct ? y : scratch.next(layer.weight.rows);
     run_layer(layer, layer.activation, table, in, out);
+    if (last) apply_head(head, table, out);
     if (last && !direct) copy<T>(out, y);
     in = out;
   }
@@ -100,12 +102,12 @@ void for_row_blocks(const Plan& plan, std::size_t rows, Block block) {
 
 template <class T>
 void run_forward(std::span<const LayerOperands<T>> layers, const kernels::Table<T>& table,
-                 const Plan& plan, ConstMatrixView<T> x, MatrixView<T> y) {
+                 const Plan& plan, Head head, ConstMatrixView<T> x, MatrixView<T> y) {
   if (x.rows == 0) return;
   const DefaultFloatMode mode;
   const std::size_t width = widest(layers);
   for_row_blocks(plan, x.rows, [&](std::size_t first, std::size_t count) {
-    forward_block(layers, width, table, x.row_block(first, count), y.row_block(first, count));
+    forward_block(layers, width, table, head, x.row_block(first, count), y.row_block(first, count));
   });
 }
 
@@ -135,7 +137,7 @@ void run_trace(std::span<const LayerOperands<T>> layers, const kernels::Table<T>
 
 #define LAMINET_INSTANTIATE(T)                                                             \
   template void run_forward(std::span<const LayerOperands<T>>, const kernels::Table<T>&,   \
-                            const Plan&, ConstMatrixView<T>, MatrixView<T>);               \
+                            const Plan&, Head, ConstMatrixView<T>, MatrixView<T>);         \
   template void run_trace(std::span<const LayerOperands<T>>, const kernels::Table<T>&,     \
                           const Plan&, ConstMatrixView<T>, std::span<const MatrixView<T>>, \
                           std::span<const MatrixView<T>>);

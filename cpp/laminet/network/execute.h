@@ -6,6 +6,7 @@
 #include "laminet/base/matrix.h"
 #include "laminet/gemm/pack.h"
 #include "laminet/kernels/activation.h"
+#include "laminet/network/head.h"
 #include "laminet/network/plan.h"
 
 namespace laminet {
@@ -18,12 +19,12 @@ struct LayerOperands {
   Activation activation;
 };
 
-// y = A_L for all rows of x, in blocks of plan.block_rows on plan.threads threads.
+// y = the head of A_L for all rows of x, in blocks of plan.block_rows on plan.threads threads.
 template <class T>
 void run_forward(std::span<const LayerOperands<T>> layers, const kernels::Table<T>& table,
-                 const Plan& plan, ConstMatrixView<T> x, MatrixView<T> y);
+                 const Plan& plan, Head head, ConstMatrixView<T> x, MatrixView<T> y);
 
-// Every Z_l and A_l, contiguous.
+// Every Z_l and A_l, contiguous; without the head.
 template <class T>
 void run_trace(std::span<const LayerOperands<T>> layers, const kernels::Table<T>& table,
                const Plan& plan, ConstMatrixView<T> x,

@@ -38,8 +38,8 @@ void require_blas_fits(ConstMatrixView<T> weight) {
 }  // namespace
 
 template <class T>
-Mlp<T>::Mlp(std::span<const DenseView<T>> layers)
-    : instruction_set_(&kernels::active_instruction_set()) {
+Mlp<T>::Mlp(std::span<const DenseView<T>> layers, Head head)
+    : head_(head), instruction_set_(&kernels::active_instruction_set()) {
   require(!layers.empty(), "a network needs at least one layer");
   layers_.reserve(layers.size());
   for (std::size_t l = 0; l < layers.size(); ++l) {
@@ -79,13 +79,13 @@ std::span<const LayerOperands<T>> Mlp<T>::operands(const Plan& plan) const {
 }
 
 template <class T>
-void Mlp<T>::forward(ConstMatrixView<T> x, MatrixView<T> y) const {
+void Mlp<T>::forward(ConstMatrixView<T> x, MatrixView<T> y, Head head) const {
   require(x.columns == in_features(), "x has ", x.columns, " features, the network takes ",
           in_features());
   require(y.rows == x.rows && y.columns == out_features(), "out has shape (", y.rows, ", ",
           y.columns, "), expected (", x.rows, ", ", out_features(), ")");
   const Plan chosen = plan(x.rows);
-  run_forward(operands(chosen), instruction_set_->table<T>(), chosen, x, y);
+  run_forward(operands(chosen), instruction_set_->table<T>(), chosen, head, x, y);
 }
 
 template <class T>
@@ -109,6 +109,14 @@ void Mlp<T>::trace(ConstMatrixView<T> x, std::span<const MatrixView<T>> pre_acti
 }
 
 template <class T>
+void Mlp<T>::apply_head(MatrixView<T> rows) const {
+  require(rows.columns == out_features() && rows.contiguous_rows(), "rows have ", rows.columns,
+          " elements, expected ", out_features(), ", contiguous");
+  const DefaultFloatMode mode;
+  laminet::apply_head(head_, instruction_set_->table<T>(), rows);
+}
+
+template <class T>
 void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
   const ConstMatrixView<T> w = layer.weight;
   require(w.rows > 0 && w.columns > 0,
@@ -123,7 +131,8 @@ void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
   const Plan plan = plan_for<T>(sizes, x.rows, set);
   LayerOperands<T> operands{w, nullptr, layer.bias, layer.activation};
   const auto run = [&] {
-    run_forward<T>(std::span<const LayerOperands<T>>(&operands, 1), set.table<T>(), plan, x, y);
+    run_forward<T>(std::span<const LayerOperands<T>>(&operands, 1), set.table<T>(), plan,
+                   Head::none, x, y);
   };
   if (plan.backend == Backend::tiled) {
     const PackedWeights<T> packed(w, set.table<T>());
@@ -139,19 +148,9 @@ void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
   }
 }
 
-template <class T>
-void softmax(MatrixView<T> logits, bool logarithm) {
-  const kernels::Table<T>& table = kernels::active_instruction_set().table<T>();
-  const DefaultFloatMode mode;
-  const auto row_function = logarithm ? table.log_softmax : table.softmax;
-  for (std::size_t i = 0; i < logits.rows; ++i) row_function(logits.row(i), logits.columns);
-}
-
 template class Mlp<float>;
 template class Mlp<double>;
 template void linear(ConstMatrixView<float>, const DenseView<float>&, MatrixView<float>);
 template void linear(ConstMatrixView<double>, const DenseView<double>&, MatrixView<double>);
-template void softmax(MatrixView<float>, bool);
-template void softmax(MatrixView<double>, bool);
 
 }  // namespace laminet

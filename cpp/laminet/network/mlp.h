@@ -1,4 +1,5 @@
-// A multilayer perceptron: A_0 = X, Z_l = A_{l-1} W_l^T + b_l, A_l = s_l(Z_l). Samples are rows.
+// A multilayer perceptron: A_0 = X, Z_l = A_{l-1} W_l^T + b_l, A_l = s_l(Z_l), Y = head(A_L), where
+// the head is the identity, or softmax or log-softmax of each row. Samples are rows.
 //
 //   laminet::Mlp<float> net(layers);          // copies the weights once
 //   net.forward(x, y);                        // x (B, n_0), y (B, n_L), views of any strides
@@ -15,6 +16,7 @@
 #include "laminet/gemm/pack.h"
 #include "laminet/network/dense.h"
 #include "laminet/network/execute.h"
+#include "laminet/network/head.h"
 #include "laminet/network/plan.h"
 
 namespace laminet {
@@ -23,22 +25,27 @@ template <class T>
 class Mlp {
  public:
   // Throws std::invalid_argument where there is no layer or the shapes do not chain.
-  explicit Mlp(std::span<const DenseView<T>> layers);
+  explicit Mlp(std::span<const DenseView<T>> layers, Head head = Head::none);
 
   std::span<const Dense<T>> layers() const { return layers_; }
   std::span<const std::size_t> sizes() const { return sizes_; }
   std::size_t in_features() const { return sizes_.front(); }
   std::size_t out_features() const { return sizes_.back(); }
+  Head head() const { return head_; }
   const kernels::InstructionSet& instruction_set() const { return *instruction_set_; }
 
-  // y = A_L. The same bits whatever the batch, the strides and the threads, on the tiled back end
+  // y = Y. The same bits whatever the batch, the strides and the threads, on the tiled back end
   // with AVX2 or wider. Allocates nothing after the first call of a size. y must not overlap x.
-  void forward(ConstMatrixView<T> x, MatrixView<T> y) const;
+  void forward(ConstMatrixView<T> x, MatrixView<T> y) const { forward(x, y, head_); }
+
+  // The same with another head in place of the network's own.
+  void forward(ConstMatrixView<T> x, MatrixView<T> y, Head head) const;
 
   // Every pre-activation Z_1 .. Z_L and activation A_1 .. A_L, contiguous (B, n_l); the same bits
-  // as forward.
+  // as forward. The head comes after them: apply_head makes Y of a copy of A_L, contiguous rows.
   void trace(ConstMatrixView<T> x, std::span<const MatrixView<T>> pre_activations,
              std::span<const MatrixView<T>> activations) const;
+  void apply_head(MatrixView<T> rows) const;
 
   Plan plan(std::size_t batch) const;
 
@@ -47,6 +54,7 @@ class Mlp {
 
   std::vector<Dense<T>> layers_;
   std::vector<std::size_t> sizes_;
+  Head head_;
   const kernels::InstructionSet* instruction_set_;
   std::vector<LayerOperands<T>> blas_operands_;
   // Made when the tiled back end first runs this network.
@@ -59,9 +67,5 @@ class Mlp {
 // as in Mlp, which throws std::invalid_argument where they do not fit.
 template <class T>
 void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y);
-
-// Each row of `logits`, contiguous, replaced by its softmax or log-softmax.
-template <class T>
-void softmax(MatrixView<T> logits, bool logarithm);
 
 }  // namespace laminet

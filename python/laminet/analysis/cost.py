@@ -76,15 +76,19 @@ class Cost:
         The layers, first to last.
     batch : int
         Samples in the batch.
+    head_flops : int
+        ``batch out`` for a softmax or log-softmax after the last layer, by the same convention as
+        activations, or 0. It works in cache on what the last layer wrote: no bytes are counted.
     """
 
     layers: tuple[LayerCost, ...]
     batch: int
+    head_flops: int = 0
 
     @property
     def flops(self) -> int:
         """All floating-point operations of the pass."""
-        return sum(layer.flops for layer in self.layers)
+        return sum(layer.flops for layer in self.layers) + self.head_flops
 
     @property
     def flops_per_sample(self) -> int:
@@ -106,6 +110,8 @@ class Cost:
         for layer in self.layers:
             shape = f"{layer.in_features} -> {layer.out_features}"
             rows.append((str(layer.index), shape, layer.activation, *_figures(layer)))
+        if self.head_flops:
+            rows.append(("head", "", "", f"{self.head_flops:,}", "", ""))
         rows.append(("all", f"batch {self.batch}", "", *_figures(self)))
         return text_table(rows, text_columns=3)
 
@@ -164,7 +170,7 @@ def cost(net: MLP, batch: int = 1) -> Cost:
                 output_bytes=batch * n_out * item,
             )
         )
-    return Cost(tuple(layers), batch)
+    return Cost(tuple(layers), batch, batch * net.out_features if net.head else 0)
 
 
 def _figures(counts: LayerCost | Cost) -> tuple[str, str, str]:

@@ -34,7 +34,7 @@ def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If the network has another activation.
+        If the network has another activation, or a head.
 
     Notes
     -----
@@ -54,8 +54,11 @@ def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
     .. [1] N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, SIAM 2002,
        section 3.1.
     """
-    if not {layer.activation.name for layer in net.layers} <= {"identity", "relu"}:
-        raise ValueError("error_bound takes identity and relu layers only")
+    if net.head is not None or not {layer.activation.name for layer in net.layers} <= {
+        "identity",
+        "relu",
+    }:
+        raise ValueError("error_bound takes identity and relu layers only, without a head")
     unit = float(np.finfo(net.dtype).eps) / 2
     exact = reference.trace(net, x).activations
     error = np.zeros_like(exact[0])

@@ -28,5 +28,7 @@ def summary(net: MLP) -> str:
                 f"{layer_cost.flops:,}",
             )
         )
+    if net.head:
+        rows.append(("head", "", "", net.head, "", f"{costs.head_flops:,}"))
     rows.append(("all", "", "", str(net.dtype), f"{net.num_parameters:,}", f"{costs.flops:,}"))
     return text_table(rows, text_columns=4)

@@ -7,6 +7,8 @@ has one entry, ``laminet``, a JSON text with the version of this layout and the 
 
     {"format": 1, "layers": [{"activation": "elu", "alpha": 1.0}, {"activation": "identity"}]}
 
+A network with a head is of format 2, which has one more key: ``"head": "softmax"``.
+
 A safetensors file is 8 bytes (the length of the header, little-endian), the header (JSON) and the
 tensors' bytes. `load` checks the whole header against the size of the file before any tensor is
 read, so that what it allocates is bounded by the file, whatever the header claims.
@@ -29,6 +31,7 @@ from numpy.typing import NDArray
 
 from laminet.activation import ACTIVATIONS, Activation
 from laminet.errors import FormatError
+from laminet.head import HEADS
 from laminet.interop.atomic import errors_about, replacing, text_path
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "save", "write_layers"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _METADATA = "__metadata__"
 _KEY = "laminet"
 _ITEM_SIZES = {"F32": 4, "F64": 8}
@@ -67,10 +70,12 @@ def save(net: MLP, path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written.
     """
-    write_layers(net.layers, path)
+    write_layers(net.layers, path, head=net.head)
 
 
-def write_layers(layers: Iterable[Layer], path: str | os.PathLike[str]) -> None:
+def write_layers(
+    layers: Iterable[Layer], path: str | os.PathLike[str], *, head: str | None = None
+) -> None:
     """Write layers to a safetensors file; `save` without the need for a network.
 
     Parameters
@@ -79,6 +84,8 @@ def write_layers(layers: Iterable[Layer], path: str | os.PathLike[str]) -> None:
         Objects with ``weight``, ``bias`` and ``activation`` (an `Activation`).
     path : str or path-like
         The file to write.
+    head : {None, "softmax", "log_softmax"}
+        What follows the last layer.
 
     Raises
     ------
@@ -99,8 +106,11 @@ def write_layers(layers: Iterable[Layer], path: str | os.PathLike[str]) -> None:
         if layer.bias is not None:
             tensors[f"{index}.bias"] = np.ascontiguousarray(layer.bias)
         rows.append({"activation": layer.activation.name, **layer.activation.parameters})
-    description = json.dumps({"format": FORMAT_VERSION, "layers": rows}, allow_nan=False)
-    data = serialize(tensors, metadata={_KEY: description})
+    # The oldest format that can say it, so that the oldest laminet that can run it reads it.
+    description: dict[str, Any] = {"format": 1, "layers": rows}
+    if head is not None:
+        description.update(format=2, head=head)
+    data = serialize(tensors, metadata={_KEY: json.dumps(description, allow_nan=False)})
     (length,) = struct.unpack_from("<Q", data)
     if length > _MAX_HEADER:
         raise ValueError(f"{len(rows)} layers are too many for one file: load would refuse it")
@@ -141,7 +151,7 @@ def load(path: str | os.PathLike[str]) -> MLP:
     try:
         with errors_about(name):
             data, header = _read(name)
-        activations = _activations(header.pop(_METADATA, None))
+        activations, head = _description(header.pop(_METADATA, None))
         names = _check_tensors(header, len(activations))
         try:
             tensors = deserialize(data)
@@ -154,7 +164,7 @@ def load(path: str | os.PathLike[str]) -> MLP:
             except ValueError as error:
                 _fail(f"layer {index}: {error}")
             layers.append(layer)
-        return MLP(layers)
+        return MLP(layers, head=head)
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error.__cause__
 
@@ -279,8 +289,8 @@ def _check_layout(header: dict[str, Any], data_size: int) -> None:
         _fail(f"the tensors end at byte {used} of the data, and the file has {data_size}")
 
 
-def _activations(metadata: Any) -> list[Activation]:
-    """Read the ``laminet`` entry of the metadata: one activation for each layer."""
+def _description(metadata: Any) -> tuple[list[Activation], str | None]:
+    """Read the ``laminet`` entry of the metadata: one activation for each layer, and the head."""
     if not isinstance(metadata, dict) or _KEY not in metadata:
         _fail(f"no {_KEY!r} entry in the metadata: not a file that laminet saved")
     where = f"metadata {_KEY!r}"
@@ -295,12 +305,16 @@ def _activations(metadata: Any) -> list[Activation]:
             f"{where}: format {_quoted(version)} is of a later laminet; this one reads up to "
             f"{FORMAT_VERSION}"
         )
-    if version < 1 or set(description) != {"format", "layers"}:
+    keys = {"format", "layers"} if version == 1 else {"format", "layers", "head"}
+    if version < 1 or set(description) != keys:
         _fail(f"{where}: is not of the form that format {_quoted(version)} has")
     rows = description["layers"]
     if not isinstance(rows, list) or not rows:
         _fail(f"{where}: layers must be a list of one or more")
-    return [_activation(row, f"{where}: layer {index}") for index, row in enumerate(rows)]
+    head = description.get("head")
+    if version > 1 and head not in HEADS:
+        _fail(f"{where}: unknown head {_quoted(head)}")
+    return [_activation(row, f"{where}: layer {index}") for index, row in enumerate(rows)], head
 
 
 def _activation(row: Any, where: str) -> Activation:

@@ -13,7 +13,8 @@ By the chain rule the Jacobian of the network at ``x``, of shape ``(n_L, n_0)``,
 
 Each function here takes a network (`laminet.MLP`) or a list of layers, whose float32 weights
 become float64 without loss. Infinities and NaN go where IEEE 754 arithmetic on these formulas
-takes them, without warnings: ``silu(-inf)`` is ``-inf * 0``, which is NaN.
+takes them, without warnings: ``silu(-inf)`` is ``-inf * 0``, which is NaN. A network's head is the
+last step of `forward` and the first factor of `jacobian`; a list of layers has none.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 from laminet._convert import as_real_array
 from laminet.activation import Activation
 from laminet.reference.activations import activation, activation_derivative
+from laminet.reference.heads import apply_head, head_jacobian, log_softmax, softmax
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
@@ -73,7 +75,7 @@ class Trace(NamedTuple):
     activations : list of ndarray
         ``[A_0, ..., A_L]``, where ``A_0`` is the input.
     output : ndarray
-        ``A_L``.
+        ``A_L``, or the network's head of it.
     """
 
     pre_activations: list[Array]
@@ -141,7 +143,7 @@ def trace(net: MLP | Sequence[Layer], x: ArrayLike) -> Trace:
         a = activation(layer.activation, z)
         pre_activations.append(z)
         activations.append(a)
-    return Trace(pre_activations, activations, a)
+    return Trace(pre_activations, activations, apply_head(_head(net), a))
 
 
 def forward_components(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
@@ -171,7 +173,7 @@ def forward_components(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
     layers = _layers(net)
     samples = _input(layers, x)
     if samples.ndim == 2:
-        rows = [forward_components(layers, sample) for sample in samples]
+        rows = [forward_components(net, sample) for sample in samples]
         return np.array(rows, dtype=np.float64).reshape(len(rows), layers[-1].weight.shape[0])
 
     a = [float(value) for value in samples]
@@ -184,60 +186,7 @@ def forward_components(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
                 z[i] += float(weight[i, j]) * a[j]
             z[i] += float(bias[i])
         a = [float(value) for value in activation(layer.activation, z)]
-    return np.array(a, dtype=np.float64)
-
-
-def softmax(z: ArrayLike) -> Array:
-    """Return probabilities from logits, ``exp(z_i) / sum_j exp(z_j)``, along the last axis.
-
-    The largest logit is subtracted from all: the quotient stays the same, and no exponential
-    overflows.
-
-    Parameters
-    ----------
-    z : array_like of shape (..., n)
-        The logits.
-
-    Returns
-    -------
-    ndarray of the same shape, float64
-        Numbers from 0 to 1 that sum to 1 along the last axis.
-
-    Raises
-    ------
-    TypeError
-        If `z` does not hold real numbers.
-    """
-    logits = as_real_array(z, _FLOAT64, "z")
-    with np.errstate(all="ignore"):
-        exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
-
-
-def log_softmax(z: ArrayLike) -> Array:
-    """Return the logarithms of probabilities, ``z_i - log sum_j exp(z_j)``, along the last axis.
-
-    Finite even where the probability itself underflows to 0.
-
-    Parameters
-    ----------
-    z : array_like of shape (..., n)
-        The logits.
-
-    Returns
-    -------
-    ndarray of the same shape, float64
-        The log-probabilities.
-
-    Raises
-    ------
-    TypeError
-        If `z` does not hold real numbers.
-    """
-    logits = as_real_array(z, _FLOAT64, "z")
-    with np.errstate(all="ignore"):
-        shifted = logits - logits.max(axis=-1, keepdims=True)
-        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+    return apply_head(_head(net), np.array(a, dtype=np.float64))
 
 
 # --- Jacobians --------------------------------------------------------------------------------
@@ -245,6 +194,9 @@ def log_softmax(z: ArrayLike) -> Array:
 
 def jacobian(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
     """Return the Jacobian of a network, as the product ``J = D_L W_L ... D_1 W_1``.
+
+    A head is one more factor on the left: ``diag(p) - p p^T`` for softmax, where ``p`` are the
+    probabilities, ``I - 1 p^T`` for log-softmax.
 
     Parameters
     ----------
@@ -266,6 +218,8 @@ def jacobian(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
         If `x` does not hold real numbers.
     """
     factors = layer_jacobians(net, x)
+    if (head := _head(net)) is not None:
+        factors.append(head_jacobian(head, trace(net, x).activations[-1]))
     with np.errstate(all="ignore"):
         return reduce(lambda product, factor: factor @ product, factors)
 
@@ -338,7 +292,7 @@ def numerical_jacobian(
     points = _input(layers, x)
     if points.ndim == 2:
         shape = (len(points), layers[-1].weight.shape[0], layers[0].weight.shape[1])
-        return np.array([numerical_jacobian(layers, row, step) for row in points]).reshape(shape)
+        return np.array([numerical_jacobian(net, row, step) for row in points]).reshape(shape)
 
     result = np.empty((layers[-1].weight.shape[0], points.size))
     for j in range(points.size):
@@ -347,7 +301,7 @@ def numerical_jacobian(
         with np.errstate(all="ignore"):
             above[j] += h
             below[j] -= h
-            difference = forward(layers, above) - forward(layers, below)
+            difference = forward(net, above) - forward(net, below)
             result[:, j] = difference / (above[j] - below[j])  # really stepped: x + h is rounded
     return result
 
@@ -360,6 +314,10 @@ def _layers(net: MLP | Sequence[Layer]) -> Sequence[Layer]:
     if len(layers) == 0:
         raise ValueError("net has no layers")
     return layers
+
+
+def _head(net: MLP | Sequence[Layer]) -> str | None:
+    return None if isinstance(net, Sequence) else net.head
 
 
 def _weight(layer: Layer) -> Array:
