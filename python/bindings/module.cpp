@@ -5,4 +5,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   laminet::register_runtime(module);
   laminet::register_functions(module);
   laminet::register_network(module);
+  laminet::register_probe(module);
 }

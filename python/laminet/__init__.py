@@ -10,6 +10,7 @@ from laminet import reference
 from laminet._core import __version__
 from laminet.activation import Activation
 from laminet.analysis.cost import cost
+from laminet.analysis.machine import machine
 from laminet.dense import Dense, linear
 from laminet.errors import FormatError
 from laminet.interop.safetensors_files import load
@@ -39,6 +40,7 @@ __all__ = [
     "get_num_threads",
     "linear",
     "load",
+    "machine",
     "num_threads",
     "reference",
     "set_backend",

@@ -31,6 +31,14 @@ def pytest_report_header() -> list[str]:
     ]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests measure of the machine away from the user's figures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _settings_restored() -> Iterator[None]:
     """Leave no test the settings of another; they hold for the whole process."""

@@ -76,8 +76,26 @@ std::size_t sysctl_size(const char* name, std::size_t fallback) {
 }
 #endif
 
-CacheSizes read_cache_sizes() {
-  CacheSizes sizes;
+#if defined(__linux__)
+// CPUs in a list as "0-3,8", by which the kernel names sets of them.
+std::size_t count_cpus(const std::string& list) {
+  std::istringstream in(list);
+  std::size_t count = 0;
+  for (std::string range; std::getline(in, range, ',');) {
+    std::istringstream parts(range);
+    std::size_t first = 0;
+    std::size_t last = 0;
+    char dash = 0;
+    if (!(parts >> first)) continue;
+    if (!(parts >> dash >> last) || last < first) last = first;
+    count += last - first + 1;
+  }
+  return std::max<std::size_t>(1, count);
+}
+#endif
+
+std::vector<CacheLevel> read_cache_levels() {
+  std::vector<CacheLevel> levels;
 #if defined(__linux__)
   // sysfs knows the caches of Arm cores too, where sysconf and cpuid do not.
   for (int index = 0; index < 8; ++index) {
@@ -92,17 +110,30 @@ CacheSizes read_cache_sizes() {
     in >> value >> unit;
     if (unit == 'K') value *= 1024;
     if (unit == 'M') value *= 1024 * 1024;
-    if (value == 0) continue;
-    const std::string level = first_line(base + "level");
-    if (level == "1") sizes.l1 = value;
-    if (level == "2") sizes.l2 = value;
-    if (level == "3") sizes.l3 = value;
+    int level = 0;
+    std::istringstream(first_line(base + "level")) >> level;
+    if (value == 0 || level < 1) continue;
+    levels.push_back({level, value, count_cpus(first_line(base + "shared_cpu_list"))});
   }
+  std::sort(levels.begin(), levels.end(),
+            [](const CacheLevel& a, const CacheLevel& b) { return a.level < b.level; });
 #elif defined(__APPLE__)
-  sizes.l1 = sysctl_size("hw.perflevel0.l1dcachesize", sizes.l1);
-  sizes.l2 = sysctl_size("hw.perflevel0.l2cachesize", sizes.l2);
-  sizes.l3 = std::max(sizes.l3, sizes.l2);
+  const std::size_t l1 = sysctl_size("hw.perflevel0.l1dcachesize", 0);
+  const std::size_t l2 = sysctl_size("hw.perflevel0.l2cachesize", 0);
+  if (l1 > 0) levels.push_back({1, l1, 1});
+  if (l2 > 0) levels.push_back({2, l2, sysctl_size("hw.perflevel0.cpusperl2", 1)});
 #endif
+  return levels;
+}
+
+CacheSizes read_cache_sizes() {
+  CacheSizes sizes;
+  for (const CacheLevel& cache : read_cache_levels()) {
+    if (cache.level == 1) sizes.l1 = cache.bytes;
+    if (cache.level == 2) sizes.l2 = cache.bytes;
+    if (cache.level == 3) sizes.l3 = cache.bytes;
+  }
+  sizes.l3 = std::max(sizes.l3, sizes.l2);
   return sizes;
 }
 
@@ -117,23 +148,54 @@ std::size_t quota_cpus(const std::string& text) {
   return std::max<std::size_t>(1, static_cast<std::size_t>((quota + period - 1.0) / period));
 }
 
-// The strictest quota of this process's control group and those above it. A container sees its own
-// group at the root of the mount, a service of the host its path below that.
-std::size_t cgroup_cpus() {
+// Calls visit(folder) for this process's control group of version 2 and those above it. A container
+// sees its own group at the root of the mount, a service of the host its path below that.
+template <class Visit>
+void for_each_cgroup(Visit visit) {
   const std::string root = "/sys/fs/cgroup";
-  std::size_t cpus = quota_cpus(first_line(root + "/cpu/cpu.cfs_quota_us") + " " +
-                                first_line(root + "/cpu/cpu.cfs_period_us"));  // version 1
   std::ifstream groups("/proc/self/cgroup");
   std::string line;
   std::string path;
   while (std::getline(groups, line)) {
-    if (line.starts_with("0::")) path = line.substr(3);  // version 2
+    if (line.starts_with("0::")) path = line.substr(3);
   }
   for (;;) {
-    cpus = std::min(cpus, quota_cpus(first_line(root + path + "/cpu.max")));
-    if (path.empty()) return cpus;
+    visit(root + path);
+    if (path.empty()) return;
     path.erase(path.find_last_of('/') == std::string::npos ? 0 : path.find_last_of('/'));
   }
+}
+
+// The strictest quota of CPUs of the control groups.
+std::size_t cgroup_cpus() {
+  const std::string root = "/sys/fs/cgroup";
+  std::size_t cpus = quota_cpus(first_line(root + "/cpu/cpu.cfs_quota_us") + " " +
+                                first_line(root + "/cpu/cpu.cfs_period_us"));  // version 1
+  for_each_cgroup([&](const std::string& folder) {
+    cpus = std::min(cpus, quota_cpus(first_line(folder + "/cpu.max")));
+  });
+  return cpus;
+}
+
+std::size_t number_in(const std::string& text) {  // SIZE_MAX for "max" and nothing
+  std::istringstream in(text);
+  std::size_t value = 0;
+  return in >> value ? value : SIZE_MAX;
+}
+
+std::size_t read_available_memory() {
+  std::size_t bytes = SIZE_MAX;
+  std::ifstream file("/proc/meminfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("MemAvailable:")) bytes = number_in(line.substr(13)) * 1024;
+  }
+  for_each_cgroup([&](const std::string& folder) {
+    const std::size_t limit = number_in(first_line(folder + "/memory.max"));
+    const std::size_t used = number_in(first_line(folder + "/memory.current"));
+    if (limit != SIZE_MAX && used != SIZE_MAX)
+      bytes = std::min(bytes, limit - std::min(limit, used));
+  });
+  return bytes == SIZE_MAX ? 0 : bytes;
 }
 #endif
 
@@ -189,6 +251,16 @@ const CpuFeatures& cpu_features() {
 const CacheSizes& cache_sizes() {
   static const CacheSizes sizes = read_cache_sizes();
   return sizes;
+}
+
+std::vector<CacheLevel> cache_levels() { return read_cache_levels(); }
+
+std::size_t available_memory() {
+#if defined(__linux__)
+  return read_available_memory();
+#else
+  return 0;
+#endif
 }
 
 std::string cpu_name() {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 namespace laminet {
 
@@ -25,9 +26,22 @@ struct CacheSizes {
   std::size_t l3 = 2 * 1024 * 1024;
 };
 
+// One level of the data caches that a core reads through, and how many CPUs share it.
+struct CacheLevel {
+  int level;
+  std::size_t bytes;
+  std::size_t shared_by;
+};
+
 const CpuFeatures& cpu_features();
 const CacheSizes& cache_sizes();
+// As the system tells, smallest first; empty where it tells nothing.
+std::vector<CacheLevel> cache_levels();
 std::string cpu_name();
+
+// Bytes of memory that this process may still take without the system swapping or ending it;
+// 0 where the system does not tell.
+std::size_t available_memory();
 
 // CPUs this process may run on: its affinity mask, at most what a cgroup quota grants; at least 1.
 std::size_t allowed_cpus();

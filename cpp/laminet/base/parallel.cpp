@@ -220,6 +220,8 @@ void set_num_threads(std::size_t count) {
   thread_count.store(count, std::memory_order_relaxed);
 }
 
+std::size_t max_threads() { return cpus_at_start; }
+
 void detail::run_tasks(std::size_t count, TaskFn task, void* context) {
   const std::size_t threads = std::min({num_threads(), count, cpus_at_start});
   if (threads > 1 && team().try_run(count, task, context, threads - 1)) return;

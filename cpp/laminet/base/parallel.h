@@ -19,6 +19,10 @@ namespace laminet {
 std::size_t num_threads();
 void set_num_threads(std::size_t count);
 
+// The most threads that are ever started, the caller among them: allowed_cpus() when the program
+// started.
+std::size_t max_threads();
+
 namespace detail {
 using TaskFn = void (*)(void* context, std::size_t index);
 void run_tasks(std::size_t count, TaskFn task, void* context);

@@ -64,6 +64,8 @@ void set_instruction_set(std::string_view name) {
   active.store(find(name), std::memory_order_release);
 }
 
+const InstructionSet& instruction_set(std::string_view name) { return *find(name); }
+
 const InstructionSet& baseline_instruction_set() { return kGeneric; }
 
 std::vector<std::string> available_instruction_sets() {

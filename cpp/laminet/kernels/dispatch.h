@@ -19,6 +19,9 @@ void set_instruction_set(std::string_view name);
 // The set that every CPU runs, possibly without fused multiply-add.
 const InstructionSet& baseline_instruction_set();
 
+// The set of that name. Throws std::invalid_argument where it is unknown or not available here.
+const InstructionSet& instruction_set(std::string_view name);
+
 // Narrowest first: the sets of this build that this CPU can run.
 std::vector<std::string> available_instruction_sets();
 

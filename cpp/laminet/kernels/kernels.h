@@ -71,6 +71,17 @@ inline constexpr std::size_t kElementaryCount = 5;
 template <class T>
 using ArrayFn = void (*)(const T* x, T* y, std::size_t n);
 
+// Loops that run at one limit of the core each: laminet/probe times them.
+template <class T>
+struct ProbeLoops {
+  std::size_t fma_chains;  // independent multiply-adds of a vector in a round of `fma`
+  std::size_t lanes;       // elements of a vector
+  T (*fma)(std::size_t rounds);
+  T (*dependent_fma)(std::size_t rounds);  // one a round, which waits for that of the round before
+  // Reads n elements, a multiple of 1024 bytes, `passes` times.
+  T (*read)(const T* data, std::size_t n, std::size_t passes);
+};
+
 // Everything that one instruction set provides for one element type.
 template <class T>
 struct Table {
@@ -81,6 +92,7 @@ struct Table {
   // One row of n >= 1 logits in place: exp(x - max) / sum, or x - max - log(sum).
   void (*softmax)(T* row, std::size_t n);
   void (*log_softmax)(T* row, std::size_t n);
+  ProbeLoops<T> probe;
 };
 
 struct InstructionSet {

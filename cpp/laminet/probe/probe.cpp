@@ -1,0 +1,175 @@
+#include "laminet/probe/probe.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <limits>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "laminet/base/check.h"
+#include "laminet/base/matrix.h"
+#include "laminet/base/parallel.h"
+
+namespace laminet::probe {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A run is long enough that the threads' starting together does not show, and short enough that
+// many runs fall between two interruptions.
+constexpr double kRunSeconds = 1e-3;
+
+double seconds_between(Clock::time_point begin, Clock::time_point end) {
+  return std::chrono::duration<double>(end - begin).count();
+}
+
+// Where threads wait for each other. They may be kept from meeting for good: when another caller
+// has the team, all tasks run one after the other on one thread.
+class Meeting {
+ public:
+  explicit Meeting(std::size_t threads) : threads_(threads) {}
+
+  // Waits for the round-th time that all threads have arrived; false when they do not.
+  bool arrive(std::size_t round) {
+    arrived_.fetch_add(1, std::memory_order_acq_rel);
+    const auto begin = Clock::now();
+    for (std::size_t spins = 0; !given_up_.load(std::memory_order_relaxed); ++spins) {
+      if (arrived_.load(std::memory_order_acquire) >= round * threads_) return true;
+      if (spins % 1024 != 1023) continue;
+      std::this_thread::yield();  // there may be more threads than processors
+      if (seconds_between(begin, Clock::now()) > kPatience) given_up_.store(true);
+    }
+    return false;
+  }
+  bool failed() const { return given_up_.load(); }
+
+ private:
+  static constexpr double kPatience = 0.2;
+  const std::size_t threads_;
+  std::atomic<std::size_t> arrived_{0};
+  std::atomic<bool> given_up_{false};
+};
+
+constexpr const char* kBusy = "the threads of laminet are busy with other calls";
+
+void require_threads(std::size_t threads) {
+  const std::size_t available = std::min(max_threads(), num_threads());
+  require(threads >= 1 && threads <= available, "threads is ", threads, ", expected 1 to ",
+          available);
+}
+
+// Keeps a result from being dropped.
+template <class T>
+void keep(T value) {
+  __asm__ __volatile__("" : : "r,m"(value) : "memory");
+}
+
+// work(thread, count) does `count` units; prepare(thread) comes before, on the same thread. Returns
+// the most units a second of all threads together.
+template <class Prepare, class Work>
+double best_rate(std::size_t threads, double seconds, Prepare prepare, Work work) {
+  require_threads(threads);
+  constexpr int kAttempts = 5;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    Meeting meeting(threads);
+    std::vector<Clock::time_point> begins(threads);
+    std::vector<Clock::time_point> ends(threads);
+    std::size_t count = 1;
+    double best = 0.0;
+    bool done = false;
+    parallel_for(threads, [&](std::size_t thread) {
+      auto state = prepare(thread);
+      const auto start = Clock::now();
+      for (std::size_t round = 1;; round += 2) {
+        if (!meeting.arrive(round)) return;
+        if (done) return;
+        const std::size_t units = count;
+        begins[thread] = Clock::now();
+        work(state, units);
+        ends[thread] = Clock::now();
+        if (!meeting.arrive(round + 1)) return;
+        if (thread != 0) continue;
+        // Between the second meeting of this round and the first of the next, the others wait.
+        const double taken = seconds_between(*std::min_element(begins.begin(), begins.end()),
+                                             *std::max_element(ends.begin(), ends.end()));
+        if (taken >= kRunSeconds / 2 || count > std::numeric_limits<std::size_t>::max() / 4) {
+          best = std::max(best, static_cast<double>(units * threads) / taken);
+        } else {
+          count *= 2;
+        }
+        done = best > 0.0 && seconds_between(start, Clock::now()) >= seconds;
+      }
+    });
+    if (!meeting.failed()) return best;
+  }
+  throw std::runtime_error(kBusy);
+}
+
+}  // namespace
+
+template <class T>
+double fma_rate(const kernels::InstructionSet& set, std::size_t threads, double seconds) {
+  const kernels::ProbeLoops<T>& loops = set.table<T>().probe;
+  constexpr std::size_t kRounds = 1000;
+  const double rate = best_rate(
+      threads, seconds, [](std::size_t) { return 0; },
+      [&](int, std::size_t count) { keep(loops.fma(count * kRounds)); });
+  return rate * static_cast<double>(kRounds * loops.fma_chains * loops.lanes * 2);
+}
+
+template <class T>
+double fma_latency(const kernels::InstructionSet& set, double seconds) {
+  const kernels::ProbeLoops<T>& loops = set.table<T>().probe;
+  constexpr std::size_t kRounds = 1000;
+  const double rate = best_rate(
+      1, seconds, [](std::size_t) { return 0; },
+      [&](int, std::size_t count) { keep(loops.dependent_fma(count * kRounds)); });
+  return 1.0 / (rate * static_cast<double>(kRounds));
+}
+
+double read_rate(const kernels::InstructionSet& set, std::size_t bytes, std::size_t threads,
+                 double seconds) {
+  require(bytes >= 1, "the probe was asked to read no bytes");
+  const kernels::ProbeLoops<float>& loops = set.table<float>().probe;
+  const std::size_t size = round_up(bytes, 1024);
+  const std::size_t elements = size / sizeof(float);
+  // Taken here, as a task must not fail while others wait for it; written by the thread that
+  // reads, so that the pages are its own node's and the data in its own caches.
+  std::vector<AlignedArray<float>> data;
+  for (std::size_t i = 0; i < threads; ++i) data.emplace_back(elements);
+  const double rate = best_rate(
+      threads, seconds,
+      [&](std::size_t thread) {
+        std::fill(data[thread].begin(), data[thread].end(), 1.0f);
+        return data[thread].data();
+      },
+      [&](const float* own, std::size_t passes) { keep(loops.read(own, elements, passes)); });
+  return rate * static_cast<double>(size);
+}
+
+double handoff_time(std::size_t threads, double seconds) {
+  require_threads(threads);
+  constexpr std::size_t kCalls = 50;
+  double best = std::numeric_limits<double>::infinity();
+  const auto start = Clock::now();
+  do {
+    Meeting meeting(threads);
+    const auto begin = Clock::now();
+    for (std::size_t call = 1; call <= kCalls; ++call) {
+      parallel_for(threads, [&](std::size_t) { meeting.arrive(call); });
+    }
+    const auto end = Clock::now();
+    if (!meeting.failed()) best = std::min(best, seconds_between(begin, end) / kCalls);
+  } while (seconds_between(start, Clock::now()) < seconds);
+  if (best == std::numeric_limits<double>::infinity()) throw std::runtime_error(kBusy);
+  return best;
+}
+
+template double fma_rate<float>(const kernels::InstructionSet&, std::size_t, double);
+template double fma_rate<double>(const kernels::InstructionSet&, std::size_t, double);
+template double fma_latency<float>(const kernels::InstructionSet&, double);
+template double fma_latency<double>(const kernels::InstructionSet&, double);
+
+}  // namespace laminet::probe

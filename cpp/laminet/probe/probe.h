@@ -1,0 +1,33 @@
+// What the machine can do at best: the roofs that a network's speed is held against.
+//
+// Each figure is the best of short runs that fill about `seconds`: whatever else the machine does
+// makes a run slower, never faster. With more than one thread all of them work at the same time,
+// and the figure is their sum. The threads are those of base/parallel, as many as num_threads()
+// allows; std::runtime_error where another caller keeps them busy.
+#pragma once
+
+#include <cstddef>
+
+#include "laminet/kernels/kernels.h"
+
+namespace laminet::probe {
+
+// Floating-point operations a second of independent fused multiply-adds, two operations an
+// element; of products and sums where the set has no such instruction.
+template <class T>
+double fma_rate(const kernels::InstructionSet& set, std::size_t threads, double seconds);
+
+// Seconds from one multiply-add to the next that needs its result.
+template <class T>
+double fma_latency(const kernels::InstructionSet& set, double seconds);
+
+// Bytes a second that are read, one after the other and again from the start, from `bytes` of
+// memory for each thread; `bytes` is rounded up to 1024.
+double read_rate(const kernels::InstructionSet& set, std::size_t bytes, std::size_t threads,
+                 double seconds);
+
+// Seconds that a call takes to hand a task to each of `threads` threads, have them all begin, and
+// see them all done; the threads are awake, as they are in a loop of calls.
+double handoff_time(std::size_t threads, double seconds);
+
+}  // namespace laminet::probe

@@ -1,0 +1,74 @@
+#include "laminet/probe/probe.h"
+
+#include <pybind11/stl.h>
+
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "bindings.h"
+#include "laminet/base/cpu_info.h"
+#include "laminet/base/parallel.h"
+#include "laminet/kernels/dispatch.h"
+#include "release_gil.h"
+
+namespace laminet {
+namespace {
+
+namespace py = pybind11;
+
+// All of these run for milliseconds, whatever they are asked for.
+constexpr double kAlwaysRelease = 1e9;
+
+template <class T>
+double fma_rate(const std::string& isa, std::size_t threads, double seconds) {
+  const kernels::InstructionSet& set = kernels::instruction_set(isa);
+  const MaybeReleaseGil release(kAlwaysRelease);
+  return probe::fma_rate<T>(set, threads, seconds);
+}
+
+template <class T>
+double fma_latency(const std::string& isa, double seconds) {
+  const kernels::InstructionSet& set = kernels::instruction_set(isa);
+  const MaybeReleaseGil release(kAlwaysRelease);
+  return probe::fma_latency<T>(set, seconds);
+}
+
+double read_rate(const std::string& isa, std::size_t bytes, std::size_t threads, double seconds) {
+  const kernels::InstructionSet& set = kernels::instruction_set(isa);
+  const MaybeReleaseGil release(kAlwaysRelease);
+  return probe::read_rate(set, bytes, threads, seconds);
+}
+
+double handoff_time(std::size_t threads, double seconds) {
+  const MaybeReleaseGil release(kAlwaysRelease);
+  return probe::handoff_time(threads, seconds);
+}
+
+// (level, bytes, how many CPUs share it)
+std::vector<std::tuple<int, std::size_t, std::size_t>> caches() {
+  std::vector<std::tuple<int, std::size_t, std::size_t>> result;
+  for (const CacheLevel& cache : cache_levels()) {
+    result.emplace_back(cache.level, cache.bytes, cache.shared_by);
+  }
+  return result;
+}
+
+}  // namespace
+
+void register_probe(py::module_& module) {
+  module.def("cache_levels", &caches);
+  module.def("available_memory", &available_memory);
+  module.def("max_threads", &max_threads);
+  module.def("fma_rate_f32", &fma_rate<float>, py::arg("isa"), py::arg("threads"),
+             py::arg("seconds"));
+  module.def("fma_rate_f64", &fma_rate<double>, py::arg("isa"), py::arg("threads"),
+             py::arg("seconds"));
+  module.def("fma_latency_f32", &fma_latency<float>, py::arg("isa"), py::arg("seconds"));
+  module.def("fma_latency_f64", &fma_latency<double>, py::arg("isa"), py::arg("seconds"));
+  module.def("read_rate", &read_rate, py::arg("isa"), py::arg("bytes"), py::arg("threads"),
+             py::arg("seconds"));
+  module.def("handoff_time", &handoff_time, py::arg("threads"), py::arg("seconds"));
+}
+
+}  // namespace laminet
