@@ -107,6 +107,57 @@ TEST_F(Parallel, ConcurrentCallers) {
   EXPECT_EQ(runs.load(), 4 * 1000 * 3);
 }
 
+TEST_F(Parallel, PhasesRunOneAfterTheOther) {
+  for (const std::size_t threads : {1u, 2u, 8u}) {
+    set_num_threads(threads);
+    for (const std::size_t parts : {1u, 2u, 5u}) {
+      for (int job = 0; job < 300; ++job) {
+        std::vector<std::atomic<int>> ended(7);
+        std::atomic<int> early{0};
+        parallel_phases(7, parts, job % 2 ? Wake::always : Wake::in_a_series,
+                        [&](std::size_t phase, std::size_t) {
+                          if (phase > 0 && ended[phase - 1] != static_cast<int>(parts)) ++early;
+                          ++ended[phase];
+                        });
+        EXPECT_EQ(early, 0);
+        for (const auto& n : ended) EXPECT_EQ(n, static_cast<int>(parts));
+      }
+    }
+  }
+}
+
+TEST_F(Parallel, PhasesThrowAndDropTheRest) {
+  set_num_threads(2);
+  for (int repeat = 0; repeat < 100; ++repeat) {
+    std::atomic<int> after{0};
+    EXPECT_THROW(parallel_phases(3, 2, Wake::always,
+                                 [&](std::size_t phase, std::size_t part) {
+                                   if (phase == 1 && part == 1) throw std::runtime_error("part");
+                                   after += phase == 2;
+                                 }),
+                 std::runtime_error);
+    EXPECT_EQ(after, 0);
+  }
+}
+
+// A series of small jobs has the team's help, although none of them alone is worth waking it.
+TEST_F(Parallel, SmallJobsInASeriesAreShared) {
+  if (allowed_cpus() < 2) GTEST_SKIP() << "a team needs two CPUs";
+  set_num_threads(2);
+  const auto caller = std::this_thread::get_id();
+  std::atomic<bool> shared{false};
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!shared && std::chrono::steady_clock::now() < end) {
+    parallel_phases(2, 2, Wake::in_a_series, [&](std::size_t, std::size_t) {
+      const auto busy = std::chrono::steady_clock::now() + std::chrono::microseconds(2);
+      while (std::chrono::steady_clock::now() < busy) {
+      }
+      if (std::this_thread::get_id() != caller) shared = true;
+    });
+  }
+  EXPECT_TRUE(shared);
+}
+
 TEST_F(Parallel, WorksInTheChildOfAFork) {
   set_num_threads(2);
   // The team is at work before the fork, not still starting: AddressSanitizer holds a lock while it

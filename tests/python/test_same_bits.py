@@ -19,8 +19,9 @@ def _tiled():
         yield
 
 
-# Widths that are no multiple of a tile, a narrow last layer, and a product deeper than a block.
-SHAPES = ([23, 70, 37, 6], [700, 129, 10], [5, 1], [1, 300, 3])
+# Widths that are no multiple of a tile, a narrow last layer, a product deeper than a block, and
+# weights that are enough for threads to share each layer of a small batch.
+SHAPES = ([23, 70, 37, 6], [700, 129, 10], [5, 1], [1, 300, 3], [700, 400, 70, 10])
 
 
 def rows_one_by_one(net, x):
@@ -68,6 +69,35 @@ def test_thread_counts(batch, dtype):
     for n in (2, 3, 5, 16):
         with ln.num_threads(n):
             assert same_bits(net(x), expected), n
+
+
+@pytest.mark.usefixtures("fused_isa")
+@pytest.mark.parametrize("head", [None, "softmax", "log_softmax"])
+@pytest.mark.parametrize("batch", [1, 2, 7, 33, 64, 65])
+def test_thread_counts_where_threads_share_each_layer(batch, head, dtype):
+    layers = random_net([700, 400, 70, 10], "silu", dtype=dtype).layers
+    net = ln.MLP(layers, head=head)
+    x = normal((batch, 700), dtype)
+    with ln.num_threads(1):
+        expected = net(x)
+    for n in (2, 3, 5, 16):
+        with ln.num_threads(n):
+            assert same_bits(net(x), expected), n
+            assert same_bits(net(np.asfortranarray(x)), expected), n
+            out = np.empty((10, batch), dtype).T
+            assert same_bits(np.ascontiguousarray(net(x, out=out)), expected), n
+
+
+@pytest.mark.usefixtures("fused_isa")
+def test_weights_larger_than_the_cache(dtype):
+    """Layer by layer, also on one thread, where L3 holds less than twice the weights."""
+    net = random_net([2100, 2100, 3], "relu", dtype=dtype)
+    x = normal((200, 2100), dtype)
+    expected = rows_one_by_one(net, x[:4])
+    for n in (1, 2):
+        with ln.num_threads(n):
+            assert same_bits(net(x)[:4], expected), n
+            assert same_bits(net(x[:4]), expected), n
 
 
 @pytest.mark.usefixtures("fused_isa")

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <string_view>
@@ -22,6 +23,8 @@
 
 namespace laminet {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 // Long enough to bridge the Python code between two calls of a loop, far too short to be noticed
 // by another process. (OpenBLAS spins 100 ms, which its users complain of.)
@@ -38,13 +41,13 @@ void pause() {
 // Waits until done(), spinning for kSpinTime; false when that time is over.
 template <class Done>
 bool spin_until(Done done) {
-  const auto end = std::chrono::steady_clock::now() + kSpinTime;
+  const auto end = Clock::now() + kSpinTime;
   do {
     for (int i = 0; i < 32; ++i) {
       if (done()) return true;
       pause();
     }
-  } while (std::chrono::steady_clock::now() < end);
+  } while (Clock::now() < end);
   return done();
 }
 
@@ -65,25 +68,42 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
+// Where one part of one phase stands: `2 * job + 1` while it runs, `2 * job + 2` when it has ended,
+// less before it was taken. Numbered by job, so that nobody need reset it. A cache line each: the
+// thread that owns a part keeps the line.
+struct alignas(64) PartState {
+  std::atomic<std::uint64_t> value{0};
+};
+
+struct Job {
+  // parts of phases where there is a phase function, else tasks
+  detail::TaskFn task = nullptr;
+  detail::PhaseFn phase_task = nullptr;
+  void* context = nullptr;
+  std::size_t count = 0;  // tasks, or parts of a phase
+  std::size_t phases = 0;
+};
+
 class Team {
  public:
   // Runs the job with up to `helpers` workers besides the caller; false when another caller has
-  // the team.
-  bool try_run(std::size_t count, detail::TaskFn task, void* context, std::size_t helpers) {
+  // the team, or memory for it could not be had.
+  bool try_run(const Job& job, std::size_t helpers, Wake wake) {
     // Not a mutex: a nested call comes from the thread that has the team.
     if (busy_.exchange(true, std::memory_order_acquire)) return false;
-    const Release release{busy_};
+    const Release release{*this};
     grow(helpers);
-    task_ = task;
-    context_ = context;
-    count_ = count;
+    if (job.phase_task && !reserve_states(job.phases * job.count)) return false;
+    job_ = job;
+    ++number_;
+    failed_.store(false, std::memory_order_relaxed);
     helpers_ = static_cast<std::uint32_t>(helpers);
     next_.store(0, std::memory_order_relaxed);
     gate_.store(0, std::memory_order_release);
     // Sequentially consistent, as notify_all reads next whether anyone waits.
     epoch_.fetch_add(1);
-    epoch_.notify_all();
-    work();
+    if (wake == Wake::always || Clock::now() - last_end_ < kSpinTime) epoch_.notify_all();
+    work(0);
     // A worker that has not woken by now is not waited for: it finds the gate closed.
     gate_.fetch_or(kClosed, std::memory_order_acq_rel);
     const auto all_out = [this] { return gate_.load(std::memory_order_acquire) == kClosed; };
@@ -98,8 +118,11 @@ class Team {
 
  private:
   struct Release {
-    std::atomic<bool>& flag;
-    ~Release() { flag.store(false, std::memory_order_release); }
+    Team& team;
+    ~Release() {
+      team.last_end_ = Clock::now();
+      team.busy_.store(false, std::memory_order_release);
+    }
   };
 
   // Bit of gate_ that keeps workers out; the bits below count those inside.
@@ -110,7 +133,9 @@ class Team {
     const SignalsBlocked blocked;
     try {
       for (; started_ < helpers; ++started_) {
-        std::thread([this, seen = epoch_.load()] { worker(seen); }).detach();
+        std::thread([this, seen = epoch_.load(), self = started_ + 1] {
+          worker(seen, self);
+        }).detach();
       }
     } catch (...) {
       // The system grants no more threads, or no memory for them: the job runs on those there are.
@@ -118,14 +143,24 @@ class Team {
     }
   }
 
-  void worker(std::uint32_t seen) {
+  bool reserve_states(std::size_t count) {
+    if (count <= state_count_) return true;
+    PartState* const fresh = new (std::nothrow) PartState[count];
+    if (!fresh) return false;
+    states_.reset(fresh);
+    state_count_ = count;
+    return true;
+  }
+
+  // `self` is the part that this thread takes first.
+  void worker(std::uint32_t seen, std::size_t self) {
     const DefaultFloatMode mode;
     for (;;) {
       const auto changed = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
       if (!spin_until(changed)) epoch_.wait(seen, std::memory_order_acquire);
       seen = epoch_.load(std::memory_order_acquire);
       if (!enter()) continue;
-      work();
+      work(self);
       if (gate_.fetch_sub(1, std::memory_order_acq_rel) == kClosed + 1) gate_.notify_one();
     }
   }
@@ -143,26 +178,68 @@ class Team {
     return false;
   }
 
-  void work() noexcept {
+  void work(std::size_t self) noexcept {
+    if (job_.phase_task) {
+      work_phases(self);
+    } else {
+      work_tasks();
+    }
+  }
+
+  void work_tasks() {
     for (;;) {
       const std::size_t i = next_.fetch_add(1, std::memory_order_relaxed);
-      if (i >= count_) return;
-      try {
-        task_(context_, i);
-      } catch (...) {
-        const std::lock_guard lock(error_mutex_);
-        if (!error_) error_ = std::current_exception();
-        next_.store(count_, std::memory_order_relaxed);
+      if (i >= job_.count || failed_.load(std::memory_order_relaxed)) return;
+      guarded([&] { job_.task(job_.context, i); });
+    }
+  }
+
+  void work_phases(std::size_t self) {
+    const std::uint64_t taken = 2 * number_ + 1;
+    const std::uint64_t ended = taken + 1;
+    const std::size_t parts = job_.count;
+    for (std::size_t phase = 0; phase < job_.phases; ++phase) {
+      PartState* const states = states_.get() + phase * parts;
+      for (std::size_t i = 0; i < parts; ++i) {
+        const std::size_t part = (self + i) % parts;
+        std::atomic<std::uint64_t>& state = states[part].value;
+        std::uint64_t seen = state.load(std::memory_order_relaxed);
+        if (seen >= taken || !state.compare_exchange_strong(seen, taken)) continue;
+        if (!failed_.load(std::memory_order_relaxed)) {
+          guarded([&] { job_.phase_task(job_.context, phase, part); });
+        }
+        state.store(ended, std::memory_order_release);
+      }
+      for (std::size_t part = 0; part < parts; ++part) {
+        const auto over = [&] {
+          return states[part].value.load(std::memory_order_acquire) == ended;
+        };
+        // Longer than that only where the other thread has lost its CPU: make room for it.
+        while (!over() && !spin_until(over)) std::this_thread::sleep_for(kSpinTime);
       }
     }
   }
 
+  template <class F>
+  void guarded(F run) noexcept {
+    try {
+      run();
+    } catch (...) {
+      const std::lock_guard lock(error_mutex_);
+      if (!error_) error_ = std::current_exception();
+      failed_.store(true, std::memory_order_relaxed);
+    }
+  }
+
   std::atomic<bool> busy_{false};
+  std::atomic<bool> failed_{false};
   std::size_t started_ = 0;
   bool exhausted_ = false;
-  detail::TaskFn task_ = nullptr;
-  void* context_ = nullptr;
-  std::size_t count_ = 0;
+  Job job_;
+  std::uint64_t number_ = 0;
+  std::unique_ptr<PartState[]> states_;
+  std::size_t state_count_ = 0;
+  Clock::time_point last_end_{};
   std::uint32_t helpers_ = 0;
   std::mutex error_mutex_;
   std::exception_ptr error_;
@@ -224,8 +301,19 @@ std::size_t max_threads() { return cpus_at_start; }
 
 void detail::run_tasks(std::size_t count, TaskFn task, void* context) {
   const std::size_t threads = std::min({num_threads(), count, cpus_at_start});
-  if (threads > 1 && team().try_run(count, task, context, threads - 1)) return;
+  const Job job{.task = task, .context = context, .count = count};
+  if (threads > 1 && team().try_run(job, threads - 1, Wake::always)) return;
   for (std::size_t i = 0; i < count; ++i) task(context, i);
+}
+
+void detail::run_phases(std::size_t phases, std::size_t parts, Wake wake, PhaseFn task,
+                        void* context) {
+  const std::size_t threads = std::min({num_threads(), parts, cpus_at_start});
+  const Job job{.phase_task = task, .context = context, .count = parts, .phases = phases};
+  if (threads > 1 && team().try_run(job, threads - 1, wake)) return;
+  for (std::size_t phase = 0; phase < phases; ++phase) {
+    for (std::size_t part = 0; part < parts; ++part) task(context, phase, part);
+  }
 }
 
 }  // namespace laminet

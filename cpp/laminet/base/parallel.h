@@ -23,9 +23,16 @@ void set_num_threads(std::size_t count);
 // started.
 std::size_t max_threads();
 
+// Whether a job is worth waking threads that have gone to sleep, which takes tens of microseconds.
+// A small job uses only threads that are awake, or wakes them where calls follow one another so
+// closely that the next ones will find them awake.
+enum class Wake { always, in_a_series };
+
 namespace detail {
 using TaskFn = void (*)(void* context, std::size_t index);
 void run_tasks(std::size_t count, TaskFn task, void* context);
+using PhaseFn = void (*)(void* context, std::size_t phase, std::size_t part);
+void run_phases(std::size_t phases, std::size_t parts, Wake wake, PhaseFn task, void* context);
 }  // namespace detail
 
 // task(i) for each i below count, in any order and on any thread. The first exception is thrown
@@ -35,6 +42,21 @@ void parallel_for(std::size_t count, F&& task) {
   using Task = std::remove_reference_t<F>;
   detail::run_tasks(
       count, [](void* context, std::size_t i) { (*static_cast<Task*>(context))(i); },
+      const_cast<void*>(static_cast<const void*>(std::addressof(task))));
+}
+
+// task(phase, part) for each phase and each part; a phase begins when the one before has ended. A
+// thread takes the same part in every phase and in every call where it can, so that what a part
+// reads stays in that core's cache; where a thread is late, another one takes its part. Exceptions
+// as in parallel_for: parts not yet begun, of any phase, are dropped.
+template <class F>
+void parallel_phases(std::size_t phases, std::size_t parts, Wake wake, F&& task) {
+  using Task = std::remove_reference_t<F>;
+  detail::run_phases(
+      phases, parts, wake,
+      [](void* context, std::size_t phase, std::size_t part) {
+        (*static_cast<Task*>(context))(phase, part);
+      },
       const_cast<void*>(static_cast<const void*>(std::addressof(task))));
 }
 

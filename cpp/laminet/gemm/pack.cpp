@@ -16,6 +16,16 @@ PanelLayout<T>::PanelLayout(std::size_t n, const kernels::Table<T>& table)
 }
 
 template <class T>
+PanelRange PanelLayout<T>::share(std::size_t parts, std::size_t part) const {
+  const auto boundary = [&](std::size_t i) {
+    if (i >= parts) return panels();
+    const std::size_t column = padded_columns() * i / parts;
+    return std::min(body_panels, (column + body->nr / 2) / body->nr);
+  };
+  return {boundary(part), boundary(part + 1)};
+}
+
+template <class T>
 std::size_t packed_size(std::size_t n, std::size_t k, const kernels::Table<T>& table) {
   return checked_product(PanelLayout<T>(n, table).padded_columns(), k);
 }

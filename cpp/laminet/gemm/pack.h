@@ -8,6 +8,12 @@
 
 namespace laminet {
 
+// Panels first .. last - 1 of a layout, the tail being the last one.
+struct PanelRange {
+  std::size_t first;
+  std::size_t last;
+};
+
 // How n outputs are divided into panels: `body` panels of the widest tile that pays, then at most
 // one panel of a narrower tile for the rest, so that few outputs do not pay for a wide panel.
 template <class T>
@@ -21,6 +27,10 @@ struct PanelLayout {
 
   std::size_t padded_columns() const { return body_panels * body->nr + tail_nr(); }
   std::size_t tail_nr() const { return tail_columns > 0 ? tail->nr : 0; }
+  std::size_t panels() const { return body_panels + (tail_columns > 0 ? 1 : 0); }
+
+  // Share `part` of `parts` that have as equal numbers of padded columns as whole panels allow.
+  PanelRange share(std::size_t parts, std::size_t part) const;
 };
 
 // W (n, k) as panels, one after the other; each holds, for every k, nr outputs side by side, those

@@ -54,11 +54,10 @@ void run(const Pass<T>& pass, ConstMatrixView<T> x, const T* bias, const Activat
 }  // namespace
 
 template <class T>
-void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, const T* bias,
+void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, PanelRange panels, const T* bias,
                  const Activation& activation, MatrixView<T> y) {
   const PanelLayout<T>& layout = w.layout();
-  const std::size_t body_columns = layout.body_panels * layout.body->nr;
-  const auto sweep = [&](const kernels::Tile<T>* tile, const T* panels, std::size_t first,
+  const auto sweep = [&](const kernels::Tile<T>* tile, const T* first_panel, std::size_t first,
                          std::size_t columns) {
     const Blocking blocking =
         choose_blocking(columns, w.k(), tile->mr, tile->nr, sizeof(T), cache_sizes());
@@ -66,7 +65,7 @@ void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, const T* bias,
       for (std::size_t p = 0; p < w.k(); p += blocking.depth) {
         const std::size_t depth = std::min(blocking.depth, w.k() - p);
         const Pass<T> pass{.tile = tile,
-                           .panels = panels + j * w.k() + p * tile->nr,
+                           .panels = first_panel + j * w.k() + p * tile->nr,
                            .panel_size = tile->nr * w.k(),
                            .first_column = first + j,
                            .columns = std::min(blocking.columns, columns - j),
@@ -77,15 +76,30 @@ void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, const T* bias,
       }
     }
   };
-  if (body_columns > 0) sweep(layout.body, w.body_panel(0), 0, body_columns);
-  if (layout.tail_columns > 0) {
-    sweep(layout.tail, w.tail_panel(), body_columns, layout.tail_columns);
+  const std::size_t body_nr = layout.body->nr;
+  const std::size_t body_last = std::min(panels.last, layout.body_panels);
+  if (panels.first < body_last) {
+    sweep(layout.body, w.body_panel(panels.first), panels.first * body_nr,
+          (body_last - panels.first) * body_nr);
+  }
+  if (panels.last > layout.body_panels) {
+    sweep(layout.tail, w.tail_panel(), layout.body_panels * body_nr, layout.tail_columns);
   }
 }
 
-template void tiled_layer(ConstMatrixView<float>, const PackedWeights<float>&, const float*,
-                          const Activation&, MatrixView<float>);
-template void tiled_layer(ConstMatrixView<double>, const PackedWeights<double>&, const double*,
-                          const Activation&, MatrixView<double>);
+template <class T>
+void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, const T* bias,
+                 const Activation& activation, MatrixView<T> y) {
+  tiled_layer(x, w, PanelRange{0, w.layout().panels()}, bias, activation, y);
+}
+
+#define LAMINET_INSTANTIATE(T)                                                                 \
+  template void tiled_layer(ConstMatrixView<T>, const PackedWeights<T>&, PanelRange, const T*, \
+                            const Activation&, MatrixView<T>);                                 \
+  template void tiled_layer(ConstMatrixView<T>, const PackedWeights<T>&, const T*,             \
+                            const Activation&, MatrixView<T>);
+LAMINET_INSTANTIATE(float)
+LAMINET_INSTANTIATE(double)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

@@ -17,26 +17,23 @@ std::size_t scratch_stride(std::size_t width) {
   return round_up(width, AlignedArray<T>::kAlignment / sizeof(T));
 }
 
-// The two halves of a thread's scratch, used in turn: a layer reads one and writes the other.
+// Two halves of the calling thread's scratch, used in turn: a layer reads one and writes the other.
 template <class T>
 class PingPong {
  public:
   PingPong(std::size_t rows, std::size_t widest)
       : rows_(rows), stride_(scratch_stride<T>(widest)) {}
 
-  // The half that was not given out last. Memory is asked for here: a single layer between two
-  // usable views needs none.
-  MatrixView<T> next(std::size_t columns) {
+  // Memory is asked for here: a single layer between two usable views needs none.
+  MatrixView<T> half(std::size_t turn, std::size_t columns) {
     const std::size_t half = checked_product(rows_, stride_);
     T* memory = thread_scratch<T>(checked_product(2, half));
-    turn_ = 1 - turn_;
-    return {memory + turn_ * half, rows_, columns, static_cast<std::ptrdiff_t>(stride_), 1};
+    return {memory + turn % 2 * half, rows_, columns, static_cast<std::ptrdiff_t>(stride_), 1};
   }
 
  private:
   std::size_t rows_;
   std::size_t stride_;
-  std::size_t turn_ = 1;
 };
 
 template <class T>
@@ -61,21 +58,28 @@ std::size_t widest(std::span<const LayerOperands<T>> layers) {
   return width;
 }
 
+// x itself, or a copy in scratch (the half that layer 0 does not write) where the layer cannot read
+// its strides.
+template <class T>
+ConstMatrixView<T> readable(const LayerOperands<T>& layer, ConstMatrixView<T> x,
+                            PingPong<T>& scratch) {
+  if (usable(layer, x)) return x;
+  const MatrixView<T> gathered = scratch.half(1, x.columns);
+  copy(x, gathered);
+  return gathered;
+}
+
 template <class T>
 void forward_block(std::span<const LayerOperands<T>> layers, std::size_t width,
                    const kernels::Table<T>& table, Head head, ConstMatrixView<T> x,
                    MatrixView<T> y) {
   PingPong<T> scratch(x.rows, width);
-  ConstMatrixView<T> in = x;
-  if (!usable(layers.front(), in)) {
-    const MatrixView<T> gathered = scratch.next(x.columns);
-    copy(x, gathered);
-    in = gathered;
-  }
-  for (const LayerOperands<T>& layer : layers) {
-    const bool last = &layer == &layers.back();
+  ConstMatrixView<T> in = readable(layers.front(), x, scratch);
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const LayerOperands<T>& layer = layers[l];
+    const bool last = l + 1 == layers.size();
     const bool direct = last && usable<T>(layer, y);
-    const MatrixView<T> out = direct ? y : scratch.next(layer.weight.rows);
+    const MatrixView<T> out = direct ? y : scratch.half(l, layer.weight.rows);
     run_layer(layer, layer.activation, table, in, out);
     if (last) apply_head(head, table, out);
     if (last && !direct) copy<T>(out, y);
@@ -83,18 +87,54 @@ void forward_block(std::span<const LayerOperands<T>> layers, std::size_t width,
   }
 }
 
-// block(first, count) for each block of rows, on the team where the plan has more than one thread.
-template <class Block>
-void for_row_blocks(const Plan& plan, std::size_t rows, Block block) {
-  const std::size_t blocks = (rows + plan.block_rows - 1) / plan.block_rows;
-  const auto task = [&](std::size_t i) {
-    const std::size_t first = i * plan.block_rows;
-    block(first, std::min(plan.block_rows, rows - first));
+// All rows through one layer after the other, each layer shared by the threads.
+template <class T>
+void forward_layers(std::span<const LayerOperands<T>> layers, std::size_t width,
+                    const kernels::Table<T>& table, const Plan& plan, Head head,
+                    ConstMatrixView<T> x, MatrixView<T> y) {
+  PingPong<T> scratch(x.rows, width);
+  const ConstMatrixView<T> in = readable(layers.front(), x, scratch);
+  const std::size_t count = layers.size();
+  const bool direct = usable<T>(layers.back(), y);
+  // Asked for here, on the caller: scratch belongs to a thread.
+  T* const halves[] = {scratch.half(0, width).data, scratch.half(1, width).data};
+  const std::ptrdiff_t stride = scratch.half(0, width).row_stride;
+  const auto output = [&](std::size_t l) -> MatrixView<T> {
+    if (l + 1 == count && direct) return y;
+    return {halves[l % 2], x.rows, layers[l].weight.rows, stride, 1};
   };
-  if (plan.threads > 1) {
-    parallel_for(blocks, task);
+  const std::size_t phases = count + (head == Head::none ? 0 : 1);
+  parallel_phases(phases, plan.threads, plan.wake, [&](std::size_t l, std::size_t part) {
+    if (l == count) {
+      const RowRange rows = share_of_rows(x.rows, plan.threads, part);
+      apply_head(head, table, output(count - 1).row_block(rows.first, rows.count));
+      return;
+    }
+    const LayerOperands<T>& layer = layers[l];
+    const PanelLayout<T>& layout = layer.packed->layout();
+    const Grid grid = choose_grid(x.rows, layout.body_panels, layout.body->nr, layout.tail_nr(),
+                                  layout.body->mr, plan.threads);
+    if (part >= grid.row_parts * grid.column_parts) return;
+    const RowRange rows = share_of_rows(x.rows, grid.row_parts, part / grid.column_parts);
+    const ConstMatrixView<T> from = l == 0 ? in : ConstMatrixView<T>(output(l - 1));
+    tiled_layer<T>(from.row_block(rows.first, rows.count), *layer.packed,
+                   layout.share(grid.column_parts, part % grid.column_parts), layer.bias,
+                   layer.activation, output(l).row_block(rows.first, rows.count));
+  });
+  if (!direct) copy<T>(output(count - 1), y);
+}
+
+// block(rows) for each block of rows, on the team where the plan has several threads.
+template <class Block>
+void for_row_blocks(const Plan& plan, Block block) {
+  const auto task = [&](std::size_t i) {
+    const RowRange rows = plan.blocks[i];
+    if (rows.count > 0) block(rows);
+  };
+  if (plan.blocks.threads > 1) {
+    parallel_for(plan.blocks.count(), task);
   } else {
-    for (std::size_t i = 0; i < blocks; ++i) task(i);
+    for (std::size_t i = 0; i < plan.blocks.count(); ++i) task(i);
   }
 }
 
@@ -106,8 +146,17 @@ void run_forward(std::span<const LayerOperands<T>> layers, const kernels::Table<
   if (x.rows == 0) return;
   const DefaultFloatMode mode;
   const std::size_t width = widest(layers);
-  for_row_blocks(plan, x.rows, [&](std::size_t first, std::size_t count) {
-    forward_block(layers, width, table, head, x.row_block(first, count), y.row_block(first, count));
+  if (plan.split == Split::layers) {
+    for (std::size_t first = 0; first < x.rows; first += plan.chunk_rows) {
+      const std::size_t count = std::min(plan.chunk_rows, x.rows - first);
+      forward_layers(layers, width, table, plan, head, x.row_block(first, count),
+                     y.row_block(first, count));
+    }
+    return;
+  }
+  for_row_blocks(plan, [&](RowRange rows) {
+    forward_block(layers, width, table, head, x.row_block(rows.first, rows.count),
+                  y.row_block(rows.first, rows.count));
   });
 }
 
@@ -118,13 +167,10 @@ void run_trace(std::span<const LayerOperands<T>> layers, const kernels::Table<T>
                std::span<const MatrixView<T>> activations) {
   if (x.rows == 0) return;
   const DefaultFloatMode mode;
-  for_row_blocks(plan, x.rows, [&](std::size_t first, std::size_t count) {
-    ConstMatrixView<T> in = x.row_block(first, count);
-    if (!usable(layers.front(), in)) {
-      const MatrixView<T> gathered = PingPong<T>(count, x.columns).next(x.columns);
-      copy(in, gathered);
-      in = gathered;
-    }
+  for_row_blocks(plan, [&](RowRange rows) {
+    const auto [first, count] = rows;
+    PingPong<T> scratch(count, x.columns);
+    ConstMatrixView<T> in = readable(layers.front(), x.row_block(first, count), scratch);
     for (std::size_t l = 0; l < layers.size(); ++l) {
       const MatrixView<T> z = pre_activations[l].row_block(first, count);
       const MatrixView<T> a = activations[l].row_block(first, count);

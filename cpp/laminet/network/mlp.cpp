@@ -4,6 +4,7 @@
 
 #include "laminet/base/check.h"
 #include "laminet/base/float_mode.h"
+#include "laminet/base/huge_pages.h"
 #include "laminet/base/parallel.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/kernels/dispatch.h"
@@ -67,10 +68,19 @@ std::span<const LayerOperands<T>> Mlp<T>::operands(const Plan& plan) const {
     return blas_operands_;
   }
   std::call_once(pack_once_, [this] {
+    const kernels::Table<T>& table = instruction_set_->table<T>();
+    std::vector<std::size_t> starts;
+    std::size_t size = 0;
+    for (const Dense<T>& layer : layers_) {
+      starts.push_back(size);
+      size += round_up(packed_size(layer.out_features(), layer.in_features(), table),
+                       AlignedArray<T>::kAlignment / sizeof(T));
+    }
+    packed_memory_ = huge_page_array<T>(size);
     packed_.clear();
     packed_.reserve(layers_.size());
-    for (const Dense<T>& layer : layers_) {
-      packed_.emplace_back(layer.weight(), instruction_set_->table<T>());
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      packed_.emplace_back(layers_[l].weight(), table, packed_memory_.data() + starts[l]);
     }
     tiled_operands_ = blas_operands_;
     for (std::size_t l = 0; l < packed_.size(); ++l) tiled_operands_[l].packed = &packed_[l];

@@ -57,8 +57,10 @@ class Mlp {
   Head head_;
   const kernels::InstructionSet* instruction_set_;
   std::vector<LayerOperands<T>> blas_operands_;
-  // Made when the tiled back end first runs this network.
+  // Made when the tiled back end first runs this network; the panels of all layers lie one after
+  // the other.
   mutable std::once_flag pack_once_;
+  mutable AlignedArray<T> packed_memory_;
   mutable std::vector<PackedWeights<T>> packed_;
   mutable std::vector<LayerOperands<T>> tiled_operands_;
 };

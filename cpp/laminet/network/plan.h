@@ -5,14 +5,26 @@
 #include <span>
 
 #include "laminet/base/cpu_info.h"
+#include "laminet/base/parallel.h"
 #include "laminet/gemm/backend.h"
+#include "laminet/gemm/blocking.h"
 
 namespace laminet {
 
+// What the threads share.
+//   none     the caller does everything
+//   rows     blocks of rows, each of which one thread takes through all layers: threads meet once
+//   layers   every layer, by columns or rows as choose_grid has it: threads meet after each layer,
+//            but read each weight once between them, and what a core reads stays in its L2
+enum class Split { none, rows, layers };
+
 struct Plan {
-  Backend backend;         // blas or tiled
-  std::size_t block_rows;  // rows that go through all layers together
-  std::size_t threads;     // 1: all blocks run on the caller
+  Backend backend;  // blas or tiled
+  Split split;
+  std::size_t threads;
+  RowBlocks blocks;        // of split `none` and `rows`; of a trace, whatever the split
+  std::size_t chunk_rows;  // of split `layers`: rows that go through a layer together
+  Wake wake;
 };
 
 struct PlanInput {
