@@ -11,10 +11,11 @@
 // what this machine does not have, std::bad_alloc.
 #pragma once
 
-#include "laminet/base/matrix.h"         // views
-#include "laminet/base/parallel.h"       // set_num_threads
-#include "laminet/base/version.h"        // LAMINET_VERSION
-#include "laminet/gemm/backend.h"        // set_backend
-#include "laminet/kernels/activation.h"  // Activation
-#include "laminet/kernels/dispatch.h"    // the instruction set in use
-#include "laminet/network/mlp.h"         // Mlp, linear, Head
+#include "laminet/base/matrix.h"            // views
+#include "laminet/base/parallel.h"          // set_num_threads
+#include "laminet/base/version.h"           // LAMINET_VERSION
+#include "laminet/gemm/backend.h"           // set_backend
+#include "laminet/gradients/derivatives.h"  // Jacobians, vjp, jvp, gradients
+#include "laminet/kernels/activation.h"     // Activation
+#include "laminet/kernels/dispatch.h"       // the instruction set in use
+#include "laminet/network/mlp.h"            // Mlp, linear, Head

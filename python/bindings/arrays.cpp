@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <initializer_list>
 #include <new>
 #include <numeric>
 #include <ostream>
@@ -103,21 +105,25 @@ bool overlaps_itself(MatrixView<T> v) {
   return column_step / common < v.rows && row_step / common < v.columns;
 }
 
-// Throws unless `out` can take the result.
+// Throws unless `out` can take a result of that shape.
 template <class T>
-void check_out(py::handle out, std::size_t rows, std::size_t columns, bool single) {
+void check_out(py::handle out, std::initializer_list<std::size_t> shape) {
   if (!npy_api::get().PyArray_Check_(out.ptr())) {
     throw py::type_error(std::string("out must be a NumPy array, got ") +
                          Py_TYPE(out.ptr())->tp_name);
   }
   const auto array = py::reinterpret_borrow<py::array>(out);
-  const auto size = [&](int axis) { return static_cast<std::size_t>(array.shape(axis)); };
-  const bool same_shape = single ? array.ndim() == 1 && size(0) == columns
-                                 : array.ndim() == 2 && size(0) == rows && size(1) == columns;
+  const bool same_shape = static_cast<std::size_t>(array.ndim()) == shape.size() &&
+                          std::equal(shape.begin(), shape.end(), array.shape(), [](auto a, auto b) {
+                            return a == static_cast<std::size_t>(b);
+                          });
   if (!same_shape) {
-    const std::string first = single ? "" : std::to_string(rows) + ", ";
-    require(false, "out must have shape (", first, columns, single ? ",)" : ")", ", got shape ",
-            ShapeOf{array});
+    std::string expected;
+    for (const std::size_t size : shape) {
+      expected += (expected.empty() ? "" : ", ") + std::to_string(size);
+    }
+    require(false, "out must have shape (", expected, shape.size() == 1 ? ",)" : ")",
+            ", got shape ", ShapeOf{array});
   }
   if (!readable_in_place<T>(out)) {
     require(array.dtype().equal(py::dtype::of<T>()), "out must have dtype ", kTypeName<T>, ", got ",
@@ -170,7 +176,11 @@ Output<T>::Output(py::handle out, const Input<T>& input, std::size_t columns) {
     result_ = std::move(fresh);
     return;
   }
-  check_out<T>(out, rows, columns, input.single);
+  if (input.single) {
+    check_out<T>(out, {columns});
+  } else {
+    check_out<T>(out, {rows, columns});
+  }
   result_ = py::reinterpret_borrow<py::array>(out);
   destination_ = view_of<T>(result_, result_.mutable_data());
   require(!overlaps_itself(destination_), "out must not overlap itself: elements share memory");
@@ -193,6 +203,107 @@ py::object Output<T>::finish() {
   return std::move(result_);
 }
 
+namespace {
+
+template <class T>
+MatrixStack<T> stack_of(const py::array& array, void* data) {
+  const int batch = static_cast<int>(array.ndim()) - 3;
+  const auto size = [&](int axis) { return static_cast<std::size_t>(array.shape(axis)); };
+  const int row = batch + 1;
+  return {static_cast<T*>(data),
+          batch < 0 ? 1 : size(batch),
+          size(row),
+          size(row + 1),
+          batch < 0 ? 0 : stride<T>(array, batch),
+          stride<T>(array, row),
+          stride<T>(array, row + 1)};
+}
+
+struct Axis {
+  std::size_t size;
+  std::ptrdiff_t stride;
+};
+
+template <class T>
+std::array<Axis, 3> axes(const MatrixStack<T>& v) {
+  return {{{v.count, v.stride}, {v.rows, v.row_stride}, {v.columns, v.column_stride}}};
+}
+
+template <class T>
+Extent extent(const MatrixStack<T>& v) {
+  auto low = reinterpret_cast<std::uintptr_t>(v.data);
+  auto high = low + sizeof(T);
+  for (const Axis& axis : axes(v)) {
+    if (axis.size == 0) return {low, low};
+    const auto span = (static_cast<std::ptrdiff_t>(axis.size) - 1) * axis.stride *
+                      static_cast<std::ptrdiff_t>(sizeof(T));
+    (span < 0 ? low : high) += static_cast<std::uintptr_t>(span);
+  }
+  return {low, high};
+}
+
+// Whether each axis steps over all that the axes of smaller steps reach, as it does in every array
+// and slice of one: then no two elements are the same memory.
+template <class T>
+bool nested(const MatrixStack<T>& v) {
+  std::array<Axis, 3> sorted = axes(v);
+  std::sort(sorted.begin(), sorted.end(),
+            [](const Axis& a, const Axis& b) { return std::abs(a.stride) < std::abs(b.stride); });
+  std::ptrdiff_t reach = 0;
+  for (const Axis& axis : sorted) {
+    if (axis.size <= 1) continue;
+    if (std::abs(axis.stride) <= reach) return false;
+    reach += (static_cast<std::ptrdiff_t>(axis.size) - 1) * std::abs(axis.stride);
+  }
+  return true;
+}
+
+bool overlap(const Extent& a, const Extent& b) { return a.low < b.high && b.low < a.high; }
+
+}  // namespace
+
+template <class T>
+StackOutput<T>::StackOutput(py::handle out, const Input<T>& input, std::size_t rows,
+                            std::size_t columns) {
+  const std::size_t batch = input.view.rows;
+  if (out.is_none()) {
+    using Shape = py::array::ShapeContainer;
+    const auto m = static_cast<py::ssize_t>(rows);
+    const auto n = static_cast<py::ssize_t>(columns);
+    py::array_t<T> fresh(input.single ? Shape{m, n} : Shape{static_cast<py::ssize_t>(batch), m, n});
+    view = destination_ = stack_of<T>(fresh, fresh.mutable_data());
+    result_ = std::move(fresh);
+    return;
+  }
+  if (input.single) {
+    check_out<T>(out, {rows, columns});
+  } else {
+    check_out<T>(out, {batch, rows, columns});
+  }
+  result_ = py::reinterpret_borrow<py::array>(out);
+  view = destination_ = stack_of<T>(result_, result_.mutable_data());
+  require(nested(destination_), "out must not overlap itself: elements may share memory");
+  if (!overlap(extent(input.view), extent(destination_))) return;
+  temporary_.emplace(checked_product(checked_product(batch, rows), columns));
+  const auto step = static_cast<std::ptrdiff_t>(columns);
+  view = {
+      temporary_->data(), batch, rows, columns, static_cast<std::ptrdiff_t>(rows) * step, step, 1};
+}
+
+template <class T>
+void StackOutput<T>::require_apart(const Output<T>& other) const {
+  require(!overlap(extent(destination_), extent(other.destination())),
+          "out must not overlap itself: y and the Jacobian share memory");
+}
+
+template <class T>
+py::object StackOutput<T>::finish() {
+  if (temporary_) {
+    for (std::size_t i = 0; i < view.count; ++i) copy<T>(view[i], destination_[i]);
+  }
+  return std::move(result_);
+}
+
 Activation as_activation(py::handle activation) {
   const auto name = activation.attr("name").cast<std::string>();
   const std::optional<ActivationKind> kind = find_activation(name);
@@ -207,7 +318,8 @@ Activation as_activation(py::handle activation) {
   template Input<T> as_input(py::handle, const char*);                           \
   template Input<T> as_matrix(py::handle, const char*);                          \
   template py::array as_vector_or_none<T>(py::handle, const char*, std::size_t); \
-  template class Output<T>;
+  template class Output<T>;                                                      \
+  template class StackOutput<T>;
 LAMINET_INSTANTIATE(float)
 LAMINET_INSTANTIATE(double)
 #undef LAMINET_INSTANTIATE

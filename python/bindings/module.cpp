@@ -6,4 +6,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   laminet::register_functions(module);
   laminet::register_network(module);
   laminet::register_probe(module);
+  laminet::register_derivatives(module);
 }

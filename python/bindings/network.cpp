@@ -1,3 +1,5 @@
+#include "network.h"
+
 #include <pybind11/stl.h>
 
 #include <optional>
@@ -98,6 +100,8 @@ class Network {
     return py::make_tuple(std::move(activations), std::move(pre_activations), std::move(output));
   }
 
+  const Mlp<T>& mlp() const { return mlp_; }
+
   // Read-only arrays over the network's own memory, which `self` keeps alive.
   static py::array weight(const py::object& self, std::size_t layer) {
     const ConstMatrixView<T> w = self.cast<const Network&>().layer(layer).weight();
@@ -151,6 +155,14 @@ void register_class(py::module_& module, const char* name) {
 }
 
 }  // namespace
+
+template <class T>
+const Mlp<T>& mlp_of(const py::object& network) {
+  return network.cast<const Network<T>&>().mlp();
+}
+
+template const Mlp<float>& mlp_of(const py::object&);
+template const Mlp<double>& mlp_of(const py::object&);
 
 void register_network(py::module_& module) {
   register_class<float>(module, "NetworkF32");

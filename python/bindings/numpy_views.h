@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "laminet/base/matrix.h"
+#include "laminet/gradients/derivatives.h"
 #include "laminet/kernels/activation.h"
 
 namespace laminet {
@@ -52,9 +53,30 @@ class Output {
   // The array to give back; copies the temporary into it where there is one.
   py::object finish();
 
+  MatrixView<T> destination() const { return destination_; }
+
  private:
   py::array result_;
   MatrixView<T> destination_;
+  std::optional<AlignedArray<T>> temporary_;
+};
+
+// Where Jacobians go: the same for arrays of shape (batch, rows, columns), or (rows, columns) for a
+// single sample.
+template <class T>
+class StackOutput {
+ public:
+  StackOutput(py::handle out, const Input<T>& input, std::size_t rows, std::size_t columns);
+
+  MatrixStack<T> view;
+
+  // Throws ValueError if the two results share memory.
+  void require_apart(const Output<T>& other) const;
+  py::object finish();
+
+ private:
+  py::array result_;
+  MatrixStack<T> destination_;
   std::optional<AlignedArray<T>> temporary_;
 };
 

@@ -13,6 +13,7 @@ from laminet.analysis.cost import cost
 from laminet.analysis.machine import machine
 from laminet.dense import Dense, linear
 from laminet.errors import FormatError
+from laminet.gradients import Gradients
 from laminet.interop.safetensors_files import load
 from laminet.mlp import MLP
 from laminet.runtime import (
@@ -31,6 +32,7 @@ __all__ = [
     "Activation",
     "Dense",
     "FormatError",
+    "Gradients",
     "Trace",
     "__version__",
     "backend",

@@ -2,23 +2,23 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
 #include <new>
 #include <thread>
 
+#include "allocations.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gemm/reference.h"
 #include "laminet/laminet.h"
 #include "support.h"
 
-namespace {
-std::atomic<long> allocations{0};
+std::atomic<long> laminet::testing::allocations{0};
 
+namespace {
 void* counted(std::size_t size, std::size_t alignment) {
-  allocations.fetch_add(1);
+  laminet::testing::allocations.fetch_add(1);
   const std::size_t least = std::max(alignment, sizeof(void*));
   void* p = nullptr;
   if (posix_memalign(&p, least, size ? size : 1) != 0) throw std::bad_alloc();
@@ -85,15 +85,7 @@ TEST(Forward, AllocatesNothingAfterTheFirstCall) {
         net.forward(dense_view<const float>(x.data(), batch, 33), dense_view(y.data(), batch, 5));
         net.forward(columns, dense_view(y.data(), batch, 5));
       };
-      // Scratch belongs to a thread, and which of the team's threads take part, and when for the
-      // first time, is not fixed. So: after a bounded number of runs there are 40 without any.
-      int quiet = 0;
-      for (int i = 0; i < 4000 && quiet < 40; ++i) {
-        const long before = allocations.load();
-        run();
-        quiet = allocations.load() == before ? quiet + 1 : 0;
-      }
-      EXPECT_EQ(quiet, 40) << backend << " batch " << batch;
+      EXPECT_TRUE(becomes_quiet(run)) << backend << " batch " << batch;
     }
   }
   set_num_threads(threads);

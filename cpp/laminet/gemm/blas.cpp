@@ -191,36 +191,62 @@ bool fits(ConstMatrixView<T> view) {
                             view.row_stride <= std::numeric_limits<int>::max());
 }
 
+namespace {
+
+// An operand as CBLAS takes it: a row-major matrix, transposed or not, and its leading dimension,
+// which is at least the length of a row even where there is one row.
+struct Operand {
+  int trans;
+  int ld;
+};
+
 template <class T>
-void multiply(ConstMatrixView<T> x, ConstMatrixView<T> w, MatrixView<T> y) {
+Operand operand(ConstMatrixView<T> v, bool transposed) {
+  const bool by_rows = v.contiguous_rows();
+  const std::size_t rows = by_rows ? v.rows : v.columns;
+  const std::size_t length = by_rows ? v.columns : v.rows;
+  const auto stride = static_cast<std::size_t>(by_rows ? v.row_stride : v.column_stride);
+  return {by_rows == transposed ? kTrans : kNoTrans, static_cast<int>(rows <= 1 ? length : stride)};
+}
+
+}  // namespace
+
+template <class T>
+void multiply(ConstMatrixView<T> x, ConstMatrixView<T> w, MatrixView<T> y, bool accumulate) {
   const Functions& f = loaded().functions;
   const int m = static_cast<int>(x.rows);
   const int n = static_cast<int>(w.rows);
   const int k = static_cast<int>(w.columns);
-  // CBLAS wants a leading dimension of at least the row length even where there is one row.
-  const auto ld = [](const auto& v) {
-    return static_cast<int>(v.rows <= 1 ? v.columns : static_cast<std::size_t>(v.row_stride));
-  };
+  const T beta = accumulate ? T{1} : T{0};
+  const Operand wt = operand(w, true);
+  if (m == 1) {
+    // y = W x: of the matrix as it is stored, transposed or not.
+    const bool by_rows = wt.trans == kTrans;
+    const int trans = by_rows ? kNoTrans : kTrans;
+    const int rows = by_rows ? n : k;
+    const int columns = by_rows ? k : n;
+    const int step = k == 1 ? 1 : static_cast<int>(x.column_stride);
+    if constexpr (sizeof(T) == sizeof(float)) {
+      f.sgemv(kRowMajor, trans, rows, columns, 1.0f, w.data, wt.ld, x.data, step, beta, y.data, 1);
+    } else {
+      f.dgemv(kRowMajor, trans, rows, columns, 1.0, w.data, wt.ld, x.data, step, beta, y.data, 1);
+    }
+    return;
+  }
+  const Operand xn = operand(x, false);
+  const int ldy = operand<T>(y, false).ld;
   if constexpr (sizeof(T) == sizeof(float)) {
-    if (m == 1) {
-      f.sgemv(kRowMajor, kNoTrans, n, k, 1.0f, w.data, ld(w), x.data, 1, 0.0f, y.data, 1);
-    } else {
-      f.sgemm(kRowMajor, kNoTrans, kTrans, m, n, k, 1.0f, x.data, ld(x), w.data, ld(w), 0.0f,
-              y.data, ld(y));
-    }
+    f.sgemm(kRowMajor, xn.trans, wt.trans, m, n, k, 1.0f, x.data, xn.ld, w.data, wt.ld, beta,
+            y.data, ldy);
   } else {
-    if (m == 1) {
-      f.dgemv(kRowMajor, kNoTrans, n, k, 1.0, w.data, ld(w), x.data, 1, 0.0, y.data, 1);
-    } else {
-      f.dgemm(kRowMajor, kNoTrans, kTrans, m, n, k, 1.0, x.data, ld(x), w.data, ld(w), 0.0, y.data,
-              ld(y));
-    }
+    f.dgemm(kRowMajor, xn.trans, wt.trans, m, n, k, 1.0, x.data, xn.ld, w.data, wt.ld, beta, y.data,
+            ldy);
   }
 }
 
 template bool fits(ConstMatrixView<float>);
 template bool fits(ConstMatrixView<double>);
-template void multiply(ConstMatrixView<float>, ConstMatrixView<float>, MatrixView<float>);
-template void multiply(ConstMatrixView<double>, ConstMatrixView<double>, MatrixView<double>);
+template void multiply(ConstMatrixView<float>, ConstMatrixView<float>, MatrixView<float>, bool);
+template void multiply(ConstMatrixView<double>, ConstMatrixView<double>, MatrixView<double>, bool);
 
 }  // namespace laminet::blas

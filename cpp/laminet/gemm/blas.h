@@ -23,10 +23,11 @@ const LibraryInfo* library();
 // Why library() is null; empty where it is not.
 const std::string& load_error();
 
-// Y = X W^T. X (m, k) and Y (m, n) have contiguous rows, W (n, k) too, and their strides and sizes
-// fit an int (fits() below). One row is gemv, more are gemm.
+// Y = X W^T, or Y += X W^T. Y (m, n) has contiguous rows; X (m, k) and W (n, k) have contiguous
+// rows, or contiguous columns (views of a transposed matrix). Their strides and sizes fit an int:
+// fits() below, of the view or of its transpose. One row of X is gemv, more are gemm.
 template <class T>
-void multiply(ConstMatrixView<T> x, ConstMatrixView<T> w, MatrixView<T> y);
+void multiply(ConstMatrixView<T> x, ConstMatrixView<T> w, MatrixView<T> y, bool accumulate = false);
 
 // Whether CBLAS's 32-bit integers can describe the view.
 template <class T>

@@ -63,6 +63,111 @@ struct ElementwiseArgs {
 template <class T>
 using ElementwiseFn = void (*)(const ElementwiseArgs<T>& args);
 
+// The same, with the derivative: d = s'(z + bias) and, unless y is null, y = s(z + bias). Either
+// may be z.
+template <class T>
+struct DerivativeArgs {
+  std::size_t rows;
+  std::size_t columns;
+  const T* z;
+  std::ptrdiff_t z_stride;
+  T* y;
+  std::ptrdiff_t y_stride;
+  T* d;
+  std::ptrdiff_t d_stride;
+  const T* bias;  // `columns` elements, or null
+  double alpha;
+  double beta;
+};
+
+template <class T>
+using DerivativeFn = void (*)(const DerivativeArgs<T>& args);
+
+// Row i of g, element by element, times row (first + i) / repeat of d; first < repeat.
+template <class T>
+struct ScaleColumnsArgs {
+  std::size_t rows;
+  std::size_t columns;
+  T* g;
+  std::ptrdiff_t g_stride;
+  const T* d;
+  std::ptrdiff_t d_stride;
+  std::size_t first;
+  std::size_t repeat;
+};
+
+// y = diag(after) (diag(row_scale) w - 1 minus^T) diag(column_scale), each of the four left out
+// where it is null.
+template <class T>
+struct ScaledCopyArgs {
+  std::size_t rows;
+  std::size_t columns;
+  const T* w;
+  std::ptrdiff_t w_stride;
+  const T* row_scale;     // `rows` elements
+  const T* minus;         // `columns` elements
+  const T* after;         // `rows` elements
+  const T* column_scale;  // `columns` elements
+  T* y;
+  std::ptrdiff_t y_stride;
+};
+
+// The derivative of softmax or log-softmax, given the probabilities p, applied to each row x:
+//   softmax               x = p (x - <p, x>), element by element; it is symmetric
+//   log_softmax           x = x - <p, x>
+//   log_softmax_transpose x = x - p <1, x>
+enum class HeadProduct { softmax, log_softmax, log_softmax_transpose };
+
+// Row i of x belongs to row (first + i) / repeat of p; first < repeat.
+template <class T>
+struct HeadProductArgs {
+  HeadProduct product;
+  std::size_t rows;
+  std::size_t columns;
+  T* x;
+  std::ptrdiff_t x_stride;
+  const T* p;
+  std::ptrdiff_t p_stride;
+  std::size_t first;
+  std::size_t repeat;
+};
+
+// sums, of `columns` elements, = the sums over the rows of x, or += them.
+template <class T>
+struct ColumnSumsArgs {
+  std::size_t rows;
+  std::size_t columns;
+  const T* x;
+  std::ptrdiff_t x_stride;
+  T* sums;
+  bool accumulate;
+};
+
+// One register tile of C = A^T B, C being m x n:
+//   a           k rows, `a_stride` elements apart, of m elements
+//   b           k rows, `b_stride` elements apart, of n elements; nothing outside is read
+//   c           m rows of n elements, `c_stride` elements apart
+//   accumulate  C += A^T B; the products are summed first, then added
+template <class T>
+struct GradientTileArgs {
+  std::size_t k;
+  const T* a;
+  std::ptrdiff_t a_stride;
+  const T* b;
+  std::ptrdiff_t b_stride;
+  T* c;
+  std::ptrdiff_t c_stride;
+  std::size_t n;  // 1 .. nr
+  bool accumulate;
+};
+
+template <class T>
+struct GradientTile {
+  std::size_t mr;
+  std::size_t nr;
+  void (*multiply)(const GradientTileArgs<T>& args, std::size_t m);  // m in 1 .. mr
+};
+
 // The elementary functions that the activations stand on, exposed so that tests can measure them.
 enum class Elementary { exp, expm1, log1p_exp, tanh, sigmoid };
 inline constexpr std::size_t kElementaryCount = 5;
@@ -93,6 +198,12 @@ struct Table {
   void (*softmax)(T* row, std::size_t n);
   void (*log_softmax)(T* row, std::size_t n);
   ProbeLoops<T> probe;
+  DerivativeFn<T> derivatives[kActivationCount];  // by ActivationKind
+  void (*scale_columns)(const ScaleColumnsArgs<T>& args);
+  void (*scaled_copy)(const ScaledCopyArgs<T>& args);
+  void (*column_sums)(const ColumnSumsArgs<T>& args);
+  void (*head_product)(const HeadProductArgs<T>& args);
+  GradientTile<T> gradient_tile;
 };
 
 struct InstructionSet {

@@ -49,9 +49,10 @@ class Mlp {
 
   Plan plan(std::size_t batch) const;
 
- private:
+  // The layers as the plan's back end takes them; packed on the first call for the tiled one.
   std::span<const LayerOperands<T>> operands(const Plan& plan) const;
 
+ private:
   std::vector<Dense<T>> layers_;
   std::vector<std::size_t> sizes_;
   Head head_;

@@ -7,10 +7,10 @@
 
 namespace laminet {
 
-// `size` elements that belong to the calling thread until its next call of this function. Grows
-// when asked for more than ever before on this thread, otherwise allocates nothing; freed when the
-// thread ends.
-template <class T>
+// `size` elements that belong to the calling thread until its next call of this function with the
+// same purpose, a type that serves as a name. Grows when asked for more than ever before on this
+// thread, otherwise allocates nothing; freed when the thread ends.
+template <class T, class Purpose = void>
 T* thread_scratch(std::size_t size) {
   thread_local AlignedArray<T> scratch;
   if (scratch.size() < size) {

@@ -162,7 +162,8 @@ def activation_derivative(spec: str | Activation, z: ArrayLike) -> Array:
     At a kink it is what PyTorch's backward functions give: 0 at 0 for relu and at 0 and 6 for
     relu6; the derivative from the left at 0 (``alpha``) for leaky_relu, elu and selu; 0 at both
     corners of hard_sigmoid; 0 at -3 and 1 at 3 for hard_swish (PyTorch since pull request 148049).
-    At NaN it is NaN, for the piecewise linear functions also.
+    At NaN it is NaN, for the piecewise linear functions also; but that of identity is 1 everywhere,
+    as it does not depend on ``z``.
 
     Parameters
     ----------
@@ -185,4 +186,6 @@ def activation_derivative(spec: str | Activation, z: ArrayLike) -> Array:
     values = as_real_array(z, _FLOAT64, "z")
     with np.errstate(all="ignore"):
         result = _DERIVATIVES[spec.name](values, **spec.parameters)
+    if spec.name == "identity":
+        return result
     return np.where(np.isnan(values), np.nan, result)

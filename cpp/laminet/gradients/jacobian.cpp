@@ -1,0 +1,268 @@
+// Jacobians of a network and of its layers.
+#include "laminet/base/float_mode.h"
+#include "laminet/gradients/blocks.h"
+#include "laminet/gradients/derivatives.h"
+#include "laminet/gradients/tape.h"
+#include "laminet/network/workspace.h"
+
+namespace laminet {
+namespace {
+
+// The rows of all matrices of a stack as those of one matrix, where they lie so; else no data.
+template <class T>
+MatrixView<T> as_rows(const MatrixStack<T>& stack) {
+  const bool regular = stack.count <= 1 ||
+                       stack.stride == static_cast<std::ptrdiff_t>(stack.rows) * stack.row_stride;
+  if (!regular) return {};
+  // Of one-row matrices the row stride says nothing.
+  const std::ptrdiff_t step = stack.rows == 1 ? stack.stride : stack.row_stride;
+  return {stack.data, stack.count * stack.rows, stack.columns, step, stack.column_stride};
+}
+
+// The first factor of reverse mode: rows `first` .. of D_L W_L D_{L-1}, weights scaled by two
+// diagonals, for each sample on the tape. With a head, whose derivative is diag(q) (I - 1 p^T), q
+// being p or ones, they are diag(q) (D_L W_L - 1 (p^T D_L W_L)) D_{L-1}.
+template <class T>
+void last_factor(const ChainWeights<T>& chain, const Tape<T>& tape, std::size_t first,
+                 MatrixView<T> g) {
+  const std::size_t last = chain.depth() - 1;
+  const std::size_t per_sample = chain.out(last);
+  const ConstMatrixView<T> d = tape.slopes(last);
+  const ConstMatrixView<T> below = last == 0 ? ConstMatrixView<T>{} : tape.slopes(last - 1);
+  const ConstMatrixView<T> p = tape.probabilities();
+  const ConstMatrixView<T> w = chain.layers[last].weight;
+  const std::size_t from = first / per_sample;
+  MatrixView<T> means{};
+  if (p.data) {
+    struct MeansPurpose;
+    const std::size_t samples = (first + g.rows + per_sample - 1) / per_sample - from;
+    const std::size_t p_stride = row_stride<T>(p.columns);
+    const std::size_t m_stride = row_stride<T>(w.columns);
+    T* memory = thread_scratch<T, MeansPurpose>(checked_product(samples, p_stride + m_stride));
+    const MatrixView<T> weighted{memory + samples * m_stride, samples, p.columns,
+                                 static_cast<std::ptrdiff_t>(p_stride), 1};
+    means = {memory, samples, w.columns, static_cast<std::ptrdiff_t>(m_stride), 1};
+    copy<T>(p.row_block(from, samples), weighted);
+    if (d.data) {
+      scale_by_diagonal<T>(*chain.table, weighted, d.row_block(from, samples), 0, 1);
+    }
+    chain.backward(last, weighted, means);
+  }
+  for (std::size_t r = 0; r < g.rows;) {
+    const std::size_t sample = (first + r) / per_sample;
+    const std::size_t row = (first + r) % per_sample;
+    const std::size_t n = std::min(per_sample - row, g.rows - r);
+    chain.table->scaled_copy({.rows = n,
+                              .columns = w.columns,
+                              .w = w.row(row),
+                              .w_stride = w.row_stride,
+                              .row_scale = d.data ? d.row(sample) + row : nullptr,
+                              .minus = means.data ? means.row(sample - from) : nullptr,
+                              .after = chain.head == Head::softmax ? p.row(sample) + row : nullptr,
+                              .column_scale = below.data ? below.row(sample) : nullptr,
+                              .y = g.row(r),
+                              .y_stride = g.row_stride});
+    r += n;
+  }
+}
+
+// Rows `first` .. of the Jacobians of the samples on the tape, counted over all of them, in reverse
+// mode.
+template <class T>
+void reverse_rows(const ChainWeights<T>& chain, const Tape<T>& tape, std::size_t first,
+                  MatrixView<T> out) {
+  const std::size_t last = chain.depth() - 1;
+  ChainScratch<T> scratch(chain, out.rows);
+  const bool direct = last == 0 && chain.usable(out);
+  const MatrixView<T> g = direct ? out : scratch.next(chain.in(last));
+  last_factor<T>(chain, tape, first, g);
+  if (last > 0) {
+    pull_back<T>(chain, tape, last - 1, g, first, chain.out(last), scratch, out);
+  } else if (!direct) {
+    copy<T>(g, out);
+  }
+}
+
+// Rows of the transposed Jacobians likewise, in forward mode: (rows, n_L), in the scratch.
+template <class T>
+MatrixView<T> forward_rows(const ChainWeights<T>& chain, const Tape<T>& tape,
+                           ConstMatrixView<T> w_first, std::size_t first, std::size_t rows,
+                           ChainScratch<T>& scratch) {
+  const std::size_t per_sample = chain.in(0);
+  const MatrixView<T> t = scratch.next(chain.out(0));
+  const ConstMatrixView<T> d = tape.slopes(0);
+  for (std::size_t r = 0; r < rows;) {
+    const std::size_t sample = (first + r) / per_sample;
+    const std::size_t row = (first + r) % per_sample;
+    const std::size_t n = std::min(per_sample - row, rows - r);
+    chain.table->scaled_copy({.rows = n,
+                              .columns = w_first.columns,
+                              .w = w_first.row(row),
+                              .w_stride = w_first.row_stride,
+                              .row_scale = nullptr,
+                              .minus = nullptr,
+                              .after = nullptr,
+                              .column_scale = d.data ? d.row(sample) : nullptr,
+                              .y = t.row(r),
+                              .y_stride = t.row_stride});
+    r += n;
+  }
+  const MatrixView<T> result = push_forward<T>(chain, tape, 1, t, first, per_sample, scratch, {});
+  apply_head_derivative<T>(chain, false, result, tape.probabilities(), first, per_sample);
+  return result;
+}
+
+}  // namespace
+
+template <class T>
+void Derivatives<T>::jacobian(ConstMatrixView<T> x, MatrixView<T> y,
+                              const MatrixStack<T>& j) const {
+  check_input(x);
+  const std::size_t n_in = net_->in_features();
+  const std::size_t n_out = net_->out_features();
+  if (y.data) check_rows<T>("y", y, x.rows, n_out);
+  require(j.count == x.rows && j.rows == n_out && j.columns == n_in, "the Jacobian has shape (",
+          j.count, ", ", j.rows, ", ", j.columns, "), expected (", x.rows, ", ", n_out, ", ", n_in,
+          ")");
+  if (x.rows == 0) return;
+  const DefaultFloatMode mode;
+  const JacobianMode way = choose_jacobian_mode(net_->sizes());
+  const bool reverse = way == JacobianMode::reverse;
+  const ChainWeights<T> chain = weights(x.rows, reverse);
+  const std::size_t per_sample = reverse ? n_out : n_in;
+  const double chain_flops = jacobian_flops(net_->sizes(), way);
+  const ChainSplit split = split_chain(
+      {.batch = x.rows,
+       .rows = per_sample,
+       .flops = forward_flops(*net_) + chain_flops,
+       .chain_flops = chain_flops,
+       .bytes = (Tape<T>::elements_per_sample(chain) + per_sample * chain_elements_per_row(chain)) *
+                sizeof(T),
+       .mr = chain.table->tiles[0].mr,
+       .threads = num_threads()},
+      cache_sizes());
+  if (!reverse) {
+    std::call_once(first_once_, [this, &chain] {
+      const ConstMatrixView<T> w = chain.layers.front().weight;
+      first_ = AlignedArray<T>(w.rows * w.columns);
+      copy<T>({w.data, w.columns, w.rows, w.column_stride, w.row_stride},
+              dense_view(first_.data(), w.columns, w.rows));
+    });
+  }
+  const auto record = [&](Tape<T>& tape, std::size_t first, std::size_t count) {
+    const MatrixView<T> block = y.data ? y.row_block(first, count) : MatrixView<T>{};
+    if (!y.data || chain.usable(block)) {
+      tape.record(chain, x.row_block(first, count), block);
+    } else {
+      ChainScratch<T> scratch(chain, count);
+      const MatrixView<T> dense = scratch.next(n_out);
+      tape.record(chain, x.row_block(first, count), dense);
+      copy<T>(dense, block);
+    }
+  };
+  // Rows of the chain of the samples on the tape, which are those from `sample` on.
+  const auto run_rows = [&](const Tape<T>& tape, std::size_t sample, std::size_t first,
+                            std::size_t rows) {
+    const MatrixStack<T> block = j.block(sample, tape.samples());
+    if (!reverse) {
+      ChainScratch<T> scratch(chain, rows);
+      const MatrixView<T> transposed =
+          forward_rows<T>(chain, tape, dense_view<const T>(first_.data(), n_in, chain.out(0)),
+                          first, rows, scratch);
+      for (std::size_t r = 0; r < rows; ++r) {
+        const MatrixView<T> one = block[(first + r) / n_in].column_block((first + r) % n_in, 1);
+        for (std::size_t i = 0; i < n_out; ++i) one(i, 0) = transposed(r, i);
+      }
+      return;
+    }
+    const MatrixView<T> out = as_rows(block);
+    if (out.data) {
+      reverse_rows<T>(chain, tape, first, out.row_block(first, rows));
+    } else {
+      for (std::size_t r = 0; r < rows;) {
+        const std::size_t row = (first + r) % n_out;
+        const std::size_t n = std::min(n_out - row, rows - r);
+        reverse_rows<T>(chain, tape, first + r, block[(first + r) / n_out].row_block(row, n));
+        r += n;
+      }
+    }
+  };
+  if (split.row_groups > 1) {
+    Tape<T>& tape = thread_tape<T>();
+    record(tape, 0, x.rows);
+    const std::size_t rows = x.rows * per_sample;
+    const std::size_t share = (rows + split.row_groups - 1) / split.row_groups;
+    parallel_for(split.row_groups, [&](std::size_t i) {
+      const std::size_t first = std::min(rows, i * share);
+      const std::size_t count = std::min(share, rows - first);
+      if (count > 0) run_rows(tape, 0, first, count);
+    });
+    return;
+  }
+  for_blocks(split, x.rows, [&](std::size_t first, std::size_t count) {
+    Tape<T>& tape = thread_tape<T>();
+    record(tape, first, count);
+    run_rows(tape, first, 0, count * per_sample);
+  });
+}
+
+template <class T>
+void Derivatives<T>::layer_jacobians(ConstMatrixView<T> x,
+                                     std::span<const MatrixStack<T>> layers) const {
+  check_input(x);
+  const ChainWeights<T> chain = weights(x.rows, false);
+  require(layers.size() == chain.depth(), "layer_jacobians takes ", chain.depth(),
+          " stacks of matrices, got ", layers.size());
+  double elements = 0.0;
+  for (std::size_t l = 0; l < chain.depth(); ++l) {
+    const MatrixStack<T>& j = layers[l];
+    require(j.count == x.rows && j.rows == chain.out(l) && j.columns == chain.in(l) &&
+                (j.column_stride == 1 || j.columns == 1 || j.count == 0),
+            "the Jacobians of layer ", l, " have shape (", j.count, ", ", j.rows, ", ", j.columns,
+            "), expected (", x.rows, ", ", chain.out(l), ", ", chain.in(l),
+            ") with contiguous rows");
+    elements += static_cast<double>(j.rows) * static_cast<double>(j.columns);
+  }
+  if (x.rows == 0) return;
+  const DefaultFloatMode mode;
+  const ChainSplit split = split_chain({.batch = x.rows,
+                                        .rows = 1,
+                                        .flops = forward_flops(*net_) + elements,
+                                        .chain_flops = 0,
+                                        .bytes = Tape<T>::elements_per_sample(chain) * sizeof(T),
+                                        .mr = chain.table->tiles[0].mr,
+                                        .threads = num_threads()},
+                                       cache_sizes());
+  for_blocks(split, x.rows, [&](std::size_t first, std::size_t count) {
+    Tape<T>& tape = thread_tape<T>();
+    tape.record(chain, x.row_block(first, count), {});
+    for (std::size_t l = 0; l < chain.depth(); ++l) {
+      const ConstMatrixView<T> d = tape.slopes(l);
+      for (std::size_t i = 0; i < count; ++i) {
+        const ConstMatrixView<T> w = chain.layers[l].weight;
+        const MatrixView<T> j = layers[l][first + i];
+        chain.table->scaled_copy({.rows = w.rows,
+                                  .columns = w.columns,
+                                  .w = w.data,
+                                  .w_stride = w.row_stride,
+                                  .row_scale = d.data ? d.row(i) : nullptr,
+                                  .minus = nullptr,
+                                  .after = nullptr,
+                                  .column_scale = nullptr,
+                                  .y = j.data,
+                                  .y_stride = j.row_stride});
+      }
+    }
+  });
+}
+
+template void Derivatives<float>::jacobian(ConstMatrixView<float>, MatrixView<float>,
+                                           const MatrixStack<float>&) const;
+template void Derivatives<double>::jacobian(ConstMatrixView<double>, MatrixView<double>,
+                                            const MatrixStack<double>&) const;
+template void Derivatives<float>::layer_jacobians(ConstMatrixView<float>,
+                                                  std::span<const MatrixStack<float>>) const;
+template void Derivatives<double>::layer_jacobians(ConstMatrixView<double>,
+                                                   std::span<const MatrixStack<double>>) const;
+
+}  // namespace laminet

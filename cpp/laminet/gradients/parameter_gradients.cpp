@@ -1,0 +1,160 @@
+// Gradients with respect to the parameters: dZ^T A and the column sums of dZ, layer by layer.
+//
+// Passes over a fixed number of rows alternate: forward and back for these rows, by blocks of rows
+// on the team; then their products, by rows of the gradients on the team, added to those of the
+// passes before. So each sum is made in one order, whatever the number of threads.
+#include <algorithm>
+
+#include "laminet/base/float_mode.h"
+#include "laminet/gemm/blas.h"
+#include "laminet/gradients/blocks.h"
+#include "laminet/gradients/derivatives.h"
+#include "laminet/gradients/tape.h"
+
+namespace laminet {
+namespace {
+
+// Long enough for the products to hide the loads of what they are added to, short enough for the
+// tape of a small network to stay in L2. The rounding of the sums depends on it, hence constant.
+constexpr std::size_t kPassRows = 512;
+
+// Forward, then back to dZ of every layer, which takes the place of the slopes; and dX, unless
+// input.data is null. For `count` samples from `first` on.
+template <class T>
+void run_samples(const ChainWeights<T>& chain, Tape<T>& tape, std::size_t first, std::size_t count,
+                 ConstMatrixView<T> grad_output, MatrixView<T> input) {
+  tape.run(chain, first, count, {});
+  ChainScratch<T> scratch(chain, count);
+  const auto delta = [&](std::size_t l) { return tape.deltas(l).row_block(first, count); };
+  const auto store = [&](std::size_t l, ConstMatrixView<T> g) {
+    if (tape.slopes(l).data) {
+      scale_by_diagonal<T>(*chain.table, delta(l), g, 0, 1);
+    } else if (g.data != delta(l).data) {
+      copy<T>(g, delta(l));
+    }
+  };
+  const std::size_t last = chain.depth() - 1;
+  ConstMatrixView<T> g = grad_output;
+  if (chain.head != Head::none || (!g.contiguous_rows() && tape.slopes(last).data)) {
+    const MatrixView<T> gathered = scratch.next(g.columns);
+    copy<T>(g, gathered);
+    apply_head_derivative<T>(chain, true, gathered, tape.probabilities(), first, 1);
+    g = gathered;
+  }
+  store(last, g);
+  for (std::size_t l = last; l > 0; --l) {
+    const MatrixView<T> product =
+        tape.slopes(l - 1).data ? scratch.next(chain.in(l)) : delta(l - 1);
+    chain.backward(l, delta(l), product);
+    store(l - 1, product);
+  }
+  if (!input.data) return;
+  const MatrixView<T> result = chain.usable(input) ? input : scratch.next(input.columns);
+  chain.backward(0, delta(0), result);
+  if (result.data != input.data) copy<T>(result, input);
+}
+
+// c = or += a^T b.
+template <class T>
+void add_product(const ChainWeights<T>& chain, ConstMatrixView<T> a, ConstMatrixView<T> b,
+                 bool accumulate, MatrixView<T> c) {
+  if (!chain.layers.front().packed) {
+    blas::multiply<T>({a.data, a.columns, a.rows, a.column_stride, a.row_stride},
+                      {b.data, b.columns, b.rows, b.column_stride, b.row_stride}, c, accumulate);
+    return;
+  }
+  const kernels::GradientTile<T>& tile = chain.table->gradient_tile;
+  for (std::size_t j = 0; j < c.columns; j += tile.nr) {
+    for (std::size_t i = 0; i < c.rows; i += tile.mr) {
+      tile.multiply({.k = a.rows,
+                     .a = a.data + i,
+                     .a_stride = a.row_stride,
+                     .b = b.data + j,
+                     .b_stride = b.row_stride,
+                     .c = c.row(i) + j,
+                     .c_stride = c.row_stride,
+                     .n = std::min(tile.nr, c.columns - j),
+                     .accumulate = accumulate},
+                    std::min(tile.mr, c.rows - i));
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_output,
+                               const ParameterGradients<T>& parameters, MatrixView<T> input) const {
+  check_input(x);
+  check_rows<T>("grad_output", grad_output, x.rows, net_->out_features());
+  if (input.data) check_rows<T>("input", input, x.rows, net_->in_features());
+  const ChainWeights<T> chain = weights(x.rows, true);
+  const std::size_t depth = chain.depth();
+  require(parameters.weights.size() == depth && parameters.biases.size() == depth,
+          "gradients take ", depth, " weights and biases, got ", parameters.weights.size(), " and ",
+          parameters.biases.size());
+  for (std::size_t l = 0; l < depth; ++l) {
+    const MatrixView<T>& w = parameters.weights[l];
+    require(w.rows == chain.out(l) && w.columns == chain.in(l) && w.contiguous_rows(),
+            "the gradient of weight ", l, " has shape (", w.rows, ", ", w.columns, "), expected (",
+            chain.out(l), ", ", chain.in(l), ") with contiguous rows");
+  }
+  if (x.rows == 0) {
+    for (std::size_t l = 0; l < depth; ++l) {
+      const MatrixView<T>& w = parameters.weights[l];
+      for (std::size_t i = 0; i < w.rows; ++i) std::fill_n(w.row(i), w.columns, T{0});
+      if (parameters.biases[l]) std::fill_n(parameters.biases[l], w.rows, T{0});
+    }
+    return;
+  }
+  const DefaultFloatMode mode;
+  Tape<T>& tape = thread_tape<T>();
+  const std::size_t mr = chain.table->gradient_tile.mr;
+  for (std::size_t pass = 0; pass < x.rows; pass += kPassRows) {
+    const std::size_t rows = std::min(kPassRows, x.rows - pass);
+    tape.start(chain, x.row_block(pass, rows));
+    const ChainSplit split = split_chain(
+        {.batch = rows,
+         .rows = 1,
+         .flops = 3 * forward_flops(*net_),
+         .chain_flops = 0,
+         .bytes = (Tape<T>::elements_per_sample(chain) + chain_elements_per_row(chain)) * sizeof(T),
+         .mr = chain.table->tiles[0].mr,
+         .threads = num_threads()},
+        cache_sizes());
+    for_blocks(split, rows, [&](std::size_t first, std::size_t count) {
+      run_samples<T>(chain, tape, first, count, grad_output.row_block(pass + first, count),
+                     input.data ? input.row_block(pass + first, count) : MatrixView<T>{});
+    });
+    const bool accumulate = pass > 0;
+    const std::size_t tasks = split.threads;
+    for_tasks(split.threads, tasks, [&](std::size_t i) {
+      for (std::size_t l = 0; l < depth; ++l) {
+        // An equal share of each gradient's rows, in whole tiles.
+        const std::size_t share = round_up((chain.out(l) + tasks - 1) / tasks, mr);
+        const std::size_t first = std::min(i * share, chain.out(l));
+        const std::size_t count = std::min(share, chain.out(l) - first);
+        if (count == 0) continue;
+        const ConstMatrixView<T> delta = tape.deltas(l).column_block(first, count);
+        add_product<T>(chain, delta, tape.input(l), accumulate,
+                       parameters.weights[l].row_block(first, count));
+        if (!parameters.biases[l]) continue;
+        chain.table->column_sums({.rows = rows,
+                                  .columns = count,
+                                  .x = delta.data,
+                                  .x_stride = delta.row_stride,
+                                  .sums = parameters.biases[l] + first,
+                                  .accumulate = accumulate});
+      }
+    });
+  }
+}
+
+template void Derivatives<float>::gradients(ConstMatrixView<float>, ConstMatrixView<float>,
+                                            const ParameterGradients<float>&,
+                                            MatrixView<float>) const;
+template void Derivatives<double>::gradients(ConstMatrixView<double>, ConstMatrixView<double>,
+                                             const ParameterGradients<double>&,
+                                             MatrixView<double>) const;
+
+}  // namespace laminet

@@ -1,0 +1,194 @@
+#include "laminet/gradients/derivatives.h"
+
+#include <pybind11/stl.h>
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "bindings.h"
+#include "laminet/base/check.h"
+#include "network.h"
+#include "numpy_views.h"
+#include "release_gil.h"
+
+namespace laminet {
+namespace {
+
+// The derivatives of one network, which it keeps alive.
+template <class T>
+class NetworkDerivatives {
+ public:
+  explicit NetworkDerivatives(const py::object& network)
+      : network_(network), derivatives_(mlp_of<T>(network)) {
+    const Mlp<T>& net = derivatives_.net();
+    for (const Dense<T>& layer : net.layers()) {
+      weights_ +=
+          static_cast<double>(layer.in_features()) * static_cast<double>(layer.out_features());
+    }
+    jacobian_flops_ = jacobian_flops(net.sizes(), choose_jacobian_mode(net.sizes()));
+  }
+
+  py::object vjp(const py::object& x, const py::object& cotangent, const py::object& out) const {
+    const Input<T> input = checked_input(x);
+    const Input<T> v = matching_input(cotangent, "cotangent", input, net().out_features());
+    Output<T> output(out, input, net().in_features());
+    output.keep_apart(v.view);
+    {
+      const MaybeReleaseGil release(4.0 * weights_ * samples(input));
+      derivatives_.vjp(input.view, v.view, output.view);
+    }
+    return output.finish();
+  }
+
+  py::object jvp(const py::object& x, const py::object& tangent, const py::object& out) const {
+    const Input<T> input = checked_input(x);
+    const Input<T> u = matching_input(tangent, "tangent", input, net().in_features());
+    Output<T> output(out, input, net().out_features());
+    output.keep_apart(u.view);
+    {
+      const MaybeReleaseGil release(4.0 * weights_ * samples(input));
+      derivatives_.jvp(input.view, u.view, output.view);
+    }
+    return output.finish();
+  }
+
+  py::object jacobian(const py::object& x, const py::object& out) const {
+    const Input<T> input = checked_input(x);
+    StackOutput<T> output(out, input, net().out_features(), net().in_features());
+    {
+      const MaybeReleaseGil release((2.0 * weights_ + jacobian_flops_) * samples(input));
+      derivatives_.jacobian(input.view, {}, output.view);
+    }
+    return output.finish();
+  }
+
+  py::tuple value_and_jacobian(const py::object& x, const py::object& y_out,
+                               const py::object& jacobian_out) const {
+    const Input<T> input = checked_input(x);
+    Output<T> y(y_out, input, net().out_features());
+    StackOutput<T> j(jacobian_out, input, net().out_features(), net().in_features());
+    j.require_apart(y);
+    {
+      const MaybeReleaseGil release((2.0 * weights_ + jacobian_flops_) * samples(input));
+      derivatives_.jacobian(input.view, y.view, j.view);
+    }
+    return py::make_tuple(y.finish(), j.finish());
+  }
+
+  py::list layer_jacobians(const py::object& x) const {
+    const Input<T> input = checked_input(x);
+    py::list result;
+    std::vector<MatrixStack<T>> views;
+    for (const Dense<T>& layer : net().layers()) {
+      StackOutput<T> output(py::none(), input, layer.out_features(), layer.in_features());
+      views.push_back(output.view);
+      result.append(output.finish());
+    }
+    {
+      const MaybeReleaseGil release(3.0 * weights_ * samples(input));
+      derivatives_.layer_jacobians(input.view, views);
+    }
+    return result;
+  }
+
+  // ([dW_1 ..], [db_1 or None ..], dX), all of them new arrays.
+  py::tuple gradients(const py::object& x, const py::object& grad_output) const {
+    const Input<T> input = checked_input(x);
+    const Input<T> g = matching_input(grad_output, "grad_output", input, net().out_features());
+    const std::size_t depth = net().layers().size();
+    py::list weights(depth);
+    py::list biases(depth);
+    std::vector<MatrixView<T>> weight_views;
+    std::vector<T*> bias_views;
+    weight_views.reserve(depth);
+    bias_views.reserve(depth);
+    for (std::size_t l = 0; l < depth; ++l) {
+      const Dense<T>& layer = net().layers()[l];
+      const std::size_t n = layer.out_features();
+      py::array_t<T> weight = new_array<T>(n, layer.in_features(), false);
+      weight_views.push_back(dense_view(weight.mutable_data(), n, layer.in_features()));
+      weights[l] = std::move(weight);
+      if (!layer.bias()) {
+        bias_views.push_back(nullptr);
+        biases[l] = py::none();
+        continue;
+      }
+      py::array_t<T> bias = new_array<T>(1, n, true);
+      bias_views.push_back(bias.mutable_data());
+      biases[l] = std::move(bias);
+    }
+    Output<T> output(py::none(), input, net().in_features());
+    {
+      const MaybeReleaseGil release(6.0 * weights_ * samples(input));
+      derivatives_.gradients(input.view, g.view, {weight_views, bias_views}, output.view);
+    }
+    return py::make_tuple(std::move(weights), std::move(biases), output.finish());
+  }
+
+ private:
+  const Mlp<T>& net() const { return derivatives_.net(); }
+
+  static double samples(const Input<T>& input) { return static_cast<double>(input.view.rows); }
+
+  Input<T> checked_input(const py::object& x) const {
+    Input<T> input = as_input<T>(x, "x");
+    require(input.view.columns == net().in_features(), "x has ", input.view.columns,
+            " features, the network takes ", net().in_features());
+    return input;
+  }
+
+  // An array that has a row of `columns` for each sample of x.
+  static Input<T> matching_input(const py::object& array, const char* name, const Input<T>& x,
+                                 std::size_t columns) {
+    Input<T> input = as_input<T>(array, name);
+    const bool matches =
+        input.single == x.single && input.view.rows == x.view.rows && input.view.columns == columns;
+    if (!matches) {
+      const auto shape = [](bool single, std::size_t m, std::size_t n) {
+        return single ? "(" + std::to_string(n) + ",)"
+                      : "(" + std::to_string(m) + ", " + std::to_string(n) + ")";
+      };
+      require(false, name, " must have shape ", shape(x.single, x.view.rows, columns),
+              ", got shape ", shape(input.single, input.view.rows, input.view.columns));
+    }
+    return input;
+  }
+
+  py::object network_;
+  Derivatives<T> derivatives_;
+  double weights_ = 0.0;         // how many
+  double jacobian_flops_ = 0.0;  // of one sample
+};
+
+template <class T>
+void register_class(py::module_& module, const char* name) {
+  using N = NetworkDerivatives<T>;
+  py::class_<N>(module, name)
+      .def(py::init<const py::object&>(), py::arg("network"))
+      .def("vjp", &N::vjp, py::arg("x"), py::arg("cotangent"), py::arg("out"))
+      .def("jvp", &N::jvp, py::arg("x"), py::arg("tangent"), py::arg("out"))
+      .def("jacobian", &N::jacobian, py::arg("x"), py::arg("out"))
+      .def("value_and_jacobian", &N::value_and_jacobian, py::arg("x"), py::arg("y_out"),
+           py::arg("jacobian_out"))
+      .def("layer_jacobians", &N::layer_jacobians, py::arg("x"))
+      .def("gradients", &N::gradients, py::arg("x"), py::arg("grad_output"));
+}
+
+// ("reverse" or "forward", FLOPs of one sample's chain of products).
+py::tuple jacobian_rule(const std::vector<std::size_t>& sizes) {
+  require(sizes.size() >= 2, "sizes must name at least an input and an output");
+  const JacobianMode mode = choose_jacobian_mode(sizes);
+  return py::make_tuple(mode == JacobianMode::reverse ? "reverse" : "forward",
+                        jacobian_flops(sizes, mode));
+}
+
+}  // namespace
+
+void register_derivatives(py::module_& module) {
+  register_class<float>(module, "DerivativesF32");
+  register_class<double>(module, "DerivativesF64");
+  module.def("jacobian_rule", &jacobian_rule, py::arg("sizes"));
+}
+
+}  // namespace laminet
