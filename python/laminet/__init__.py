@@ -9,7 +9,9 @@ MLP(784 -> 256 relu -> 128 relu -> 10 identity, float32, 235146 parameters)
 from laminet import reference
 from laminet._core import __version__
 from laminet.activation import Activation
+from laminet.analysis.check_jacobian import check_jacobian
 from laminet.analysis.cost import cost
+from laminet.analysis.gradient_flow import gradient_flow
 from laminet.analysis.machine import machine
 from laminet.dense import Dense, linear
 from laminet.errors import FormatError
@@ -37,9 +39,11 @@ __all__ = [
     "__version__",
     "backend",
     "build_info",
+    "check_jacobian",
     "cost",
     "get_backend",
     "get_num_threads",
+    "gradient_flow",
     "linear",
     "load",
     "machine",

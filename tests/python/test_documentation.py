@@ -35,7 +35,16 @@ def test_readme_examples_run_in_order(
     assert "Layer 3: W(10, 128) @ a(128,) + b(10,) -> z(10,) -> a(10,)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["laminet", "laminet.activation", "laminet.mlp"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "laminet",
+        "laminet.activation",
+        "laminet.mlp",
+        "laminet.analysis.gradient_flow",
+        "laminet.analysis.check_jacobian",
+    ],
+)
 def test_docstring_examples(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0

@@ -14,8 +14,10 @@ void Derivatives<T>::check_input(ConstMatrixView<T> x) const {
 
 template <class T>
 ChainWeights<T> Derivatives<T>::weights(std::size_t batch, bool back) const {
-  ChainWeights<T> result{
-      net_->operands(net_->plan(batch)), {}, &net_->instruction_set().template table<T>(), net_->head()};
+  ChainWeights<T> result{net_->operands(net_->plan(batch)),
+                         {},
+                         &net_->instruction_set().template table<T>(),
+                         net_->head()};
   if (!back || !result.layers.front().packed) return result;
   std::call_once(transposed_once_, [this, &result] {
     transposed_.clear();

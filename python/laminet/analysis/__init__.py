@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from laminet.analysis.check_jacobian import JacobianCheck, check_jacobian
 from laminet.analysis.cost import Cost, LayerCost, cost
 from laminet.analysis.error_bound import error_bound
+from laminet.analysis.gradient_flow import GradientFlow, JacobianSpectrum, gradient_flow
 from laminet.analysis.machine import Machine, machine
 from laminet.analysis.summary import summary
 
-__all__ = ["Cost", "LayerCost", "Machine", "cost", "error_bound", "machine", "summary"]
+__all__ = [
+    "Cost",
+    "GradientFlow",
+    "JacobianCheck",
+    "JacobianSpectrum",
+    "LayerCost",
+    "Machine",
+    "check_jacobian",
+    "cost",
+    "error_bound",
+    "gradient_flow",
+    "machine",
+    "summary",
+]

@@ -1,0 +1,51 @@
+"""The picture of `gradient_flow`: singular values by depth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from laminet.analysis.matplotlib_extra import save_figure, target_axes
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from laminet.analysis.gradient_flow import GradientFlow, JacobianSpectrum
+
+__all__ = ["draw"]
+
+_LAYERS, _PRODUCTS = "#9aa5b1", "#1f5fa8"
+
+
+def draw(flow: GradientFlow, target: str | os.PathLike[str] | Axes | None) -> Figure:
+    """Draw both spectra over the layers, on a logarithmic axis; see `GradientFlow.plot`."""
+    depth = len(flow.layers)
+    axes, path = target_axes(target, max(5.0, 2.5 + 0.6 * depth), 4.0)
+    _draw_spectra(axes, flow.layers, _LAYERS, "each layer's Jacobian")
+    _draw_spectra(axes, flow.products, _PRODUCTS, "from the output down to it")
+    axes.axhline(1.0, color="black", linewidth=0.6, zorder=0)
+    axes.set_yscale("log")
+    axes.set_xticks(range(1, depth + 1))
+    axes.set_xlabel("layer (input on the left)")
+    over = "" if flow.samples == 1 else f", mean of {flow.samples} samples"
+    axes.set_ylabel(f"singular values{over}")
+    axes.legend(frameon=False)
+    figure = axes.figure.figure  # the root, where the axes are in a subfigure
+    if path is not None:
+        save_figure(figure, path)
+    return figure
+
+
+def _draw_spectra(axes: Axes, spectra: Sequence[JacobianSpectrum], color: str, label: str) -> None:
+    places = np.arange(1, len(spectra) + 1)
+    for place, spectrum in zip(places, spectra, strict=True):
+        # What is below is zero but for rounding, and a logarithm has no place for it.
+        floor = spectrum.norm * max(spectrum.shape) * np.finfo(np.float64).eps
+        values = spectrum.singular_values[spectrum.singular_values > floor]
+        axes.plot(np.full(len(values), place), values, "_", color=color, alpha=0.5, markersize=12)
+    axes.plot(places, [s.norm for s in spectra], "-o", color=color, markersize=4, label=label)
