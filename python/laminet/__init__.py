@@ -16,7 +16,7 @@ from laminet.analysis.machine import machine
 from laminet.dense import Dense, linear
 from laminet.errors import FormatError
 from laminet.gradients import Gradients
-from laminet.interop.safetensors_files import load
+from laminet.interop import from_sklearn, from_torch, load, to_torch
 from laminet.mlp import MLP
 from laminet.runtime import (
     backend,
@@ -27,20 +27,25 @@ from laminet.runtime import (
     set_backend,
     set_num_threads,
 )
+from laminet.tasks import Classifier, Regressor
 from laminet.trace import Trace
 
 __all__ = [
     "MLP",
     "Activation",
+    "Classifier",
     "Dense",
     "FormatError",
     "Gradients",
+    "Regressor",
     "Trace",
     "__version__",
     "backend",
     "build_info",
     "check_jacobian",
     "cost",
+    "from_sklearn",
+    "from_torch",
     "get_backend",
     "get_num_threads",
     "gradient_flow",
@@ -51,4 +56,5 @@ __all__ = [
     "reference",
     "set_backend",
     "set_num_threads",
+    "to_torch",
 ]

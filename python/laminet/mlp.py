@@ -509,17 +509,18 @@ class MLP:
         target = as_dtype(dtype)
         if target == self.dtype:
             return self
-        return MLP(
-            (
-                Dense(
-                    as_real_array(layer.weight, target, "weight"),
-                    None if layer.bias is None else as_real_array(layer.bias, target, "bias"),
-                    layer.activation,
-                )
-                for layer in self._layers
-            ),
-            head=self._head,
+        return self._like(
+            Dense(
+                as_real_array(layer.weight, target, "weight"),
+                None if layer.bias is None else as_real_array(layer.bias, target, "bias"),
+                layer.activation,
+            )
+            for layer in self._layers
         )
+
+    def _like(self, layers: Iterable[Dense]) -> MLP:
+        """Return a network of the same kind with other layers."""
+        return MLP(layers, head=self._head)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file, complete or not at all; see `laminet.load`.
@@ -547,6 +548,8 @@ class MLP:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MLP):
             return NotImplemented
+        if type(self) is not type(other):
+            return False
         return self._layers == other._layers and self._head == other._head
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from frameworks import ignored_files, not_installed
 from variants import BACKENDS, DTYPES, FUSED_ISAS, ISAS, instruction_set
 
 import laminet as ln
 from laminet import _core
+
+collect_ignore = ignored_files()
 
 
 def pytest_report_header() -> list[str]:
@@ -26,6 +29,7 @@ def pytest_report_header() -> list[str]:
         f"laminet: {info['version']}, {info['compiler']}, NumPy {np.__version__}, {info['cpu']}",
         f"instruction sets: {', '.join(ISAS)}; in use: {info['isa']}; "
         f"not on this CPU, so not tested: {', '.join(not_run) or 'none'}",
+        f"frameworks not installed, so not tested: {', '.join(not_installed()) or 'none'}",
         f"blas: {described}",
         f"threads: {info['threads']}, back end: {info['backend']}",
     ]

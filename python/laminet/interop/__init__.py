@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from laminet.interop.pytorch import from_torch, to_torch
 from laminet.interop.safetensors_files import load, save
+from laminet.interop.sklearn_estimators import from_sklearn
 
-__all__ = ["load", "save"]
+__all__ = ["from_sklearn", "from_torch", "load", "save", "to_torch"]

@@ -1,0 +1,53 @@
+"""What the tests of importers share: which frameworks are here, and how answers are compared."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+from bounds import forward_bound
+
+import laminet as ln
+
+# Test files and what they need. These packages are large, so the suite runs without those that are
+# not installed, and its header says so; .ci/run installs them all.
+NEEDED = {
+    "test_from_torch.py": ("torch",),
+    "test_from_sklearn.py": ("sklearn", "joblib"),
+}
+
+
+def missing(names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if importlib.util.find_spec(name) is None]
+
+
+def not_installed() -> list[str]:
+    return missing(tuple(sorted({name for names in NEEDED.values() for name in names})))
+
+
+def ignored_files() -> list[str]:
+    return [file for file, names in NEEDED.items() if missing(names)]
+
+
+def assert_agrees(net: ln.MLP, x: np.ndarray, expected: np.ndarray, folded: bool = False) -> None:
+    """Fail unless net(x) is what another program computed with the same weights.
+
+    Both obey the bound of `bounds` for their dtype, the other program with an activation of a few
+    more ULP: 4 times one bound covers both. Softmax changes by no more than its input does,
+    log-softmax by no more than twice that, and both round on their own. What was folded differs by
+    more roundings; those networks are compared in float64, where a fixed 1e-10 of the largest
+    number is far above any rounding and far below any mistake.
+    """
+    got = net(x)
+    assert got.shape == expected.shape
+    assert np.isfinite(expected).all()
+    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    if folded:
+        assert net.dtype == np.float64
+        bound = 1e-10 * scale
+    else:
+        bound = 4 * forward_bound(net, x.astype(net.dtype), net.dtype)
+        if net.head is not None:
+            u = float(np.finfo(net.dtype).eps)
+            bound = 2 * bound.max(axis=-1, keepdims=True) + 16 * u * scale
+    assert (np.abs(got.astype(float) - expected) <= bound).all(), np.abs(got - expected).max()
