@@ -2,13 +2,16 @@
 
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "bindings.h"
+#include "laminet/base/check.h"
 #include "laminet/base/cpu_info.h"
 #include "laminet/base/parallel.h"
+#include "laminet/kernels/activation.h"
 #include "laminet/kernels/dispatch.h"
 #include "release_gil.h"
 
@@ -32,6 +35,15 @@ double fma_latency(const std::string& isa, double seconds) {
   const kernels::InstructionSet& set = kernels::instruction_set(isa);
   const MaybeReleaseGil release(kAlwaysRelease);
   return probe::fma_latency<T>(set, seconds);
+}
+
+template <class T>
+double activation_time(const std::string& isa, const std::string& name, double seconds) {
+  const kernels::InstructionSet& set = kernels::instruction_set(isa);
+  const std::optional<ActivationKind> kind = find_activation(name);
+  require(kind.has_value(), "unknown activation '", name, "'");
+  const MaybeReleaseGil release(kAlwaysRelease);
+  return probe::activation_time<T>(set, *kind, seconds);
 }
 
 double read_rate(const std::string& isa, std::size_t bytes, std::size_t threads, double seconds) {
@@ -66,6 +78,10 @@ void register_probe(py::module_& module) {
              py::arg("seconds"));
   module.def("fma_latency_f32", &fma_latency<float>, py::arg("isa"), py::arg("seconds"));
   module.def("fma_latency_f64", &fma_latency<double>, py::arg("isa"), py::arg("seconds"));
+  module.def("activation_time_f32", &activation_time<float>, py::arg("isa"), py::arg("name"),
+             py::arg("seconds"));
+  module.def("activation_time_f64", &activation_time<double>, py::arg("isa"), py::arg("name"),
+             py::arg("seconds"));
   module.def("read_rate", &read_rate, py::arg("isa"), py::arg("bytes"), py::arg("threads"),
              py::arg("seconds"));
   module.def("handoff_time", &handoff_time, py::arg("threads"), py::arg("seconds"));

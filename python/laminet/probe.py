@@ -5,6 +5,7 @@ from __future__ import annotations
 from laminet import _core
 
 __all__ = [
+    "activation_time",
     "available_memory",
     "cache_levels",
     "cpu_name",
@@ -18,6 +19,10 @@ __all__ = [
 ]
 
 _FMA_RATE = {"float32": _core.fma_rate_f32, "float64": _core.fma_rate_f64}
+_ACTIVATION_TIME = {
+    "float32": _core.activation_time_f32,
+    "float64": _core.activation_time_f64,
+}
 _FMA_LATENCY = {"float32": _core.fma_latency_f32, "float64": _core.fma_latency_f64}
 
 
@@ -81,6 +86,11 @@ def fma_rate(dtype: str, isa: str, threads: int, seconds: float) -> float:
 def fma_latency(dtype: str, isa: str, seconds: float) -> float:
     """Return the seconds from one multiply-add to the next that needs its result."""
     return _FMA_LATENCY[dtype](isa, seconds)
+
+
+def activation_time(name: str, dtype: str, isa: str, seconds: float) -> float:
+    """Return the seconds that an activation takes for one of many elements, in L1."""
+    return _ACTIVATION_TIME[dtype](isa, name, seconds)
 
 
 def read_rate(isa: str, nbytes: int, threads: int, seconds: float) -> float:

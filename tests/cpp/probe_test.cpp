@@ -57,6 +57,8 @@ TEST(Probe, FiguresArePositive) {
     EXPECT_GT(fma_rate<double>(*set, 1, 1e-3), 0);
     EXPECT_GT(fma_latency<float>(*set, 1e-3), 0);
     EXPECT_GT(fma_latency<double>(*set, 1e-3), 0);
+    EXPECT_GT(activation_time<float>(*set, ActivationKind::gelu, 1e-3), 0);
+    EXPECT_GT(activation_time<double>(*set, ActivationKind::gelu, 1e-3), 0);
     EXPECT_GT(read_rate(*set, 1, 1, 1e-3), 0);
   }
   EXPECT_GT(handoff_time(1, 1e-3), 0);

@@ -13,6 +13,7 @@ import pytest
 
 import laminet as ln
 from laminet import probe
+from laminet.activation import ACTIVATIONS
 
 module = importlib.import_module("laminet.analysis.machine")  # the package has the function
 
@@ -54,6 +55,9 @@ def test_the_figures_of_this_machine() -> None:
     ]
     assert all(1e-3 < x < 1e6 for r in rates for x in (r.one_thread, r.all_threads))
     assert all(1e-2 < x < 1e3 for x in m.fma_latency_ns.values())
+    assert all(1e-4 < x < 1e4 for names in m.activation_ns.values() for x in names.values())
+    assert list(m.activation_ns["float64"]) == list(ACTIVATIONS)
+    assert 0 < m.layer_us < m.call_us < 1e4
     assert 0 < m.handoff_us < 1e6
     for cache in m.caches:
         assert cache.bytes >= 4096
@@ -181,7 +185,7 @@ def test_it_prints_as_tables() -> None:
     assert f"{m.isa} (in use)" in text
     assert "DRAM" in text
     assert max(map(len, text.splitlines())) <= 80
-    assert m._repr_html_().count("<table>") == 2
+    assert m._repr_html_().count("<table>") == 3
     plain = json.loads(json.dumps(m.to_dict()))
     assert plain["bandwidth_gb_s"]["DRAM"]["one_thread"] == m.bandwidth_gb_s["DRAM"].one_thread
     assert [c["name"] for c in plain["caches"]] == [c.name for c in m.caches]

@@ -129,6 +129,30 @@ double fma_latency(const kernels::InstructionSet& set, double seconds) {
   return 1.0 / (rate * static_cast<double>(kRounds));
 }
 
+template <class T>
+double activation_time(const kernels::InstructionSet& set, ActivationKind kind, double seconds) {
+  // Shaped as the outputs of a layer, arguments and results together in any L1.
+  constexpr std::size_t kRows = 16;
+  constexpr std::size_t kColumns = 64;
+  AlignedArray<T> z(kRows * kColumns);
+  AlignedArray<T> y(kRows * kColumns);
+  for (std::size_t i = 0; i < z.size(); ++i) {
+    z.data()[i] = static_cast<T>(8) * static_cast<T>(i) / static_cast<T>(z.size()) - 4;
+  }
+  const Activation& activation = info(kind).defaults;
+  const kernels::ElementwiseArgs<T> args = {kRows,    kColumns,         z.data(),
+                                            kColumns, y.data(),         kColumns,
+                                            nullptr,  activation.alpha, activation.beta};
+  const auto run = set.table<T>().activations[static_cast<std::size_t>(kind)];
+  const double rate = best_rate(
+      1, seconds, [](std::size_t) { return 0; },
+      [&](int, std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) run(args);
+        keep(y.data()[0]);
+      });
+  return 1.0 / (rate * static_cast<double>(kRows * kColumns));
+}
+
 double read_rate(const kernels::InstructionSet& set, std::size_t bytes, std::size_t threads,
                  double seconds) {
   require(bytes >= 1, "the probe was asked to read no bytes");
@@ -171,5 +195,7 @@ template double fma_rate<float>(const kernels::InstructionSet&, std::size_t, dou
 template double fma_rate<double>(const kernels::InstructionSet&, std::size_t, double);
 template double fma_latency<float>(const kernels::InstructionSet&, double);
 template double fma_latency<double>(const kernels::InstructionSet&, double);
+template double activation_time<float>(const kernels::InstructionSet&, ActivationKind, double);
+template double activation_time<double>(const kernels::InstructionSet&, ActivationKind, double);
 
 }  // namespace laminet::probe

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 
+#include "laminet/kernels/activation.h"
 #include "laminet/kernels/kernels.h"
 
 namespace laminet::probe {
@@ -20,6 +21,10 @@ double fma_rate(const kernels::InstructionSet& set, std::size_t threads, double 
 // Seconds from one multiply-add to the next that needs its result.
 template <class T>
 double fma_latency(const kernels::InstructionSet& set, double seconds);
+
+// Seconds that an activation takes for one of many elements, in L1.
+template <class T>
+double activation_time(const kernels::InstructionSet& set, ActivationKind kind, double seconds);
 
 // Bytes a second that are read, one after the other and again from the start, from `bytes` of
 // memory for each thread; `bytes` is rounded up to 1024.

@@ -19,20 +19,31 @@ import platformdirs
 from numpy.typing import DTypeLike
 
 from laminet import probe, runtime
+from laminet.activation import ACTIVATIONS
 from laminet.analysis.report import Report, TableData, figure, size
 from laminet.interop.atomic import replacing
+from laminet.mlp import MLP
 
 __all__ = ["Cache", "Machine", "Rate", "machine"]
 
 # Of the file in the cache directory; to be raised whenever what is measured, or how, changes.
-_FORMAT = 1
+_FORMAT = 2
 
 # Each figure is measured in so many rounds, of so many seconds each, and the best one counts: a
 # neighbour on the machine who works for a second then spoils one round of a figure, not all.
 _ROUNDS = 3
-_SECONDS = {"fma": 0.025, "latency": 0.01, "read": 0.04, "handoff": 0.02}
+_SECONDS = {
+    "fma": 0.02,
+    "latency": 0.01,
+    "read": 0.04,
+    "activation": 0.003,
+    "handoff": 0.01,
+    "call": 0.01,
+}
 
 _DTYPES = ("float32", "float64")
+# Layers of the networks whose calls tell the cost of a call and of a layer.
+_DEPTHS = (1, 17)
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,12 @@ class Machine(Report):
         10^9 bytes read a second, by level: ``"L1"``, ``"L2"``, ..., ``"DRAM"``.
     fma_latency_ns : mapping of str to float
         Nanoseconds from a multiply-add to the next one that needs its result, by dtype.
+    activation_ns : mapping of str to mapping of str to float
+        Nanoseconds that an activation takes for one of many elements, by dtype and name.
+    call_us : float
+        Microseconds of a call from Python of the smallest network: one layer, one number.
+    layer_us : float
+        Microseconds that one more such layer adds.
     handoff_us : float
         Microseconds in which a call has every thread begin and end an empty task.
     measured : str
@@ -113,6 +130,9 @@ class Machine(Report):
     isa_peak_gflops: Mapping[str, Mapping[str, Rate]]
     bandwidth_gb_s: Mapping[str, Rate]
     fma_latency_ns: Mapping[str, float]
+    activation_ns: Mapping[str, Mapping[str, float]]
+    call_us: float
+    layer_us: float
     handoff_us: float
     measured: str
 
@@ -155,7 +175,13 @@ class Machine(Report):
                 shared = sizes[level].shared_by
                 about = size(sizes[level].bytes) + (f", {shared} CPUs" if shared > 1 else "")
             reads.append((level, about, figure(rate.one_thread), figure(rate.all_threads)))
-        return [TableData(peaks, 2, self.cpu), TableData(reads, 2)]
+        calls = [
+            ("a call", "microseconds"),
+            ("from Python, one layer of one number", f"{self.call_us:.2f}"),
+            ("each layer more", f"{self.layer_us:.3f}"),
+            (f"handing work to {cores}", f"{self.handoff_us:.2f}"),
+        ]
+        return [TableData(peaks, 2, self.cpu), TableData(reads, 2), TableData(calls, 1)]
 
 
 _lock = threading.Lock()
@@ -258,6 +284,12 @@ def _from_record(record: Mapping[str, Any]) -> Machine:
         isa_peak_gflops=peaks,
         bandwidth_gb_s={level: rate(record["bandwidth_gb_s"][level]) for level in levels},
         fma_latency_ns={d: positive(record["fma_latency_ns"][d]) for d in _DTYPES},
+        activation_ns={
+            d: {name: positive(record["activation_ns"][d][name]) for name in ACTIVATIONS}
+            for d in _DTYPES
+        },
+        call_us=positive(record["call_us"]),
+        layer_us=positive(record["layer_us"]),
         handoff_us=positive(record["handoff_us"]),
         measured=str(record["measured"]),
     )
@@ -318,8 +350,15 @@ def _measure(key: Mapping[str, Any]) -> dict[str, Any]:
                 for level, nbytes in sets[n].items():
                     rate = probe.read_rate(isa, nbytes, n, _SECONDS["read"]) / 1e9
                     keep(("read", level, n), max, rate)
+            for dtype in _DTYPES:
+                for name in ACTIVATIONS:
+                    taken = probe.activation_time(name, dtype, isa, _SECONDS["activation"]) * 1e9
+                    keep(("activation", dtype, name), min, taken)
+            for depth in _DEPTHS:
+                keep(("call", depth), min, _call_time(depth, _SECONDS["call"]) * 1e6)
             handoff = probe.handoff_time(cores, _SECONDS["handoff"]) * 1e6
             keep(("handoff",), min, handoff)
+    one, more = _DEPTHS
     return {
         "measured": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
         "peak_gflops": {
@@ -327,5 +366,27 @@ def _measure(key: Mapping[str, Any]) -> dict[str, Any]:
         },
         "bandwidth_gb_s": {level: [best["read", level, n] for n in counts] for level in sets[1]},
         "fma_latency_ns": {d: best["latency", d] for d in _DTYPES},
+        "activation_ns": {
+            d: {name: best["activation", d, name] for name in ACTIVATIONS} for d in _DTYPES
+        },
+        "call_us": best["call", one],
+        # Of two figures that noise could turn round, on a machine that is busy throughout.
+        "layer_us": max(1e-3, (best["call", more] - best["call", one]) / (more - one)),
         "handoff_us": best["handoff",],
     }
+
+
+def _call_time(depth: int, seconds: float) -> float:
+    """Return the seconds of a call of a network of `depth` layers of one number, at best."""
+    net = MLP.init([1] * (depth + 1), seed=0)
+    x = np.ones(1, net.dtype)
+    best = math.inf
+    end = time.perf_counter() + seconds
+    while True:
+        begin = time.perf_counter()
+        for _ in range(200):
+            net(x)
+        now = time.perf_counter()
+        best = min(best, (now - begin) / 200)
+        if now >= end:
+            return best
