@@ -13,6 +13,7 @@ from laminet.analysis.check_jacobian import check_jacobian
 from laminet.analysis.cost import cost
 from laminet.analysis.gradient_flow import gradient_flow
 from laminet.analysis.machine import machine
+from laminet.analysis.roofline import roofline
 from laminet.dense import Dense, linear
 from laminet.errors import FormatError
 from laminet.gradients import Gradients
@@ -54,6 +55,7 @@ __all__ = [
     "machine",
     "num_threads",
     "reference",
+    "roofline",
     "set_backend",
     "set_num_threads",
     "to_torch",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from laminet import _core
 
 __all__ = [
+    "accumulators",
     "activation_time",
     "available_memory",
     "cache_levels",
@@ -16,6 +17,7 @@ __all__ = [
     "instruction_sets",
     "max_threads",
     "read_rate",
+    "vector_bytes",
 ]
 
 _FMA_RATE = {"float32": _core.fma_rate_f32, "float64": _core.fma_rate_f64}
@@ -39,6 +41,16 @@ def instruction_set() -> str:
 def instruction_sets() -> list[str]:
     """Return the instruction sets of this build that the CPU has, narrowest first."""
     return _core.available_isas()
+
+
+def vector_bytes(isa: str) -> int:
+    """Return the width of a register of an instruction set."""
+    return _core.vector_bytes(isa)
+
+
+def accumulators(isa: str) -> int:
+    """Return how many registers hold sums while an instruction set multiplies matrices."""
+    return _core.accumulators(isa)
 
 
 def max_threads() -> int:

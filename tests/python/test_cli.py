@@ -101,7 +101,9 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert "network 3-5-2, float64, 32 parameters" in out
     assert "leaky_relu(alpha=0.25)" in out
     # 2 * 5 * 3 + 5 + 5 and 2 * 2 * 5 + 2
-    assert [line.split()[-1] for line in out.splitlines() if line[:1].isdigit()] == ["40", "22"]
+    lines = [line.split() for line in out.splitlines() if line[:1].isdigit()]
+    assert [line[-1] for line in lines[:4]] == ["40", "22", "40", "22"]
+    assert str(ln.cost(ln.load("some[bold]net"))) in out
 
 
 def test_info_of_what_is_no_network(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 import rich.console
 
 import laminet as ln
+from laminet import _core
 
 
 def test_counts_of_784_512_256_10_at_batch_32() -> None:
@@ -199,6 +200,18 @@ def test_a_jacobian_of_few_inputs_goes_forward() -> None:
     ]
     # Equal: reverse.
     assert ln.cost(ln.MLP.init([5, 4, 5], seed=0), 1, "jacobian").mode == "reverse"
+
+
+@pytest.mark.parametrize(
+    "sizes", [(2, 64, 64, 50), (5, 4, 5), (784, 256, 10), (3, 2), (1, 9, 9, 1), (4, 8, 6, 3)]
+)
+def test_jacobians_go_the_way_that_the_core_takes(sizes: tuple[int, ...]) -> None:
+    net = ln.MLP.init(sizes, seed=0)
+    mode, chain = _core.jacobian_rule(sizes)
+    counts, forward = ln.cost(net, 7, "jacobian"), ln.cost(net, 7)
+    assert counts.mode == mode
+    products = [sum(layer.matmul_flops for layer in c.layers) for c in (counts, forward)]
+    assert products[0] - products[1] == 7 * chain
 
 
 class Counted:

@@ -7,6 +7,7 @@ from laminet.analysis.cost import Cost, LayerCost, cost
 from laminet.analysis.error_bound import error_bound
 from laminet.analysis.gradient_flow import GradientFlow, JacobianSpectrum, gradient_flow
 from laminet.analysis.machine import Machine, machine
+from laminet.analysis.roofline import Roofline, roofline
 from laminet.analysis.summary import summary
 
 __all__ = [
@@ -16,10 +17,12 @@ __all__ = [
     "JacobianSpectrum",
     "LayerCost",
     "Machine",
+    "Roofline",
     "check_jacobian",
     "cost",
     "error_bound",
     "gradient_flow",
     "machine",
+    "roofline",
     "summary",
 ]

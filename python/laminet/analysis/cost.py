@@ -12,9 +12,10 @@ from laminet.analysis.report import Report, TableData
 if TYPE_CHECKING:
     from laminet.mlp import MLP
 
-__all__ = ["Cost", "LayerCost", "cost"]
+__all__ = ["OPERATIONS", "Cost", "LayerCost", "cost"]
 
-_OPERATIONS = ("forward", "vjp", "jacobian", "gradients")
+#: What can be counted.
+OPERATIONS = ("forward", "vjp", "jacobian", "gradients")
 
 
 @dataclass(frozen=True)
@@ -222,8 +223,8 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     batch = operator.index(batch)
     if batch < 1:
         raise ValueError(f"batch is {batch}, expected 1 or more")
-    if operation not in _OPERATIONS:
-        expected = ", ".join(map(repr, _OPERATIONS))
+    if operation not in OPERATIONS:
+        expected = ", ".join(map(repr, OPERATIONS))
         raise ValueError(f"operation is {operation!r}, expected one of {expected}")
     mode = _jacobian_mode(net.sizes) if operation == "jacobian" else None
     layers = tuple(_layer_cost(net, i, batch, operation, mode) for i in range(len(net.layers)))

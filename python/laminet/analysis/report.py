@@ -13,7 +13,7 @@ from laminet.analysis.text_table import text_table
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["Report", "TableData", "figure", "plain", "size"]
+__all__ = ["Report", "TableData", "figure", "html_table", "plain", "size", "times", "us"]
 
 
 @dataclass(frozen=True)
@@ -138,3 +138,19 @@ def size(nbytes: float) -> str:
             return f"{value:.4g} {unit}"
         value /= 1024
     return f"{value:.4g} GiB"
+
+
+def us(microseconds: float) -> str:
+    """Return a time in the unit that suits it: ns, us, ms or s."""
+    if microseconds < 0.9995:
+        return f"{figure(microseconds * 1e3)} ns"
+    if microseconds < 999.5:
+        return f"{figure(microseconds)} us"
+    if microseconds < 999.5e3:
+        return f"{figure(microseconds / 1e3)} ms"
+    return f"{figure(microseconds / 1e6)} s"
+
+
+def times(ratio: float) -> str:
+    """Return a ratio in words: "6.1 times", "24 times"."""
+    return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"

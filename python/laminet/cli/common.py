@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, _SubParsersAction
+from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     Commands = _SubParsersAction[ArgumentParser]
 
-__all__ = ["CommandError", "new_console", "new_table"]
+__all__ = ["CommandError", "add_batches", "batch_size", "new_console", "new_table"]
 
 
 class CommandError(Exception):
@@ -36,3 +37,26 @@ def new_table(*columns: str, text_columns: int = 1) -> Table:
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < text_columns else "right")
     return table
+
+
+def batch_size(text: str) -> int:
+    """Return a batch size from the command line; 1 or more."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"expected whole numbers, got {text!r}") from None
+    if value < 1:
+        raise ArgumentTypeError(f"expected 1 or more, got {value}")
+    return value
+
+
+def add_batches(parser: ArgumentParser, default: Sequence[int]) -> None:
+    """Add the option ``--batches``."""
+    parser.add_argument(
+        "--batches",
+        type=batch_size,
+        nargs="+",
+        metavar="N",
+        default=list(default),
+        help=f"batch sizes (default: {' '.join(map(str, default))})",
+    )

@@ -1,4 +1,4 @@
-"""``laminet info FILE``: what a network file holds."""
+"""``laminet info FILE``: what a network file holds, and what it costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from laminet.analysis import summary
+from laminet.analysis import cost, summary
+from laminet.analysis.cost import OPERATIONS
+from laminet.cli.common import batch_size
 from laminet.interop import load
 
 if TYPE_CHECKING:
@@ -19,10 +21,19 @@ def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "info",
-        help="show what a network file holds",
-        description="Show sizes, activations, type and cost of a network.",
+        help="show what a network file holds and costs",
+        description="Show sizes, activations and type of a network; count operations and bytes.",
     )
     parser.add_argument("file", metavar="FILE", help="a network (.safetensors)")
+    parser.add_argument(
+        "--batch", type=batch_size, default=1, metavar="N", help="samples to count for (default: 1)"
+    )
+    parser.add_argument(
+        "--operation",
+        choices=OPERATIONS,
+        default="forward",
+        help="what to count (default: forward)",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -34,4 +45,5 @@ def _run(arguments: argparse.Namespace) -> None:
     print(f"network {sizes}, {net.dtype}, {net.num_parameters:,} parameters")
     print()
     print(summary(net))
-    print("\nFLOPs are for one sample.")
+    print()
+    print(cost(net, arguments.batch, arguments.operation))

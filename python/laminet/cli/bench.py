@@ -1,0 +1,96 @@
+"""``laminet bench FILE``: one sample at a time against batches."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laminet import runtime
+from laminet.analysis import cost
+from laminet.analysis.report import figure
+from laminet.analysis.roofline import call_seconds
+from laminet.analysis.text_table import text_table
+from laminet.cli.common import add_batches
+from laminet.interop import load
+
+if TYPE_CHECKING:
+    from laminet.cli.common import Commands
+    from laminet.mlp import MLP
+
+__all__ = ["add_parser"]
+
+_SECONDS = 0.2
+# Samples of the loop: enough for its own cost to vanish, few enough to stay in cache.
+_LOOP = 64
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "bench",
+        help="time a network: samples one by one against batches",
+        description="Time a network on random samples, one by one (matrix times vector, BLAS "
+        "level 2) and in batches (matrix times matrix, level 3).",
+    )
+    parser.add_argument("file", metavar="FILE", help="a network (.safetensors)")
+    add_batches(parser, (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024))
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    net = load(arguments.file)
+    info = runtime.build_info()
+    threads = info["threads"]
+    sizes = "-".join(map(str, net.sizes))
+    print(
+        f"{sizes} in {net.dtype} on {info['cpu']}: {info['isa']}, back end {info['backend']}, "
+        f"{'1 thread' if threads == 1 else f'{threads} threads'}"
+    )
+    print()
+    print(text_table(_rows(net, arguments.batches), text_columns=1))
+    print(
+        "\nOne by one, each weight is read for one multiplication and addition; in a batch of B it "
+        "serves for B. Medians of the time that Python sees; random samples, the same ones each "
+        "time."
+    )
+
+
+def _rows(net: MLP, batches: list[int]) -> list[tuple[str, ...]]:
+    """Measure; return the table's rows."""
+    heading = ("batch", "BLAS level", "us a call", "us a sample", "samples/s", "GF/s", "faster")
+    samples = _samples(net, min(_LOOP, max(batches)))
+
+    def one_by_one() -> None:
+        for sample in samples:
+            net(sample)
+
+    single = call_seconds(one_by_one, _SECONDS) / len(samples)
+    rows = [heading, _row(net, "one by one", 2, single, 1, single)]
+    for batch in batches:
+        call = call_seconds(functools.partial(net, _samples(net, batch)), _SECONDS)
+        rows.append(_row(net, f"{batch}", cost(net, batch).blas_level, call, batch, single))
+    return rows
+
+
+def _row(
+    net: MLP, name: str, level: int, call: float, batch: int, single: float
+) -> tuple[str, ...]:
+    sample = call / batch
+    return (
+        name,
+        str(level),
+        figure(call * 1e6),
+        figure(sample * 1e6),
+        figure(1 / sample),
+        figure(cost(net).flops / sample / 1e9),
+        f"{single / sample:.1f} x",
+    )
+
+
+def _samples(net: MLP, batch: int) -> NDArray[Any]:
+    generator = np.random.default_rng(0)
+    return generator.standard_normal((batch, net.in_features)).astype(net.dtype)
