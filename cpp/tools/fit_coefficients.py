@@ -146,10 +146,8 @@ def log1p_rest(e):  # log(1 + e) = e + e^2 log1p_rest(e)
         return (mp.log1p(e) - e) / e**2
 
 
-def tanh_rest(y):  # tanh x = x + x y tanh_rest(y), y = x^2
-    x = mp.sqrt(y)
-    with mp.workdps(90):
-        return (mp.tanh(x) / x - 1) / y
+def expm1_half_rest(s):  # (e^2s - 1) / 2 = s + s^2 expm1_half_rest(s)
+    return 2 * exp_rest(2 * s)
 
 
 def normal_tail(t):  # the normal distribution above t is exp(-t^2/2) normal_tail(t)
@@ -236,12 +234,21 @@ def constants(name, bits, exp_degree, log1p_degree, tanh_degree, tail, ln2_bits)
         "(log(1 + e) - e) / e^2 in e - 1/2, 0 <= e <= 1, relative to log(1 + e).",
     )
 
-    # tanh is 1/2 at 0.5493.
-    small = scalar("tanh_small", mpf(9) / 16, "(tanh(x) / x - 1) / x^2 in x^2, |x| <= tanh_small.")
+    # 0 <= s < ln(2)/2, with room for the rounding of n.
     c, worst = fit(
-        tanh_rest, lambda y: y * mp.sqrt(y) / mp.tanh(mp.sqrt(y)), 0, small**2, tanh_degree, bits
+        expm1_half_rest,
+        lambda s: abs(2 * s * s / mp.expm1(2 * s)) if s else mpf(0),
+        "-0.0005",
+        "0.347",
+        tanh_degree,
+        bits,
     )
-    array("tanh_rest", c, worst, "Relative to tanh(x) / x.")
+    array(
+        "expm1_half_rest",
+        c,
+        worst,
+        "(e^2s - 1 - 2s) / 2s^2 in s, 0 <= s < 0.347, relative to e^2s - 1.",
+    )
 
     center_degree, tail_degree, b, end = *tail[:2], *map(mpf, tail[2:])
     start = scalar(
@@ -299,7 +306,7 @@ def main():
     # n takes 8 bits in float (|n| < 256) and 11 in double, which ln2_hi must leave free. b is about
     # where the normal tail needs the lowest degree.
     print("template <>\nstruct Constants<float> {")
-    print(constants("float", 24, 4, 8, 4, (4, 8, 3, "14.5"), 15))
+    print(constants("float", 24, 4, 8, 5, (4, 8, 3, "14.5"), 15))
     print("};\n\ntemplate <>\nstruct Constants<double> {")
     print(constants("double", 53, 9, 19, 10, (9, 20, 4, "38.75"), 41))
     print("};\n\n}  // namespace laminet::kernels")
