@@ -58,7 +58,8 @@ void check(const kernels::Tile<T>& tile, const Case<T>& c) {
                                   .n = c.n,
                                   .bias = c.bias ? bias.data() : nullptr,
                                   .accumulate = c.accumulate,
-                                  .relu = c.relu};
+                                  .relu = c.relu,
+                                  .prefetch = c.accumulate};
   tile.multiply(args, c.m);
 
   for (std::size_t i = 0; i < c.m; ++i) {

@@ -2,28 +2,40 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
 #include "laminet/base/matrix.h"
 
 namespace laminet {
 
-// Asks the system to back whole huge pages within these bytes by one page each. May do nothing.
-void advise_huge_pages(void* memory, std::size_t bytes);
-
 inline constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
-// Elements that are read over and over: on huge pages from a quarter of one on, and then a whole
-// number of them. One entry of the TLB then serves 2 MiB instead of 4 KiB, and what is contiguous
-// here is contiguous in the cache, where small pages that happen to fall on the same sets displace
-// each other: half of 784-256-128-10 fits the L2 of a core twice over, yet one sample on two cores
-// takes 4.4 us on small pages and 2.9 us on a huge one (Zen 5).
+// `bytes` of memory, aligned to a cache line and freed with its owner; std::bad_alloc where there
+// is none. From a quarter of a huge page on it is whole huge pages, taken fresh from the system:
+// what malloc gives may already lie on small ones.
+struct ReleasePages {
+  std::size_t mapped = 0;  // 0: from operator new
+  void operator()(std::byte* memory) const;
+};
+using Pages = std::unique_ptr<std::byte, ReleasePages>;
+Pages allocate_pages(std::size_t bytes);
+
+// Uninitialised elements that are read over and over. On huge pages one entry of the TLB serves
+// 2 MiB instead of 4 KiB, and what is contiguous here is contiguous in the cache, where small pages
+// that happen to fall on the same sets displace each other: half of 784-256-128-10 fits the L2 of a
+// core twice over, yet one sample on two cores takes 4.5 us on small pages and 2.9 us on a huge one
+// (Zen 5).
 template <class T>
-AlignedArray<T> huge_page_array(std::size_t size) {
-  const std::size_t bytes = checked_product(size, sizeof(T));
-  if (bytes < kHugePage / 4) return AlignedArray<T>(size);
-  AlignedArray<T> array(round_up(bytes, kHugePage) / sizeof(T), kHugePage);
-  advise_huge_pages(array.data(), array.size() * sizeof(T));
-  return array;
-}
+class HugePageArray {
+ public:
+  HugePageArray() = default;
+  explicit HugePageArray(std::size_t size)
+      : pages_(allocate_pages(checked_product(size, sizeof(T)))) {}
+
+  T* data() { return reinterpret_cast<T*>(pages_.get()); }
+
+ private:
+  Pages pages_;
+};
 
 }  // namespace laminet

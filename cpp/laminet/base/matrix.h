@@ -62,19 +62,16 @@ constexpr std::size_t round_up(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-// Uninitialised elements aligned to a cache line, which is also the widest vector, or
-// to `alignment`.
+// Uninitialised elements aligned to a cache line, which is also the widest vector.
 template <class T>
 class AlignedArray {
  public:
   static constexpr std::size_t kAlignment = 64;
 
   AlignedArray() = default;
-  explicit AlignedArray(std::size_t size) : AlignedArray(size, kAlignment) {}
-  AlignedArray(std::size_t size, std::size_t alignment)
+  explicit AlignedArray(std::size_t size)
       : data_(static_cast<T*>(
-                  ::operator new(checked_product(size, sizeof(T)), std::align_val_t{alignment})),
-              Free{alignment}),
+            ::operator new(checked_product(size, sizeof(T)), std::align_val_t{kAlignment}))),
         size_(size) {}
 
   T* data() { return data_.get(); }
@@ -87,8 +84,7 @@ class AlignedArray {
 
  private:
   struct Free {
-    std::size_t alignment = kAlignment;
-    void operator()(T* p) const { ::operator delete(p, std::align_val_t{alignment}); }
+    void operator()(T* p) const { ::operator delete(p, std::align_val_t{kAlignment}); }
   };
   std::unique_ptr<T, Free> data_;
   std::size_t size_ = 0;

@@ -28,6 +28,7 @@ void run(const Pass<T>& pass, ConstMatrixView<T> x, const T* bias, const Activat
   const bool relu = activation.kind == ActivationKind::relu;
   const bool apply = pass.last_depth && !relu && activation.kind != ActivationKind::identity;
   const std::size_t nr = pass.tile->nr;
+  const bool large = pass.depth * nr * sizeof(T) > cache_sizes().l1 / 2;
   for (std::size_t i = 0; i < x.rows; i += pass.tile->mr) {
     const std::size_t m = std::min(pass.tile->mr, x.rows - i);
     kernels::TileArgs<T> args{};
@@ -37,6 +38,7 @@ void run(const Pass<T>& pass, ConstMatrixView<T> x, const T* bias, const Activat
     args.c_stride = y.row_stride;
     args.accumulate = pass.first_depth > 0;
     args.relu = relu && pass.last_depth;
+    args.prefetch = i == 0 && large;
     args.panel = pass.panels;
     for (std::size_t j = 0; j < pass.columns; j += nr, args.panel += pass.panel_size) {
       args.n = std::min(nr, pass.columns - j);
@@ -59,8 +61,12 @@ void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, PanelRange pan
   const PanelLayout<T>& layout = w.layout();
   const auto sweep = [&](const kernels::Tile<T>* tile, const T* first_panel, std::size_t first,
                          std::size_t columns) {
+    // A single tile of rows uses each weight once: there is nothing to keep in a cache, and whole
+    // panels are what the prefetchers of the hardware follow best.
     const Blocking blocking =
-        choose_blocking(columns, w.k(), tile->mr, tile->nr, sizeof(T), cache_sizes());
+        x.rows <= tile->mr
+            ? Blocking{w.k(), columns}
+            : choose_blocking(columns, w.k(), tile->mr, tile->nr, sizeof(T), cache_sizes());
     for (std::size_t j = 0; j < columns; j += blocking.columns) {
       for (std::size_t p = 0; p < w.k(); p += blocking.depth) {
         const std::size_t depth = std::min(blocking.depth, w.k() - p);

@@ -24,6 +24,7 @@ namespace laminet::kernels {
 //   bias        n elements, or null
 //   accumulate  C += A B instead of C = A B; the bias is added last, either way
 //   relu        C = relu(...) after the bias
+//   prefetch    the panel is read for the first time and, being large, comes from L2 or beyond
 // clang-format on
 template <class T>
 struct TileArgs {
@@ -37,6 +38,7 @@ struct TileArgs {
   const T* bias;
   bool accumulate;
   bool relu;
+  bool prefetch;
 };
 
 template <class T>

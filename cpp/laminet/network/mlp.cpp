@@ -4,7 +4,6 @@
 
 #include "laminet/base/check.h"
 #include "laminet/base/float_mode.h"
-#include "laminet/base/huge_pages.h"
 #include "laminet/base/parallel.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/kernels/dispatch.h"
@@ -76,7 +75,7 @@ std::span<const LayerOperands<T>> Mlp<T>::operands(const Plan& plan) const {
       size += round_up(packed_size(layer.out_features(), layer.in_features(), table),
                        AlignedArray<T>::kAlignment / sizeof(T));
     }
-    packed_memory_ = huge_page_array<T>(size);
+    packed_memory_ = HugePageArray<T>(size);
     packed_.clear();
     packed_.reserve(layers_.size());
     for (std::size_t l = 0; l < layers_.size(); ++l) {

@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "laminet/base/huge_pages.h"
 #include "laminet/gemm/pack.h"
 #include "laminet/network/dense.h"
 #include "laminet/network/execute.h"
@@ -61,7 +62,7 @@ class Mlp {
   // Made when the tiled back end first runs this network; the panels of all layers lie one after
   // the other.
   mutable std::once_flag pack_once_;
-  mutable AlignedArray<T> packed_memory_;
+  mutable HugePageArray<T> packed_memory_;
   mutable std::vector<PackedWeights<T>> packed_;
   mutable std::vector<LayerOperands<T>> tiled_operands_;
 };
