@@ -70,16 +70,6 @@ std::vector<std::tuple<int, std::size_t, std::size_t>> caches() {
 
 void register_probe(py::module_& module) {
   module.def("cache_levels", &caches);
-  module.def(
-      "vector_bytes",
-      [](const std::string& isa) {
-        return sizeof(float) * kernels::instruction_set(isa).f32->probe.lanes;
-      },
-      py::arg("isa"));
-  module.def(
-      "accumulators",
-      [](const std::string& isa) { return kernels::instruction_set(isa).f32->probe.fma_chains; },
-      py::arg("isa"));
   module.def("available_memory", &available_memory);
   module.def("max_threads", &max_threads);
   module.def("fma_rate_f32", &fma_rate<float>, py::arg("isa"), py::arg("threads"),

@@ -1,11 +1,19 @@
-"""What the core measures of the machine it runs on: thin calls, each some milliseconds long."""
+"""What the core tells of the machine and of its plans, and measures in some milliseconds a call."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from laminet import _core
 
+if TYPE_CHECKING:
+    from laminet.mlp import MLP
+
 __all__ = [
-    "accumulators",
+    "LayerPlan",
+    "Panels",
+    "Plan",
     "activation_time",
     "available_memory",
     "cache_levels",
@@ -16,8 +24,8 @@ __all__ = [
     "instruction_set",
     "instruction_sets",
     "max_threads",
+    "plan",
     "read_rate",
-    "vector_bytes",
 ]
 
 _FMA_RATE = {"float32": _core.fma_rate_f32, "float64": _core.fma_rate_f64}
@@ -41,16 +49,6 @@ def instruction_set() -> str:
 def instruction_sets() -> list[str]:
     """Return the instruction sets of this build that the CPU has, narrowest first."""
     return _core.available_isas()
-
-
-def vector_bytes(isa: str) -> int:
-    """Return the width of a register of an instruction set."""
-    return _core.vector_bytes(isa)
-
-
-def accumulators(isa: str) -> int:
-    """Return how many registers hold sums while an instruction set multiplies matrices."""
-    return _core.accumulators(isa)
 
 
 def max_threads() -> int:
@@ -113,3 +111,74 @@ def read_rate(isa: str, nbytes: int, threads: int, seconds: float) -> float:
 def handoff_time(threads: int, seconds: float) -> float:
     """Return the seconds in which a call has each of the threads begin and end an empty task."""
     return _core.handoff_time(threads, seconds)
+
+
+@dataclass(frozen=True)
+class Panels:
+    """So many panels of `columns` weights a row, by register tiles of up to `rows` rows."""
+
+    count: int
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """How threads share a layer.
+
+    Attributes
+    ----------
+    row_parts, column_parts : int
+        The parts of its rows and of its columns.
+    padded_columns : int
+        Its outputs with the padding of the panels.
+    panels : tuple of Panels
+        Of the thread that has most of them.
+    """
+
+    row_parts: int
+    column_parts: int
+    padded_columns: int
+    panels: tuple[Panels, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a network works through a batch.
+
+    Attributes
+    ----------
+    backend : str
+        ``"tiled"`` or ``"blas"``.
+    shared : bool
+        Whether threads share every layer; else each takes its rows through all of them.
+    threads : int
+        Threads at work.
+    block_rows : int
+        Rows that go through all layers together.
+    layers : tuple of LayerPlan
+        The layers.
+    """
+
+    backend: str
+    shared: bool
+    threads: int
+    block_rows: int
+    layers: tuple[LayerPlan, ...]
+
+
+def plan(net: MLP, batch: int) -> Plan:
+    """Return how a network works through a batch with the back end and threads now set."""
+    of_type = _core.plan_f32 if net.dtype.itemsize == 4 else _core.plan_f64
+    found = of_type(net._core, batch)
+    layers = [
+        LayerPlan(
+            layer["row_parts"],
+            layer["column_parts"],
+            layer["padded_columns"],
+            tuple(Panels(*panels) for panels in layer["panels"]),
+        )
+        for layer in found["layers"]
+    ]
+    shared = found["split"] == "layers"
+    return Plan(found["backend"], shared, found["threads"], found["block_rows"], tuple(layers))

@@ -24,7 +24,7 @@ def synthetic_machine(**changes: Any) -> Machine:
         isa="generic",
         isas=("generic",),
         cores=2,
-        caches=(Cache(1, 32 * KIB, 1), Cache(2, MIB, 1), Cache(3, 16 * MIB, 2)),
+        caches=(Cache(1, 32 * KIB, 1), Cache(2, 512 * KIB, 1), Cache(3, 16 * MIB, 2)),
         peak_gflops=peaks,
         isa_peak_gflops={"generic": peaks},
         bandwidth_gb_s={

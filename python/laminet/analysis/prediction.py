@@ -1,43 +1,48 @@
 """A model of how long a forward pass takes: of the machine's figures and the plan, nothing fitted.
 
-The model. A layer of ``n`` outputs and ``m`` inputs takes, for the ``b`` rows that one of ``p``
-threads has ::
+The model. Of a layer of ``n`` outputs and ``m`` inputs the thread that has most takes ::
 
-    t = max(t_compute, t_memory) + t_activation
+    t = max(t_compute, t_caches) + t_dram + t_activation
 
-    t_compute    = m ceil(n / l) / v  sum over row groups of max(r v 2 l / P, d)
-    t_memory     = max over levels of (bytes from there / bandwidth of the level)
-    t_activation = b n a
+    t_compute    = m  sum over panels, over row groups of max(2 r w / P, d)
+    t_caches     = sum over caches of (bytes from the cache / its bandwidth for a thread)
+    t_dram       = (bytes from DRAM) / (its bandwidth for a thread)
+    t_activation = (its rows) (its outputs) a
 
-and a call ``c + (L - 1) c_l + h + sum of t``. In it
+and a call ``c + (L - 1) c_l + h (meetings) + sum of t``. In it
 
-- ``l`` is the number of elements in a vector, ``P`` the FMA peak of one thread (of ``p`` at work),
-  ``d`` the latency of a multiply-add. A register tile has up to ``r`` rows and ``v`` vectors of
-  columns; each of its ``m`` steps does one multiply-add for each of its ``r v`` accumulators, and
-  cannot be shorter than the latency, as each accumulator waits for its last sum. So a single row
-  does not reach the peak, whatever the memory; nor does a layer narrower than a vector.
-- The bytes are those of the weights, read once for each block of rows that goes through all
-  layers; of the input at the first layer; of the output at the last. Weights come from the
-  smallest memory level that holds them with the activations of a block; input and output from the
-  smallest that holds them with the weights, as they are when calls follow one another. A
-  level that threads share divides its bandwidth among them. Between the layers activations stay in
-  cache and cost nothing.
+- a panel is ``w`` columns of weights, padding included, and a row group the up to ``r`` rows that
+  one register tile takes with it; each of its ``m`` steps does ``2 r w`` operations, ``P`` being
+  the FMA peak of one thread of those at work, and cannot be shorter than the latency ``d`` of a
+  multiply-add, as each accumulator waits for its last sum. So few rows do not reach the peak,
+  whatever the memory, nor does a layer narrower than its panel.
+- The bytes are those of the thread's weights, once for each block of rows that goes through the
+  layers; of the input at the first layer, of the output at the last. Between the layers
+  activations stay in cache and cost nothing. Threads divide the bandwidth among them. Reading from
+  a cache overlaps with arithmetic; reading from DRAM does not, as a core looks ahead for less
+  than its latency, and a panel is read for the first time while the first tile waits.
+- Of data read in circles together with all that is used between, ``F`` bytes in all, a cache of
+  ``S`` bytes serves the part ``1.5 - F / S``, between none and all; the next level has the rest.
+  Caches that kept what was used last would serve all up to ``F = S`` and nothing beyond; measured
+  on Zen 5 (L2 of 1 MiB), reading 0.5, 0.75, 1 and 2 MiB, it is 1, 0.75, 0.5 and 0 of it.
 - ``a`` is the time of the activation function for an element; identity and relu are applied in
   registers and take none.
 - ``c`` is the time of a call from Python, ``c_l`` of a layer with nothing to do, ``h`` of handing
-  work to the threads.
+  work to the threads; they meet once a call, or after every layer where they share layers.
 
-All of these are figures of `laminet.machine`; shapes and split are the plan's. What is left
-out makes the model a little fast: the loads of a tile that no multiply-add hides, the step from one
-tile to the next, cache lines lost to other programs. The roofline itself (Williams, Waterman and
-Patterson, Communications of the ACM 52(4), 2009) has only ``max(flops / P, bytes / bandwidth)``.
+All of these are figures of `laminet.machine`; panels, row groups and shares are the plan's. What
+is left out makes the model a little fast: the loads of a tile that no multiply-add hides, the step
+from one tile to the next, threads that do not begin at once. It describes the tiled back end, and
+is a rough guide to OpenBLAS, which packs weights anew for each batch. The roofline itself
+(Williams, Waterman and Patterson, Communications of the ACM 52(4), 2009) has only ``max(flops / P,
+bytes / bandwidth)``.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,48 +53,10 @@ if TYPE_CHECKING:
     from laminet.analysis.machine import Machine
     from laminet.mlp import MLP
 
-__all__ = ["LayerPrediction", "LayerRoof", "Prediction", "predict", "roofs"]
+__all__ = ["LayerPrediction", "LayerRoof", "Prediction", "predict", "roofs", "served"]
 
 # Applied to a tile while it is in registers.
 _IN_REGISTERS = frozenset({"identity", "relu"})
-
-
-@dataclass(frozen=True)
-class Levels:
-    """Where the data of a forward pass live: names of memory levels."""
-
-    weights: str
-    activations: str
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A register tile: rows, and vectors of columns."""
-
-    rows: int
-    vectors: int
-
-
-@dataclass(frozen=True)
-class Split:
-    """How a batch is worked through.
-
-    Attributes
-    ----------
-    threads : int
-        Threads that share it.
-    rows : int
-        Rows of the thread that has most.
-    block_rows : int
-        So many of them go through all layers before the next ones do.
-    tiles : tuple of Tile
-        Of each layer.
-    """
-
-    threads: int
-    rows: int
-    block_rows: int
-    tiles: tuple[Tile, ...]
 
 
 @dataclass(frozen=True)
@@ -99,9 +66,9 @@ class LayerRoof:
     Attributes
     ----------
     compute_us, memory_us : float
-        By the peak of the threads, and by the bandwidth of the level that takes longest.
+        By the peak of the threads, and by the bandwidth of the levels that its bytes come from.
     level : str
-        That level.
+        The level that takes longest.
     """
 
     compute_us: float
@@ -116,18 +83,34 @@ class LayerRoof:
 
 @dataclass(frozen=True)
 class LayerPrediction:
-    """The predicted time of a layer, in microseconds, and what it is made of."""
+    """The predicted time of a layer, in microseconds, and what it is made of.
+
+    Attributes
+    ----------
+    compute_us, caches_us, dram_us, activation_us : float
+        The terms of the model.
+    level : str
+        The memory level that takes longest.
+    lanes_used : float
+        Outputs as a part of the columns with their padding.
+    """
 
     compute_us: float
-    memory_us: float
+    caches_us: float
+    dram_us: float
     activation_us: float
     level: str
     lanes_used: float
 
     @property
+    def memory_us(self) -> float:
+        """All reading and writing of memory."""
+        return self.caches_us + self.dram_us
+
+    @property
     def us(self) -> float:
         """The time of the layer."""
-        return max(self.compute_us, self.memory_us) + self.activation_us
+        return max(self.compute_us, self.caches_us) + self.dram_us + self.activation_us
 
     @property
     def bound(self) -> str:
@@ -157,7 +140,7 @@ class Prediction:
         return max(shares, key=lambda name: shares[name])
 
 
-def predict(net: MLP, batch: int, machine: Machine, threads: int) -> Prediction:
+def predict(net: MLP, batch: int, machine: Machine) -> Prediction:
     """Predict the time of ``net(x)`` for a batch, by the model of this module.
 
     Parameters
@@ -168,46 +151,55 @@ def predict(net: MLP, batch: int, machine: Machine, threads: int) -> Prediction:
         Samples in the batch, 1 or more.
     machine : Machine
         The machine's figures.
-    threads : int
-        So many threads may be used.
 
     Returns
     -------
     Prediction
-        The time of each layer and of the call.
+        The time of each layer and of the call, for the back end and threads now set.
     """
+    plan = probe.plan(net, batch)
     dtype = net.dtype.name
-    lanes = probe.vector_bytes(machine.isa) // net.dtype.itemsize
-    split = planned_split(net, batch, machine, threads)
-    # Of one of the threads at work, in operations a microsecond.
-    rate = machine.peak(dtype, split.threads) / split.threads * 1e3
+    threads = plan.threads
+    # Of one of the threads at work, in operations and bytes a microsecond.
+    rate = machine.peak(dtype, threads) / threads * 1e3
+    bandwidths = {
+        level: machine.bandwidth(level, threads) / threads * 1e3 for level in machine.bandwidth_gb_s
+    }
     latency = machine.fma_latency_ns[dtype] / 1e3
-    levels = memory_levels(net, batch, machine, split)
-    blocks = math.ceil(split.rows / split.block_rows)
+    weights, ends = _levels(net, batch, machine, plan)
     layers = []
-    for index, (layer, tile) in enumerate(zip(net.layers, split.tiles, strict=True)):
-        step = sum(
-            max(rows * tile.vectors * 2 * lanes / rate, latency)
-            for rows in _row_groups(split.rows, tile.rows)
+    for index, (layer, share) in enumerate(zip(net.layers, plan.layers, strict=True)):
+        rows = math.ceil(batch / share.row_parts)
+        # Where layers are shared, so is each block; `rows` are the thread's.
+        blocks = math.ceil((batch if plan.shared else rows) / plan.block_rows)
+        steps = sum(
+            panel.count * _row_groups(rows, panel.rows, 2 * panel.columns / rate, latency)
+            for panel in share.panels
         )
-        traffic = _traffic(net, index, split.rows, blocks, levels)
-        level, memory = _longest(traffic, machine, split.threads)
+        read = layer.weight.nbytes + (0 if layer.bias is None else layer.bias.nbytes)
+        moved = _end_bytes(net, index, rows)
+        traffic = {
+            level: blocks * read / share.column_parts * weights.get(level, 0.0)
+            + moved * ends.get(level, 0.0)
+            for level in bandwidths
+        }
+        times = {level: nbytes / bandwidths[level] for level, nbytes in traffic.items()}
         name = layer.activation.name
         each = 0.0 if name in _IN_REGISTERS else machine.activation_ns[dtype][name] / 1e3
-        vectors = math.ceil(layer.out_features / lanes)
         layers.append(
             LayerPrediction(
-                compute_us=layer.in_features * vectors / tile.vectors * step,
-                memory_us=memory,
-                activation_us=split.rows * layer.out_features * each,
-                level=level,
-                lanes_used=layer.out_features / (vectors * lanes),
+                compute_us=layer.in_features * steps,
+                caches_us=sum(times.values()) - times["DRAM"],
+                dram_us=times["DRAM"],
+                activation_us=rows * layer.out_features / share.column_parts * each,
+                level=max(times, key=lambda level: times[level]),
+                lanes_used=layer.out_features / share.padded_columns,
             )
         )
     overhead = machine.call_us + (len(layers) - 1) * machine.layer_us
-    if split.threads > 1:
-        overhead += machine.handoff_us
-    return Prediction(tuple(layers), overhead, split.threads)
+    if threads > 1:
+        overhead += machine.handoff_us * (len(layers) if plan.shared else 1)
+    return Prediction(tuple(layers), overhead, threads)
 
 
 def roofs(net: MLP, batch: int, machine: Machine, threads: int) -> tuple[LayerRoof, ...]:
@@ -229,91 +221,77 @@ def roofs(net: MLP, batch: int, machine: Machine, threads: int) -> tuple[LayerRo
     tuple of LayerRoof
         One for each layer. Weights are read once, whatever the split.
     """
-    levels = memory_levels(net, batch, machine, planned_split(net, batch, machine, threads))
+    weights, ends = _levels(net, batch, machine, probe.plan(net, batch))
     peak = machine.peak(net.dtype, threads) * 1e3
+    bandwidths = {
+        level: machine.bandwidth(level, threads) * 1e3 for level in machine.bandwidth_gb_s
+    }
     result = []
-    for index, layer in enumerate(cost(net, batch).layers):
-        traffic = _traffic(net, index, batch, 1, levels)
-        level, memory = _longest(traffic, machine, threads, shared=True)
-        result.append(LayerRoof(layer.flops / peak, memory, level))
+    for index, (layer, count) in enumerate(zip(net.layers, cost(net, batch).layers, strict=True)):
+        read = layer.weight.nbytes + (0 if layer.bias is None else layer.bias.nbytes)
+        moved = _end_bytes(net, index, batch)
+        traffic = {
+            level: read * weights.get(level, 0.0) + moved * ends.get(level, 0.0)
+            for level in bandwidths
+        }
+        times = {level: nbytes / bandwidths[level] for level, nbytes in traffic.items()}
+        slowest = max(times, key=lambda level: times[level])
+        result.append(LayerRoof(count.flops / peak, sum(times.values()), slowest))
     return tuple(result)
 
 
-def memory_levels(net: MLP, batch: int, machine: Machine, split: Split) -> Levels:
-    """Return where weights, and input and output, live while calls follow one another.
+def served(footprints: Mapping[str, float], machine: Machine) -> dict[str, float]:
+    """Return the parts of data that come from each level, nearest first; they add up to 1.
 
-    A level holds what its CPUs use: all weights, and of the activations the share of the threads
-    that it serves.
+    Parameters
+    ----------
+    footprints : mapping of str to float
+        The bytes that a cache of each level would have to hold.
+    machine : Machine
+        Its caches.
+    """
+    parts = {}
+    left = 1.0
+    for cache in machine.caches:
+        part = min(max(1.5 - footprints[cache.name] / cache.bytes, 0.0), 1.0)
+        parts[cache.name] = left * part
+        left *= 1.0 - part
+    parts["DRAM"] = left
+    return parts
+
+
+def _levels(
+    net: MLP, batch: int, machine: Machine, plan: probe.Plan
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return which parts of the weights, and of input and output, come from which level.
+
+    A cache has to hold what the threads that it serves use: the weights, all or their share; the
+    activations of their blocks; and for input and output to stay, the same share of these.
     """
     item = net.dtype.itemsize
-    weights = sum(
-        (layer.weight.size + (0 if layer.bias is None else layer.bias.size)) * item
-        for layer in net.layers
-    )
+    weights = sum(layer.weight.nbytes for layer in net.layers)
     widest = max(n + m for n, m in itertools.pairwise(net.sizes)) * item
-    block = min(split.rows, split.block_rows) * widest
+    block = min(plan.block_rows, batch) * widest
     ends = batch * (net.in_features + net.out_features) * item
-
-    def smallest(ours: Callable[[float], float]) -> str:
-        for cache in machine.caches:
-            served = min(split.threads, cache.shared_by)
-            if ours(served) <= cache.bytes:
-                return cache.name
-        return "DRAM"
-
-    return Levels(
-        weights=smallest(lambda served: weights + served * block),
-        activations=smallest(lambda served: weights + served / split.threads * ends),
-    )
+    for_weights = {}
+    for_ends = {}
+    for cache in machine.caches:
+        part = min(plan.threads, cache.shared_by) / plan.threads
+        own = weights * (part if plan.shared else 1.0)
+        blocks = block * (part if plan.shared else part * plan.threads)
+        for_weights[cache.name] = own + blocks
+        for_ends[cache.name] = own + ends * part
+    return served(for_weights, machine), served(for_ends, machine)
 
 
-def planned_split(net: MLP, batch: int, machine: Machine, threads: int) -> Split:
-    """Return how the engine splits this batch."""
-    item = net.dtype.itemsize
-    lanes = probe.vector_bytes(machine.isa) // item
-    flops = sum(2 * n * m for n, m in itertools.pairwise(net.sizes)) * batch
-    used = threads if flops >= 1e6 and batch > 1 else 1
-    tiles = []
-    accumulators = probe.accumulators(machine.isa)
-    for layer in net.layers:
-        vectors = min(4, math.ceil(layer.out_features / lanes))
-        tiles.append(Tile(min(16, accumulators // vectors), vectors))
-    widest = max(n + m for n, m in itertools.pairwise(net.sizes)) * item
-    cache = next((c.bytes for c in machine.caches if c.level == 2), 2**18)
-    rows = max(math.ceil(batch / used), min(batch, tiles[0].rows))
-    block = max(tiles[0].rows, cache // 2 // widest // tiles[0].rows * tiles[0].rows)
-    return Split(used, rows, block, tuple(tiles))
+def _row_groups(rows: int, tile_rows: int, row: float, least: float) -> float:
+    """Return the time of a step for all rows: one tile after another, `row` for each row of one."""
+    whole, rest = divmod(rows, tile_rows)
+    return whole * max(tile_rows * row, least) + (max(rest * row, least) if rest else 0.0)
 
 
-def _row_groups(rows: int, tile: int) -> Iterator[int]:
-    """Rows of one tile after another."""
-    for first in range(0, rows, tile):
-        yield min(tile, rows - first)
-
-
-def _traffic(net: MLP, index: int, rows: int, blocks: int, levels: Levels) -> Mapping[str, int]:
-    """Return the bytes that a layer moves from and to each level, for `rows` rows."""
-    layer, item = net.layers[index], net.dtype.itemsize
-    bias = 0 if layer.bias is None else layer.bias.size
-    traffic = {levels.weights: blocks * (layer.weight.size + bias) * item}
+def _end_bytes(net: MLP, index: int, rows: int) -> int:
+    """Return the bytes of input that the first layer reads, and of output that the last writes."""
+    layer = net.layers[index]
     ends = layer.in_features * (index == 0) + layer.out_features * (index == len(net.layers) - 1)
-    if ends:
-        known = traffic.get(levels.activations, 0)
-        traffic[levels.activations] = known + rows * ends * item
-    return traffic
-
-
-def _longest(
-    traffic: Mapping[str, int], machine: Machine, threads: int, *, shared: bool = False
-) -> tuple[str, float]:
-    """Return the level whose traffic takes longest, and its microseconds.
-
-    The traffic is that of one of the threads, or with `shared` that of all together.
-    """
-    parts = 1 if shared else threads
-    times = {
-        level: nbytes / (machine.bandwidth(level, threads) / parts * 1e3)
-        for level, nbytes in traffic.items()
-    }
-    level = max(times, key=lambda name: times[name])
-    return level, times[level]
+    return rows * ends * net.dtype.itemsize

@@ -365,7 +365,7 @@ def _batch(value: Any) -> int:
 
 def _row(net: MLP, batch: int, figures: Machine, threads: int) -> RooflineRow:
     counts = cost(net, batch)
-    predicted = predict(net, batch, figures, threads)
+    predicted = predict(net, batch, figures)
     least = roofs(net, batch, figures, threads)
     whole, parts = _measure(net, batch, figures)
     layers = []
