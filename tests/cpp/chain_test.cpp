@@ -92,7 +92,7 @@ TEST(Chain, TapeHoldsActivationsAndSlopes) {
   const Mlp<float> net(small.layers);
   const kernels::Table<float>& table = net.instruction_set().table<float>();
   set_backend("tiled");
-  const ChainWeights<float> weights{net.operands(net.plan(5)), {}, &table, Head::none};
+  const ChainWeights<float> weights{net.operands(net.plan(5)), {}, &table, Head::none, false};
   std::vector<float> x(5 * 9);
   fill_with_integers(x, 3);
   std::vector<float> y(5 * 4), expected(5 * 4);

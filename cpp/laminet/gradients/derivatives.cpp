@@ -1,5 +1,7 @@
 #include "laminet/gradients/derivatives.h"
 
+#include <cmath>
+
 #include "laminet/base/float_mode.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/tape.h"
@@ -17,19 +19,25 @@ ChainWeights<T> Derivatives<T>::weights(std::size_t batch, bool back) const {
   ChainWeights<T> result{net_->operands(net_->plan(batch)),
                          {},
                          &net_->instruction_set().template table<T>(),
-                         net_->head()};
+                         net_->head(),
+                         false};
   if (!back || !result.layers.front().packed) return result;
   std::call_once(transposed_once_, [this, &result] {
     transposed_.clear();
+    finite_ = true;
     transposed_.reserve(result.layers.size());
     for (const LayerOperands<T>& layer : result.layers) {
       const ConstMatrixView<T> w = layer.weight;
       transposed_.emplace_back(
           ConstMatrixView<T>{w.data, w.columns, w.rows, w.column_stride, w.row_stride},
           *result.table);
+      for (std::size_t i = 0; i < w.rows; ++i) {
+        for (std::size_t j = 0; j < w.columns; ++j) finite_ = finite_ && std::isfinite(w(i, j));
+      }
     }
   });
   result.transposed = transposed_;
+  result.finite = finite_;
   return result;
 }
 

@@ -83,6 +83,7 @@ class Derivatives {
   const Mlp<T>* net_;
   mutable std::once_flag transposed_once_;
   mutable std::vector<PackedWeights<T>> transposed_;
+  mutable bool finite_ = false;
   // W_1^T (n_0, n_1), the first factor of forward mode.
   mutable std::once_flag first_once_;
   mutable AlignedArray<T> first_;

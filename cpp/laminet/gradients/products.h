@@ -21,6 +21,7 @@ struct ChainWeights {
   std::span<const PackedWeights<T>> transposed;  // of W_l^T; empty on the BLAS back end
   const kernels::Table<T>* table;
   Head head;
+  bool finite;  // all weights are; known where `transposed` is
 
   std::size_t depth() const { return layers.size(); }
   std::size_t in(std::size_t l) const { return layers[l].weight.columns; }

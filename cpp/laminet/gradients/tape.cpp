@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "laminet/gradients/gather.h"
 #include "laminet/network/workspace.h"
 
 namespace laminet {
@@ -149,9 +150,16 @@ void pull_back(const ChainWeights<T>& weights, const Tape<T>& tape, std::size_t 
   for (std::size_t l = layer + 1; l-- > 0;) {
     const MatrixView<T> result =
         l == 0 ? last_result(weights, out, scratch) : scratch.next(weights.in(l));
-    weights.backward(l, g, result);
+    // Of `layer` itself g has been multiplied by the slopes, which are 0 or 1 where it gathers.
+    if (gathers(weights, l, repeat)) {
+      gathered_product<T>(weights, l, g, tape.slopes(l), first, repeat, result);
+    } else {
+      weights.backward(l, g, result);
+    }
     if (l == 0) return finish(result, out);
-    scale_by_diagonal<T>(*weights.table, result, tape.slopes(l - 1), first, repeat);
+    if (!gathers(weights, l - 1, repeat)) {
+      scale_by_diagonal<T>(*weights.table, result, tape.slopes(l - 1), first, repeat);
+    }
     g = result;
   }
 }

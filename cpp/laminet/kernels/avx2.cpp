@@ -80,8 +80,8 @@ namespace {
 constexpr Tile<float> kTilesF32[] = {avx2::tile<avx2::F32, 6, 2>(), avx2::tile<avx2::F32, 12, 1>()};
 constexpr Tile<double> kTilesF64[] = {avx2::tile<avx2::F64, 6, 2>(),
                                       avx2::tile<avx2::F64, 12, 1>()};
-constexpr Table<float> kTableF32 = avx2::table<avx2::F32, 2>(kTilesF32);
-constexpr Table<double> kTableF64 = avx2::table<avx2::F64, 2>(kTilesF64);
+constexpr Table<float> kTableF32 = avx2::table<avx2::F32, 2, 6>(kTilesF32);
+constexpr Table<double> kTableF64 = avx2::table<avx2::F64, 2, 6>(kTilesF64);
 
 }  // namespace
 

@@ -84,8 +84,8 @@ constexpr Tile<float> kTilesF32[] = {avx512::tile<avx512::F32, 6, 4>(),
 constexpr Tile<double> kTilesF64[] = {avx512::tile<avx512::F64, 6, 4>(),
                                       avx512::tile<avx512::F64, 12, 2>(),
                                       avx512::tile<avx512::F64, 16, 1>()};
-constexpr Table<float> kTableF32 = avx512::table<avx512::F32, 4>(kTilesF32);
-constexpr Table<double> kTableF64 = avx512::table<avx512::F64, 4>(kTilesF64);
+constexpr Table<float> kTableF32 = avx512::table<avx512::F32, 4, 12>(kTilesF32);
+constexpr Table<double> kTableF64 = avx512::table<avx512::F64, 4, 12>(kTilesF64);
 
 }  // namespace
 

@@ -170,6 +170,29 @@ struct GradientTile {
   void (*multiply)(const GradientTileArgs<T>& args, std::size_t m);  // m in 1 .. mr
 };
 
+// One register tile of C = A B', C being m x n, B' being those rows of B that are listed:
+//   k, offsets  how many, and where each begins, in elements from b
+//   a           k times m elements: for each listed row those of A's m rows, side by side
+//   b           rows of n elements; nothing outside is read
+//   c           m rows of n elements, `c_stride` elements apart
+template <class T>
+struct GatherTileArgs {
+  std::size_t k;
+  const T* a;
+  const std::ptrdiff_t* offsets;
+  const T* b;
+  T* c;
+  std::ptrdiff_t c_stride;
+  std::size_t n;  // 1 .. nr
+};
+
+template <class T>
+struct GatherTile {
+  std::size_t mr;
+  std::size_t nr;
+  void (*multiply)(const GatherTileArgs<T>& args, std::size_t m);  // m in 1 .. mr
+};
+
 // The elementary functions that the activations stand on, exposed so that tests can measure them.
 enum class Elementary { exp, expm1, log1p_exp, tanh, sigmoid };
 inline constexpr std::size_t kElementaryCount = 5;
@@ -206,6 +229,7 @@ struct Table {
   void (*column_sums)(const ColumnSumsArgs<T>& args);
   void (*head_product)(const HeadProductArgs<T>& args);
   GradientTile<T> gradient_tile;
+  GatherTile<T> gather_tile;
 };
 
 struct InstructionSet {

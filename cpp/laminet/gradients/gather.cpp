@@ -1,0 +1,107 @@
+#include "laminet/gradients/gather.h"
+
+#include <algorithm>
+
+#include "laminet/network/workspace.h"
+
+namespace laminet {
+namespace {
+
+struct GatherPurpose;
+
+// Fewer rows do not use a loaded row of the weights often enough.
+constexpr std::size_t kLeastRows = 4;
+
+// Calls use(first row, rows, sample) for the rows of g that belong to each sample.
+template <class Use>
+void for_samples(std::size_t rows, std::size_t first, std::size_t repeat, Use use) {
+  for (std::size_t r = 0; r < rows;) {
+    const std::size_t sample = (first + r) / repeat;
+    const std::size_t n = std::min(repeat - (first + r) % repeat, rows - r);
+    use(r, n, sample);
+    r += n;
+  }
+}
+
+// Calls use(first row, rows) for even groups of at most `most` rows.
+template <class Use>
+void for_groups(std::size_t rows, std::size_t most, Use use) {
+  const std::size_t groups = (rows + most - 1) / most;
+  const std::size_t size = (rows + groups - 1) / groups;
+  for (std::size_t r = 0; r < rows; r += size) use(r, std::min(size, rows - r));
+}
+
+}  // namespace
+
+template <class T>
+bool gathers(const ChainWeights<T>& weights, std::size_t layer, std::size_t repeat) {
+  const ActivationKind kind = weights.layers[layer].activation.kind;
+  return weights.finite && weights.layers[layer].packed && repeat >= kLeastRows &&
+         (kind == ActivationKind::relu || kind == ActivationKind::relu6);
+}
+
+template <class T>
+void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMatrixView<T> g,
+                      ConstMatrixView<T> d, std::size_t first, std::size_t repeat,
+                      MatrixView<T> out) {
+  const kernels::GatherTile<T>& tile = weights.table->gather_tile;
+  const ConstMatrixView<T> w = weights.layers[layer].weight;
+  const std::size_t depth = g.columns;
+  const std::size_t samples = (first + g.rows + repeat - 1) / repeat - first / repeat;
+  T* packed = thread_scratch<T, GatherPurpose>(checked_product(g.rows, depth));
+  // For each sample how many, then where the rows of W are.
+  std::ptrdiff_t* lists =
+      thread_scratch<std::ptrdiff_t, GatherPurpose>(checked_product(samples, depth + 1));
+
+  // The columns of g that count, times their slopes, side by side for the rows of a group.
+  std::ptrdiff_t* list = lists;
+  for_samples(g.rows, first, repeat, [&](std::size_t r, std::size_t n, std::size_t sample) {
+    const T* slopes = d.row(sample);
+    std::ptrdiff_t* found = list + 1;
+    std::size_t count = 0;
+    for (std::size_t p = 0; p < depth; ++p) {
+      found[count] = static_cast<std::ptrdiff_t>(p);
+      count += slopes[p] != T{0};  // NaN counts
+    }
+    list[0] = static_cast<std::ptrdiff_t>(count);
+    for_groups(n, tile.mr, [&](std::size_t from, std::size_t m) {
+      T* to = packed + (r + from) * depth;
+      const T* source = g.row(r + from);
+      for (std::size_t c = 0; c < count; ++c, to += m) {
+        const T slope = slopes[found[c]];
+        const T* column = source + found[c];
+        for (std::size_t i = 0; i < m; ++i, column += g.row_stride) to[i] = *column * slope;
+      }
+    });
+    for (std::size_t c = 0; c < count; ++c) found[c] *= w.row_stride;
+    list += depth + 1;
+  });
+
+  // All samples for a few columns of the weights, which stay in L1.
+  for (std::size_t j = 0; j < out.columns; j += tile.nr) {
+    list = lists;
+    for_samples(g.rows, first, repeat, [&](std::size_t r, std::size_t n, std::size_t) {
+      for_groups(n, tile.mr, [&](std::size_t from, std::size_t m) {
+        tile.multiply({.k = static_cast<std::size_t>(list[0]),
+                       .a = packed + (r + from) * depth,
+                       .offsets = list + 1,
+                       .b = w.data + j,
+                       .c = out.row(r + from) + j,
+                       .c_stride = out.row_stride,
+                       .n = std::min(tile.nr, out.columns - j)},
+                      m);
+      });
+      list += depth + 1;
+    });
+  }
+}
+
+#define LAMINET_INSTANTIATE(T)                                                            \
+  template bool gathers(const ChainWeights<T>&, std::size_t, std::size_t);                \
+  template void gathered_product(const ChainWeights<T>&, std::size_t, ConstMatrixView<T>, \
+                                 ConstMatrixView<T>, std::size_t, std::size_t, MatrixView<T>);
+LAMINET_INSTANTIATE(float)
+LAMINET_INSTANTIATE(double)
+#undef LAMINET_INSTANTIATE
+
+}  // namespace laminet

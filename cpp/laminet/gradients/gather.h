@@ -1,0 +1,25 @@
+// Products of the chain that leave out what a slope of zero makes zero.
+//
+// Half of the slopes of relu are 0. In the Jacobian of a sample the rows of its chain share them,
+// so that half of the rows of W_l do not count in G D_l W_l: they are left out, for half of the
+// work. The sums of the others are made in the same order as ever.
+#pragma once
+
+#include <cstddef>
+
+#include "laminet/gradients/products.h"
+
+namespace laminet {
+
+// Whether it pays for this layer, of which `repeat` rows belong to a sample. Not where a weight is
+// infinite or NaN, since 0 times that is NaN.
+template <class T>
+bool gathers(const ChainWeights<T>& weights, std::size_t layer, std::size_t repeat);
+
+// out = g D W_l. Row i of g belongs to row (first + i) / repeat of d. out has contiguous rows.
+template <class T>
+void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMatrixView<T> g,
+                      ConstMatrixView<T> d, std::size_t first, std::size_t repeat,
+                      MatrixView<T> out);
+
+}  // namespace laminet
