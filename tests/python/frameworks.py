@@ -14,6 +14,11 @@ import laminet as ln
 NEEDED = {
     "test_from_torch.py": ("torch",),
     "test_from_sklearn.py": ("sklearn", "joblib"),
+    "test_from_onnx.py": ("onnx", "onnxruntime"),
+    "test_onnx_backend.py": ("onnx",),
+    "test_onnx_hostile.py": ("onnx",),
+    "test_onnx_exporters.py": ("onnx", "onnxruntime", "onnxscript", "torch", "sklearn", "skl2onnx"),
+    "test_to_onnx.py": ("onnx", "onnxruntime"),
 }
 
 

@@ -339,7 +339,7 @@ REFUSED = {
         "1 (Linear): a weight of shape (2, 2) does not take 3 features",
     ),
     "no layer": (nn.Sequential(nn.ReLU()), "no layer says how many features"),
-    "nothing": (nn.Sequential(), "there is no layer with weights"),
+    "nothing": (nn.Sequential(), "no layer says how many features"),
     "lazy": (nn.LazyLinear(3), "has no weights yet"),
     "meta": (nn.Linear(2, 2, device="meta"), "has no values yet"),
     "flattened batch": (nn.Sequential(nn.Flatten(0), nn.Linear(2, 2)), "0 (Flatten): flattens"),

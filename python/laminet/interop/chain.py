@@ -165,11 +165,12 @@ class Chain:
         Raises
         ------
         ValueError
-            If there is no layer, or a folded weight is too large for `dtype`.
+            If no layer says how many inputs there are, or a folded weight is too large for `dtype`.
         """
         layers: list[Dense] = []
         chain: Chain | None = self
-        if self.weight is not None or self.scale is not None or self.shift is not None:
+        pending = self.weight is not None or self.scale is not None or self.shift is not None
+        if pending or self.before is None:
             chain = self._layer(Activation("identity"))
         while chain is not None and chain.before is not None and chain.activation is not None:
             layer, activation = chain.before, chain.activation
@@ -177,8 +178,6 @@ class Chain:
             bias = None if layer.bias is None else rounded(layer.bias, dtype, "bias")
             layers.append(Dense(rounded(layer.weight, dtype, "weight"), bias, activation))
             chain = layer
-        if not layers:
-            raise ValueError("there is no layer with weights")
         return MLP(reversed(layers), head=head)
 
 
@@ -190,7 +189,7 @@ def rounded(array: Array, dtype: np.dtype[Any], name: str) -> Array:
     ValueError
         If a number is too large.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         result = array.astype(dtype, copy=False)
     if result is not array and (np.isinf(result) & np.isfinite(array)).any():
         largest = float(np.max(np.abs(array[np.isfinite(array)])))

@@ -27,6 +27,7 @@ __all__ = [
     "add",
     "apply",
     "clip",
+    "depth",
     "maximum",
     "multiply",
     "power",
@@ -35,6 +36,7 @@ __all__ = [
     "scaled",
     "text",
     "variable",
+    "where_greater",
 ]
 
 #: Four roundings of a constant in float32.
@@ -182,6 +184,27 @@ def add(f: Function, g: Function) -> Function | None:
     g_scaled = g if isinstance(g, Scaled) else Scaled(g, 1, 0)
     if f_scaled.function == g_scaled.function:
         return scaled(f_scaled.function, f_scaled.k + g_scaled.k, f_scaled.m + g_scaled.m)
+    return _of_halves(f_scaled, g_scaled) or _of_halves(g_scaled, f_scaled)
+
+
+def _of_halves(f: Scaled, g: Scaled) -> Function | None:
+    """Return a function that is spelled out as k relu(u) plus something for negative u."""
+    upper, lower = f.function, g.function
+    if not (isinstance(upper, Apply) and isinstance(lower, Apply)) or f.k == 0:
+        return None
+    if upper.function != Activation("relu"):
+        return None
+    u, below = upper.argument, lower.argument
+    negative = Apply("clip", u, (-math.inf, 0.0))
+    if lower == negative:  # k relu(u) + l min(u, 0)
+        leaky = Apply(Activation("leaky_relu", alpha=g.k / f.k), u)
+        return scaled(leaky, f.k, f.m + g.m)
+    if lower.function == "exp" and below == negative:  # k relu(u) + l exp(min(u, 0)) - l + ...
+        elu = Apply(Activation("elu", alpha=g.k / f.k), u)
+        return scaled(elu, f.k, f.m + g.m + g.k)
+    size = scaled(Apply("abs", u), -1.0, 0.0)
+    if lower.function == Activation("softplus") and below == size and f.k == g.k:
+        return scaled(Apply(Activation("softplus"), u), f.k, f.m + g.m)
     return None
 
 
@@ -192,6 +215,9 @@ def apply(function: str | Activation, f: Function) -> Function:
         inner = f.function
         if isinstance(inner, Apply) and inner.function == "exp":
             return Apply(Activation("softplus"), inner.argument)
+    # log(sigmoid(u)) = -softplus(-u)
+    if function == "log" and isinstance(f, Apply) and f.function == Activation("sigmoid"):
+        return scaled(Apply(Activation("softplus"), scaled(f.argument, -1, 0)), -1, 0)
     if isinstance(function, Activation) and function.name == "identity":
         return f
     return Apply(function, f)
@@ -203,7 +229,42 @@ def clip(f: Function, low: float, high: float) -> Function | None:
         return None
     if (low, high) == (-math.inf, math.inf):
         return f
+    if (low, high) == (0.0, math.inf):
+        return Apply(Activation("relu"), f)
     return Apply("clip", f, (low, high))
+
+
+def where_greater(u: Function, bound: float, f: Function, g: Function) -> Function | None:
+    """Return ``f where u > bound, else g`` if that is one of the forms here; None for else."""
+    zero = Poly((0.0,))
+    if bound == 0 and isinstance(u, Poly) and isinstance(f, Poly) and len(f.coefficients) == 2:
+        k, m = _line(f)
+        u_k, u_m = _line(u) if len(u.coefficients) == 2 else (0.0, 0.0)
+        if u_k <= 0 or u_m != 0 or m != 0 or k == 0:
+            return None
+        t = variable()
+        if g == zero:
+            return scaled(apply(Activation("relu"), t), k, 0)
+        if isinstance(g, Poly) and len(g.coefficients) == 2 and g.coefficients[0] == 0:
+            slope = g.coefficients[1] / k
+            return scaled(Apply(Activation("leaky_relu", alpha=slope), t), k, 0)
+        if isinstance(g, Scaled) and g.m == -g.k and g.function == Apply("exp", t):
+            return scaled(Apply(Activation("elu", alpha=g.k / k), t), k, 0)
+        return None
+    # As PyTorch computes it: x itself where softplus(u) rounds to u.
+    g_scaled = g if isinstance(g, Scaled) else Scaled(g, 1.0, 0.0)
+    softplus = g_scaled.function == Apply(Activation("softplus"), u) and g_scaled.m == 0
+    if softplus and bound >= 20 and _same_line(f, scaled(u, g_scaled.k, 0)):
+        return g
+    return None
+
+
+def _same_line(f: Function, g: Function) -> bool:
+    if not (isinstance(f, Poly) and isinstance(g, Poly)):
+        return False
+    pairs = zip(f.coefficients, g.coefficients, strict=False)
+    equal_length = len(f.coefficients) == len(g.coefficients)
+    return equal_length and all(_near(a, b, _FLOAT32_TOLERANCE) for a, b in pairs)
 
 
 def maximum(f: Function, g: Function) -> Function | None:
@@ -219,6 +280,17 @@ def maximum(f: Function, g: Function) -> Function | None:
         return None
     (low, _), (high, _) = lines  # slopes: high for positive t, low for negative t
     return scaled(apply(Activation("leaky_relu", alpha=low / high), variable()), high, 0)
+
+
+def depth(f: Function) -> int:
+    """Return how many functions are nested in one another."""
+    if isinstance(f, Poly):
+        return 0
+    if isinstance(f, Scaled):
+        return depth(f.function)
+    if isinstance(f, Product):
+        return 1 + max(map(depth, f.factors))
+    return 1 + depth(f.argument)
 
 
 def text(f: Function) -> str:

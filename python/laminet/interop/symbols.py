@@ -14,7 +14,11 @@ __all__ = ["FLOAT32_TOLERANCE", "Symbol"]
 #: Four roundings of a constant in float32: how exactly models hold ``1 / sqrt(2)`` and its like.
 FLOAT32_TOLERANCE = 4 * 2.0**-24
 _VARIABLE = functions.variable()
+# Real models nest 3, in gelu; the limit keeps the recursion over a hostile one shallow.
+_DEEPEST = 16
 _VARIABLE = functions.variable()
+# Real models nest 3, in gelu; the limit keeps the recursion over a hostile one shallow.
+_DEEPEST = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,8 @@ class Symbol:
             raise ValueError(
                 f"{what} of {functions.text(self.function)} is no part of an activation"
             )
+        if functions.depth(function) > _DEEPEST:
+            raise ValueError(f"is the last of more than {_DEEPEST} functions of one layer")
         return Symbol(self.chain, function)
 
     def resolved(self, tolerance: float = FLOAT32_TOLERANCE) -> Chain:

@@ -57,8 +57,8 @@ class Value:
 
     def activated(self, activation: Activation | str) -> Value:
         """Return an activation, or one of the functions that activations are made of."""
-        symbol = self._open()
-        return Value(Symbol(symbol.chain, functions.apply(activation, symbol.function)))
+        applied = functions.apply(activation, self._open().function)
+        return self.with_function(applied, str(activation))
 
     def scaled(self, scale: Array | float, shift: Array | float) -> Value:
         """Return ``scale * x + shift``: numbers, or vectors with one number for each feature."""

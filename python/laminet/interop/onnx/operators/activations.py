@@ -1,0 +1,158 @@
+"""Activations, and the softmax as one node or in parts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from laminet.activation import Activation
+from laminet.interop import scalar_functions as functions
+from laminet.interop.onnx.graph import Node, Operator
+from laminet.interop.onnx.values import RowWise, Tensor
+from laminet.interop.scalar_functions import Apply
+
+__all__ = ["OPERATORS"]
+
+# The defaults of Selu's attributes: those of the activation, rounded to float32.
+_SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
+
+
+def _activated(x: Tensor, activation: Activation) -> Tensor:
+    return x.with_function(functions.apply(activation, x.symbol.function), activation.name)
+
+
+def _plain(name: str) -> Operator:
+    return lambda node: _activated(node.tensor(), Activation(name))
+
+
+def _with_alpha(name: str, default: float) -> Operator:
+    def operator(node: Node) -> Tensor:
+        alpha = node.attribute("alpha", default)
+        return _activated(node.tensor(), Activation(name, alpha=alpha))
+
+    return operator
+
+
+def _selu(node: Node) -> Tensor:
+    alpha, gamma = node.attribute("alpha", _SELU_ALPHA), node.attribute("gamma", _SELU_GAMMA)
+    x = node.tensor()
+    if np.float32(alpha) == np.float32(_SELU_ALPHA) and np.float32(gamma) == np.float32(
+        _SELU_GAMMA
+    ):
+        return _activated(x, Activation("selu"))
+    return _activated(x, Activation("elu", alpha=alpha)).scaled(gamma, 0.0)
+
+
+def _celu(node: Node) -> Tensor:
+    alpha = node.attribute("alpha", 1.0)
+    return _activated(node.tensor().scaled(1 / alpha, 0.0), Activation("elu")).scaled(alpha, 0.0)
+
+
+def _hard_sigmoid(node: Node) -> Tensor:
+    # The default of alpha is 0.2, and that of the activation a sixth.
+    alpha, beta = node.attribute("alpha", 0.2), node.attribute("beta", 0.5)
+    sixth = float(np.float32(1 / 6))
+    alpha = 1 / 6 if alpha == sixth else alpha
+    return _activated(node.tensor(), Activation("hard_sigmoid", alpha=alpha, beta=beta))
+
+
+def _gelu(node: Node) -> Tensor:
+    kind = node.attribute("approximate", "none")
+    names = {"none": "gelu", "tanh": "gelu_tanh"}
+    if kind not in names:
+        raise ValueError(f"has approximate={kind!r}")
+    return _activated(node.tensor(), Activation(names[kind]))
+
+
+def _swish(node: Node) -> Tensor:
+    """Return ``x sigmoid(alpha x)``."""
+    alpha = node.attribute("alpha", 1.0)
+    x = node.tensor()
+    gate = functions.apply(Activation("sigmoid"), functions.scaled(x.symbol.function, alpha, 0.0))
+    return x.with_function(functions.multiply(x.symbol.function, gate), "swish")
+
+
+def _prelu(node: Node) -> Tensor:
+    x, slope = node.tensor(), node.constant(1, "the slope")
+    alpha = x.broadcast(slope)
+    if not isinstance(alpha, float):
+        raise ValueError("has different slopes for the features; laminet has one for a layer")
+    return _activated(x, Activation("leaky_relu", alpha=alpha))
+
+
+# --- Softmax ----------------------------------------------------------------------------------
+
+
+def _softmax(head: str) -> Operator:
+    def operator(node: Node) -> Tensor:
+        x = node.tensor()
+        # Before opset 13 the axes from this one on were one.
+        axis = node.attribute("axis", -1 if node.opset >= 13 else 1)
+        if node.opset < 13 and axis >= 0:
+            _require_features(x, list(range(axis, x.rank)))
+        else:
+            _require_features(x, [axis])
+        return replace(x, head=head)
+
+    return operator
+
+
+def _require_features(x: Tensor, axes: list[int]) -> None:
+    """Refuse axes that do not hold all features of a sample, and nothing else."""
+    counted = {axis % x.rank for axis in axes if -x.rank <= axis < x.rank}
+    if len(counted) != len(axes) or x.batch_axis in counted:
+        raise ValueError(f"goes over the axes {axes} of {x.dims}, which are not the features")
+    rest = [d for i, d in enumerate(x.dims) if i not in counted and i != x.batch_axis]
+    if any(extent != 1 for extent in rest):
+        raise ValueError(f"goes over the axes {axes} of {x.dims}, which are not all features")
+
+
+def _reduced(name: str) -> Operator:
+    def operator(node: Node) -> Any:
+        value = node.value(0)
+        tensor = value.tensor if isinstance(value, RowWise) else node.tensor()
+        newest = 13 if name == "ReduceSum" else 18
+        given = node.optional(1, "axes") if node.opset >= newest else node.attribute("axes")
+        if given is None or not node.attribute("keepdims", 1):
+            raise ValueError("reduces all axes, or drops them: no part of a softmax")
+        node.attribute("noop_with_empty_axes", 0)
+        _require_features(tensor, [int(axis) for axis in np.asarray(given).ravel()])
+        if name == "ReduceMax" and isinstance(value, Tensor):
+            return RowWise("max", tensor)
+        if name == "ReduceLogSumExp" and isinstance(value, Tensor):
+            return RowWise("log_sum_exp", tensor)
+        if name == "ReduceSum" and isinstance(value, RowWise) and value.kind == "exp":
+            return RowWise("sum_exp", tensor, shifted=True)
+        function = tensor.symbol.function
+        exponential = isinstance(function, Apply) and function.function == "exp"
+        if name == "ReduceSum" and isinstance(value, Tensor) and exponential:
+            return RowWise("sum_exp", tensor)
+        raise ValueError("is no part of a softmax")
+
+    return operator
+
+
+OPERATORS: dict[str, Operator] = {
+    "Relu": _plain("relu"),
+    "LeakyRelu": _with_alpha("leaky_relu", 0.01),
+    "Elu": _with_alpha("elu", 1.0),
+    "Selu": _selu,
+    "Celu": _celu,
+    "Gelu": _gelu,
+    "Mish": _plain("mish"),
+    "Swish": _swish,
+    "Sigmoid": _plain("sigmoid"),
+    "Tanh": _plain("tanh"),
+    "Softplus": _plain("softplus"),
+    "Softsign": _plain("softsign"),
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _plain("hard_swish"),
+    "PRelu": _prelu,
+    "Softmax": _softmax("softmax"),
+    "LogSoftmax": _softmax("log_softmax"),
+    "ReduceMax": _reduced("ReduceMax"),
+    "ReduceSum": _reduced("ReduceSum"),
+    "ReduceLogSumExp": _reduced("ReduceLogSumExp"),
+}

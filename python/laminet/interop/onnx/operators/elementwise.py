@@ -1,0 +1,287 @@
+"""Arithmetic, element by element, and the folding of constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laminet.interop import scalar_functions as functions
+from laminet.interop.onnx.graph import Node, Operator
+from laminet.interop.onnx.values import Greater, RowWise, Tensor
+from laminet.interop.scalar_functions import Function
+
+__all__ = ["OPERATORS", "add", "affine", "folded"]
+
+Array = NDArray[Any]
+
+# Two constants whose shapes are broadcast could make one of any size.
+_LARGEST_OUTER = 2**16
+
+
+def folded(operation: Callable[..., Any], *arrays: Array) -> Array:
+    """Return an operation on constants; refuse a result much larger than they are."""
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    size = int(np.prod(shape, dtype=object))
+    if size > max(_LARGEST_OUTER, *(a.size for a in arrays)):
+        raise ValueError(f"makes a constant of shape {shape} of smaller ones")
+    if any(a.dtype.kind not in "fiub" for a in arrays):
+        raise ValueError("computes with constants that are no numbers")
+    with np.errstate(all="ignore"):
+        return np.asarray(operation(*arrays))
+
+
+def affine(node: Node, x: Tensor, scale: Array, shift: Array) -> Tensor:
+    """Return ``scale * x + shift``, constants that are broadcast to x."""
+    if x.width is None and x.order is None and x.batch_axis in (None, 0):
+        x = x.sized(max(a.shape[-1] if a.ndim else 1 for a in (scale, shift)))
+    k, m = x.broadcast(scale), x.broadcast(shift)
+    if isinstance(k, float) and isinstance(m, float):
+        return x.scaled(k, m)
+    return x.with_chain(node.resolved(x).scaled(k, m))
+
+
+def add(node: Node, a: Any, b: Any) -> Any:
+    """Return the sum of two values."""
+    return _combined(node, a, b, "add")
+
+
+def _combined(node: Node, a: Any, b: Any, name: str) -> Any:
+    """Return a + b, a * b or max(a, b)."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        numpy = {"add": np.add, "multiply": np.multiply, "maximum": np.maximum}
+        return folded(numpy[name], a, b)
+    if isinstance(a, np.ndarray):
+        a, b = b, a
+    if isinstance(a, Tensor) and isinstance(b, np.ndarray):
+        x = a.open()
+        if name == "maximum":
+            return _clipped(x, b, None)
+        one, zero = np.ones(()), np.zeros(())
+        return affine(node, x, *((one, b) if name == "add" else (b, zero)))
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+        raise ValueError("is not given steps of the network and constants")
+    return _of_two(a, b, name)
+
+
+def _of_two(a: Any, b: Any, name: str | None) -> Tensor:
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+        raise ValueError("combines a step of a softmax with another")
+    x, y = a.open(), b.open()
+    if x.symbol.chain is not y.symbol.chain:
+        raise ValueError("combines results of two different layers: the model is not a chain")
+    same_order = x.order is y.order or (
+        x.order is not None and y.order is not None and np.array_equal(x.order, y.order)
+    )
+    if x.batch_axis != y.batch_axis or not same_order:
+        raise ValueError("combines the features of a layer in two different orders")
+    if name is None:
+        return x
+    f, g = x.symbol.function, y.symbol.function
+    combine: dict[str, Callable[[Function, Function], Function | None]] = {
+        "add": functions.add,
+        "multiply": functions.multiply,
+        "divide": lambda f, g: functions.multiply(f, functions.reciprocal(g)),
+        "maximum": functions.maximum,
+    }
+    return x.with_function(combine[name](f, g), f"the {name} with {functions.text(g)}")
+
+
+def _subtract(node: Node) -> Any:
+    a, b = node.value(0), node.value(1)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return folded(np.subtract, a, b)
+    if isinstance(b, RowWise):
+        return _of_row(a, b)
+    return _combined(node, a, _negative(b), "add")
+
+
+def _negative(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.open().scaled(-1.0, 0.0)
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "u":
+            raise ValueError("negates unsigned integers")
+        return np.asarray(-value)
+    raise ValueError("is not given steps of the network and constants")
+
+
+def _of_row(a: Any, row: RowWise) -> Any:
+    """Return x minus its largest, or minus the logarithm of its sum of exponentials."""
+    if row.kind == "max" and a is row.tensor:
+        return RowWise("shifted", row.tensor)
+    own = row.shifted and isinstance(a, RowWise) and a.kind == "shifted" and a.tensor is row.tensor
+    if row.kind == "log_sum_exp" and (own or (not row.shifted and a is row.tensor)):
+        return replace(row.tensor, head="log_softmax")
+    raise ValueError("subtracts a value of each sample, and is no part of a softmax")
+
+
+def _divide(node: Node) -> Any:
+    a, b = node.value(0), node.value(1)
+    if isinstance(b, RowWise):
+        return _softmax_of_parts(a, b)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        if a.dtype.kind in "iub" and b.dtype.kind in "iub":
+            raise ValueError("divides integers")
+        return folded(np.divide, a, b)
+    if isinstance(a, Tensor) and isinstance(b, np.ndarray):
+        with np.errstate(all="ignore"):
+            inverse = np.asarray(1 / b.astype(np.float64))
+        return affine(node, a.open(), inverse, np.zeros(()))
+    if not isinstance(b, Tensor):
+        raise ValueError("is not given steps of the network and constants")
+    if isinstance(a, np.ndarray):
+        return _combined(node, a, _reciprocal(b.open()), "multiply")
+    return _of_two(a, b, "divide")
+
+
+def _softmax_of_parts(a: Any, row: RowWise) -> Any:
+    """Return exp(x) / sum(exp(x)), shifted or not."""
+    if row.kind == "sum_exp" and row.shifted:
+        if isinstance(a, RowWise) and a.kind == "exp" and a.tensor is row.tensor:
+            return replace(row.tensor, head="softmax")
+    elif row.kind == "sum_exp" and isinstance(a, Tensor) and a is row.tensor:
+        exponential = a.symbol.function
+        assert isinstance(exponential, functions.Apply)  # of other values no sum is taken
+        return replace(a.with_function(exponential.argument, "the argument"), head="softmax")
+    raise ValueError("divides by a value of each sample, and is no part of a softmax")
+
+
+def _reciprocal(x: Tensor) -> Tensor:
+    return x.with_function(functions.reciprocal(x.symbol.function), "the reciprocal")
+
+
+def _power(node: Node) -> Any:
+    x, exponent = node.value(0), node.constant(1, "the exponent")
+    if isinstance(x, np.ndarray):
+        return folded(np.power, x.astype(np.float64), exponent)
+    if exponent.size != 1:
+        raise ValueError(f"has {exponent.size} exponents")
+    power = float(exponent.reshape(()))
+    x = node.tensor()
+    return x.with_function(functions.power(x.symbol.function, power), f"the power {power:g}")
+
+
+def _clip(node: Node) -> Tensor:
+    x = node.tensor()
+    if node.opset < 11:
+        low, high = node.attribute("min", -np.inf), node.attribute("max", np.inf)
+        return _clipped(x, np.asarray(low), np.asarray(high))
+    return _clipped(x, node.optional(1, "min"), node.optional(2, "max"))
+
+
+def _clipped(x: Tensor, low: Array | None, high: Array | None) -> Tensor:
+    bounds = []
+    for bound, otherwise in ((low, -np.inf), (high, np.inf)):
+        value = otherwise if bound is None else x.broadcast(bound)
+        if not isinstance(value, float):
+            raise ValueError("clips each feature to bounds of its own")
+        bounds.append(value)
+    what = f"clip to {bounds[0]:g} .. {bounds[1]:g}"
+    return x.with_function(functions.clip(x.symbol.function, *bounds), what)
+
+
+def _minimum(node: Node) -> Any:
+    """min(a, b, ...): constants only bound from above."""
+    tensors = [v for v in node.inputs if isinstance(v, Tensor)]
+    if len(tensors) > 1:
+        raise ValueError("takes the minimum of two steps of the network")
+    if not tensors:
+        return reduce(lambda a, b: folded(np.minimum, a, b), node.inputs)
+    result = tensors[0].open()
+    for value in node.inputs:
+        if isinstance(value, np.ndarray):
+            result = _clipped(result, None, value)
+    return result
+
+
+def _greater(node: Node) -> Greater:
+    x, bound = node.tensor(), node.constant(1, "the bound")
+    value = x.broadcast(bound)
+    if not isinstance(value, float):
+        raise ValueError("compares each feature with a bound of its own")
+    return Greater(x, value)
+
+
+def _where(node: Node) -> Tensor:
+    condition, a, b = node.value(0), node.value(1), node.value(2)
+    if not isinstance(condition, Greater):
+        raise ValueError("does not choose by a comparison of a step of the network with a number")
+    parts: list[Function] = []
+    for value in (a, b):
+        if isinstance(value, np.ndarray) and isinstance(condition.tensor.broadcast(value), float):
+            parts.append(functions.Poly((float(value.flat[0]),)))
+            continue
+        if not isinstance(value, Tensor):
+            raise ValueError("chooses between something else than functions of one layer")
+        # Only to check that both are of one layer, in one order.
+        _of_two(condition.tensor, value, None)
+        parts.append(value.open().symbol.function)
+    x = condition.tensor
+    found = functions.where_greater(x.symbol.function, condition.bound, parts[0], parts[1])
+    texts = " or ".join(functions.text(f) for f in parts)
+    return x.with_function(found, f"the choice of {texts} by > {condition.bound:g}")
+
+
+def _unary(name: str, numpy: Callable[[Array], Any] | None) -> Operator:
+    def operator(node: Node) -> Any:
+        value = node.value(0)
+        if isinstance(value, np.ndarray) and numpy is not None:
+            return folded(numpy, value)
+        if isinstance(value, RowWise):
+            kind = {("exp", "shifted"): "exp", ("log", "sum_exp"): "log_sum_exp"}
+            if (name, value.kind) not in kind:
+                raise ValueError("is applied to a step of a softmax")
+            return replace(value, kind=kind[name, value.kind])
+        if isinstance(value, Tensor) and name == "log" and value.head == "softmax":
+            return replace(value, head="log_softmax")
+        x = node.tensor()
+        return x.with_function(functions.apply(name, x.symbol.function), name)
+
+    return operator
+
+
+def _nary(name: str) -> Operator:
+    def operator(node: Node) -> Any:
+        if not node.inputs:
+            raise ValueError("has no inputs")
+        return reduce(lambda a, b: _combined(node, a, b, name), node.inputs)
+
+    return operator
+
+
+def _constants_only(numpy: Callable[[Array], Any]) -> Operator:
+    return lambda node: folded(numpy, node.constant(0, "its input"))
+
+
+def _inverse(node: Node) -> Any:
+    value = node.value(0)
+    if isinstance(value, np.ndarray):
+        return folded(np.reciprocal, value.astype(np.float64))
+    return _reciprocal(node.tensor())
+
+
+OPERATORS: dict[str, Operator] = {
+    "Add": _nary("add"),
+    "Sum": _nary("add"),
+    "Mul": _nary("multiply"),
+    "Max": _nary("maximum"),
+    "Min": _minimum,
+    "Sub": _subtract,
+    "Div": _divide,
+    "Neg": lambda node: _negative(node.value(0)),
+    "Pow": _power,
+    "Clip": _clip,
+    "Reciprocal": _inverse,
+    "Exp": _unary("exp", np.exp),
+    "Log": _unary("log", np.log),
+    "Abs": _unary("abs", np.abs),
+    "Greater": _greater,
+    "Where": _where,
+    "Erf": _unary("erf", None),
+    "Sqrt": _constants_only(np.sqrt),
+}

@@ -1,0 +1,159 @@
+"""Matrices: Gemm, MatMul, BatchNormalization, and the Scaler of scikit-learn's exporter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laminet.interop.onnx.graph import Node, Operator
+from laminet.interop.onnx.operators.elementwise import add, affine
+from laminet.interop.onnx.operators.shapes import transposed
+from laminet.interop.onnx.values import Tensor
+
+__all__ = ["OPERATORS", "scaler"]
+
+Array = NDArray[Any]
+
+
+def _gemm(node: Node) -> Any:
+    """Y = alpha A' B' + beta C."""
+    a, b, c = node.value(0), node.value(1), node.value(2)
+    alpha, beta = node.attribute("alpha", 1.0), node.attribute("beta", 1.0)
+    for name, value, flag in (("A", a, "transA"), ("B", b, "transB")):
+        rank = value.ndim if isinstance(value, np.ndarray) else getattr(value, "rank", None)
+        if rank != 2:
+            raise ValueError(f"{name} has {rank} axes, not 2")
+        turned = node.attribute(flag, 0)
+        if turned and isinstance(value, Tensor):
+            value = transposed(value, [1, 0])
+        elif turned:
+            value = value.T
+        a, b = (value, b) if name == "A" else (a, value)
+    if alpha != 1 and isinstance(a, np.ndarray):
+        a = a.astype(np.float64) * alpha
+    elif alpha != 1 and isinstance(b, np.ndarray):
+        b = b.astype(np.float64) * alpha
+    product = _product(node, a, b)
+    if c is None or beta == 0:
+        return product
+    if not isinstance(c, np.ndarray):
+        raise ValueError("C is not a constant")
+    return add(node, product, c if beta == 1 else np.asarray(c.astype(np.float64) * beta))
+
+
+def _matmul(node: Node) -> Any:
+    return _product(node, node.value(0), node.value(1))
+
+
+def _product(node: Node, a: Any, b: Any) -> Tensor:
+    if isinstance(a, Tensor) and isinstance(b, np.ndarray):
+        return _rows(node, a.open(), b)
+    if isinstance(a, np.ndarray) and isinstance(b, Tensor):
+        return _columns(node, a, b.open())
+    raise ValueError("is not a product of a step of the network and a constant matrix")
+
+
+def _rows(node: Node, x: Tensor, matrix: Array) -> Tensor:
+    """Return ``x M``, over the last axis of x."""
+    while matrix.ndim > 2 and matrix.shape[0] == 1 and matrix.ndim <= x.rank:
+        matrix = matrix[0]
+    if matrix.ndim not in (1, 2):
+        raise ValueError(f"the constant has shape {matrix.shape}, and is no matrix")
+    if x.batch_axis is not None and x.batch_axis == x.rank - 1:
+        raise ValueError("sums over the samples")
+    if 0 in matrix.shape:
+        raise ValueError(f"the constant has shape {matrix.shape}, and is empty")
+    x = x.sized(matrix.shape[0])
+    if x.dims[-1] != matrix.shape[0]:
+        raise ValueError(f"a matrix of shape {matrix.shape} does not take {x.dims[-1]} features")
+    leading = () if x.order is None else x.order.shape[:-1]
+    if any(extent != 1 for extent in leading):
+        raise ValueError("is applied to each of several parts of a sample")
+    weight = matrix.T if matrix.ndim == 2 else matrix[None, :]
+    chain = node.resolved(x).linear(_by_feature(x, weight))
+    if matrix.ndim == 1:
+        return x.with_features(chain, np.zeros(leading, int))
+    order = np.arange(weight.shape[0]).reshape(*leading, -1) if leading else None
+    return x.with_features(chain, order)
+
+
+def _columns(node: Node, matrix: Array, x: Tensor) -> Tensor:
+    """Return ``M x``, where the samples are the columns of x; or x is one sample."""
+    single = x.batch_axis is None and x.rank == 1
+    if not single and not (x.rank == 2 and x.batch_axis == 1):
+        raise ValueError("multiplies from the left: that sums over the samples")
+    if matrix.ndim not in (1, 2) or 0 in matrix.shape:
+        raise ValueError(f"the constant has shape {matrix.shape}, and is no matrix")
+    x = x.sized(matrix.shape[-1])
+    if x.dims[0] != matrix.shape[-1]:
+        raise ValueError(f"a matrix of shape {matrix.shape} does not take {x.dims[0]} features")
+    weight = matrix if matrix.ndim == 2 else matrix[None, :]
+    chain = node.resolved(x).linear(_by_feature(x, weight))
+    if matrix.ndim == 1:
+        return replace(x.with_features(chain, np.zeros((), int)), batch_axis=None if single else 0)
+    return x.with_features(chain)
+
+
+def _by_feature(x: Tensor, weight: Array) -> Array:
+    """Return the columns of a weight in the order of the chain's features."""
+    if x.order is None:
+        return weight
+    order = x.order.ravel()
+    if (order == np.arange(len(order))).all():
+        return weight
+    result = np.empty_like(weight)
+    result[:, order] = weight
+    return result
+
+
+def _batch_normalization(node: Node) -> Tensor:
+    x = node.tensor()
+    scale, bias, mean, variance = (
+        node.constant(i, name).astype(np.float64)
+        for i, name in enumerate(("scale", "B", "input_mean", "input_var"), start=1)
+    )
+    epsilon = node.attribute("epsilon", 1e-5)
+    node.attribute("momentum", 0.9)
+    if node.attribute("training_mode", 0) or node.output_count > 1:
+        raise ValueError("is in training mode")
+    if node.opset < 9 and node.attribute("spatial", 1) != 1:
+        raise ValueError("has spatial=0")
+    if x.batch_axis != 0 or x.rank < 2:
+        raise ValueError("takes a tensor whose first axis is not the samples")
+    shapes = {array.shape for array in (scale, bias, mean, variance)}
+    if len(shapes) > 1 or scale.ndim != 1:
+        raise ValueError(f"its constants have the shapes {sorted(shapes)}")
+    if x.width is None and x.order is None:
+        x = x.sized(len(scale))
+    if x.dims[1] != len(scale):
+        raise ValueError(f"has {len(scale)} channels, and is given {x.dims[1]}")
+    with np.errstate(all="ignore"):
+        factor = scale / np.sqrt(variance + epsilon)
+        shift = bias - mean * factor
+    shape = (-1,) + (1,) * (x.rank - 2)
+    return affine(node, x, factor.reshape(shape), shift.reshape(shape))
+
+
+def scaler(node: Node) -> Tensor:
+    """Return ``(x - offset) * scale``, of the domain ai.onnx.ml."""
+    x = node.value(0)
+    if not isinstance(x, Tensor):
+        raise ValueError("is not given a step of the network")
+    x = replace(x, integer=False).open()  # its output is float, whatever its input is
+    offset = np.asarray(node.attribute("offset", []), np.float64)
+    scale = np.asarray(node.attribute("scale", []), np.float64)
+    if offset.ndim != 1 or scale.ndim != 1:
+        raise ValueError("offset and scale are not lists of numbers")
+    offset = offset if offset.size else np.zeros(1)
+    scale = scale if scale.size else np.ones(1)
+    return affine(node, x, scale, -offset * scale)
+
+
+OPERATORS: dict[str, Operator] = {
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "BatchNormalization": _batch_normalization,
+}
