@@ -100,6 +100,25 @@ class Network {
     return py::make_tuple(std::move(activations), std::move(pre_activations), std::move(output));
   }
 
+  // What laminet.analysis.plan makes a result of.
+  py::dict plan(std::size_t batch) const {
+    const Plan plan = mlp_.plan(batch);
+    constexpr const char* splits[] = {"none", "rows", "layers"};
+    py::list layers;
+    for (const LayerPlan& layer : mlp_.layer_plans(plan, batch)) {
+      layers.append(py::make_tuple(layer.mr, layer.nr, layer.tail_mr, layer.tail_nr, layer.rows,
+                                   layer.columns, layer.depth, layer.row_parts,
+                                   layer.column_parts));
+    }
+    py::dict result;
+    result["backend"] = std::string(name(plan.backend));
+    result["isa"] = mlp_.instruction_set().name;
+    result["split"] = splits[static_cast<std::size_t>(plan.split)];
+    result["threads"] = plan.threads;
+    result["layers"] = layers;
+    return result;
+  }
+
   const Mlp<T>& mlp() const { return mlp_; }
 
   // Read-only arrays over the network's own memory, which `self` keeps alive.
@@ -150,6 +169,7 @@ void register_class(py::module_& module, const char* name) {
       .def("forward", &N::forward, py::arg("x"), py::arg("out") = py::none())
       .def("forward_head", &N::forward_head, py::arg("x"), py::arg("head"))
       .def("trace", &N::trace, py::arg("x"))
+      .def("plan", &N::plan, py::arg("batch"))
       .def("weight", &N::weight, py::arg("layer"))
       .def("bias", &N::bias, py::arg("layer"));
 }

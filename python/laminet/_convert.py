@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,22 @@ _REAL_KINDS = "biuf"
 
 # Before 1.24 NumPy made an array of objects of lists whose lengths differ, and gave a warning.
 _NUMPY_ALLOWS_RAGGED = np.lib.NumpyVersion(np.__version__) < "1.24.0"
+
+
+def as_batch(batch: Any) -> int:
+    """Return a number of samples as an int of at least 1.
+
+    Raises
+    ------
+    TypeError
+        If it is not an integer.
+    ValueError
+        If it is less than 1.
+    """
+    count = operator.index(batch)
+    if count < 1:
+        raise ValueError(f"batch is {count}, expected 1 or more")
+    return count
 
 
 def real_array(value: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet import _core
-from laminet._convert import as_real_array
+from laminet._convert import as_batch, as_real_array
 from laminet.activation import Activation
 from laminet.dense import Dense
 from laminet.gradients import Gradients
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import os
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from laminet.analysis.plan import Plan
 
     Array = NDArray[Any]
 
@@ -544,6 +546,33 @@ class MLP:
         from laminet.analysis.summary import summary
 
         return summary(self)
+
+    def plan(self, batch: int = 1) -> Plan:
+        """Return how a batch would run now: back end, register tiles, blocks, split and threads.
+
+        Parameters
+        ----------
+        batch : int
+            Samples in the batch, 1 or more.
+
+        Returns
+        -------
+        Plan
+            ``.layers`` (``.tile``, ``.tail_tile``, ``.block_rows``, ``.block_columns``,
+            ``.block_depth``, ``.split``, ``.threads``), ``.backend``, ``.isa``, ``.split``,
+            ``.threads``; printed, a table.
+
+        Raises
+        ------
+        ValueError
+            If `batch` is less than 1.
+        TypeError
+            If `batch` is not an integer.
+        """
+        from laminet.analysis.plan import plan_of
+
+        count = as_batch(batch)
+        return plan_of(self._core.plan(count), self.sizes, count)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MLP):

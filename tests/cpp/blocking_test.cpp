@@ -19,7 +19,7 @@ TEST(Blocking, CoversAnyShapeWithinTheCaches) {
   for (const CacheSizes& caches : {kSmall, kLarge}) {
     for (const std::size_t n : {1u, 15u, 64u, 1000u, 70000u}) {
       for (const std::size_t k : {1u, 63u, 512u, 769u, 4096u, 70000u}) {
-        const Blocking b = choose_blocking(n, k, 6, 64, 4, caches);
+        const Blocking b = choose_blocking(100, n, k, 6, 64, 4, caches);
         EXPECT_GE(b.depth, 1u);
         EXPECT_LE(b.depth, k);
         EXPECT_GE(b.columns, 64u);
@@ -35,8 +35,14 @@ TEST(Blocking, CoversAnyShapeWithinTheCaches) {
 }
 
 TEST(Blocking, DepthBlocksAreEven) {
-  const Blocking b = choose_blocking(256, 1400, 6, 64, 4, {32 * 1024, 1 << 20, 1 << 25});
+  const Blocking b = choose_blocking(7, 256, 1400, 6, 64, 4, {32 * 1024, 1 << 20, 1 << 25});
   EXPECT_EQ(b.depth, 467u);  // three of 682 at most: 467, 467, 466
+}
+
+TEST(Blocking, ASingleTileOfRowsTakesWholePanels) {
+  const Blocking b = choose_blocking(6, 1000, 70000, 6, 64, 4, kSmall);
+  EXPECT_EQ(b.depth, 70000u);
+  EXPECT_EQ(b.columns, 1024u);
 }
 
 TEST(ShareOfRows, CoversAllRowsEvenly) {
@@ -123,7 +129,7 @@ TEST(PanelShares, CoverTheLayoutEvenly) {
 
 TEST(LargeSizes, DoNotOverflow) {
   const std::size_t five_billion = 5'000'000'000u;
-  const Blocking b = choose_blocking(five_billion, five_billion, 6, 64, 8, kLarge);
+  const Blocking b = choose_blocking(five_billion, five_billion, five_billion, 6, 64, 8, kLarge);
   EXPECT_GE(b.columns, 64u);
   const RowBlocks blocks = choose_row_blocks(five_billion, five_billion, 6, 2, 8, kLarge);
   const RowRange last = blocks[blocks.count() - 1];

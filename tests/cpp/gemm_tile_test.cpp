@@ -95,6 +95,55 @@ TYPED_TEST(GemmTile, EverySizeUpToTheTile) {
   }
 }
 
+// One row against several panels that do not follow one another.
+TYPED_TEST(GemmTile, OneRowOfSeveralPanels) {
+  using T = TypeParam;
+  for (const kernels::InstructionSet* set : instruction_sets()) {
+    const kernels::Table<T>& table = set->table<T>();
+    for (std::size_t t = 0; t < table.tile_count; ++t) {
+      const kernels::Tile<T>& tile = table.tiles[t];
+      const std::size_t n = tile.row_panels * tile.nr;
+      const std::size_t k = 37;
+      const std::size_t panel_size = (k + 3) * tile.nr;
+      Guarded<T> a(k), b(n * k), bias(n), panels(tile.row_panels * panel_size), got(n);
+      fill_with_integers(a, 1);
+      fill_with_integers(b, 2);
+      fill_with_integers(bias, 3);
+      for (std::size_t j = 0; j < n; ++j) {
+        for (std::size_t p = 0; p < k; ++p) {
+          panels[j / tile.nr * panel_size + p * tile.nr + j % tile.nr] = b[j * k + p];
+        }
+      }
+      std::vector<T> expected(n);
+      for (const bool with_bias : {false, true}) {
+        reference_product<T>(dense_view<const T>(a.data(), 1, k),
+                             dense_view<const T>(b.data(), n, k), with_bias ? bias.data() : nullptr,
+                             dense_view(expected.data(), 1, n));
+        for (const bool prefetch : {false, true}) {
+          for (const bool accumulate : {false, true}) {
+            std::fill(got.begin(), got.end(), T{7});
+            kernels::TileArgs<T> args{};
+            args.k = k;
+            args.a = a.data();
+            args.panel = panels.data();
+            args.c = got.data();
+            args.n = n;
+            args.bias = with_bias ? bias.data() : nullptr;
+            args.accumulate = accumulate;
+            args.relu = !accumulate;
+            args.prefetch = prefetch;
+            tile.multiply_row(args, panel_size);
+            for (std::size_t j = 0; j < n; ++j) {
+              const T z = expected[j] + (accumulate ? T{7} : T{0});
+              ASSERT_EQ(got[j], accumulate ? z : std::max(z, T{0})) << set->name << " " << j;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 // Widest first, and a narrowest tile: what PanelLayout relies on.
 TYPED_TEST(GemmTile, TablesAreOrdered) {
   for (const kernels::InstructionSet* set : instruction_sets()) {

@@ -27,9 +27,23 @@ void plain_multiply(const kernels::TileArgs<double>& args, std::size_t m) {
   }
 }
 
+template <std::size_t mr, std::size_t nr, std::size_t panels>
+void plain_multiply_row(const kernels::TileArgs<double>& args, std::size_t panel_size) {
+  ASSERT_EQ(args.n, panels * nr);
+  kernels::TileArgs<double> one = args;
+  one.n = nr;
+  for (std::size_t q = 0; q < panels; ++q) {
+    plain_multiply<mr, nr>(one, 1);
+    one.panel += panel_size;
+    one.c += nr;
+    if (one.bias) one.bias += nr;
+  }
+}
+
 kernels::Table<double> plain_table() {
-  static const kernels::Tile<double> tiles[] = {{3, 5, plain_multiply<3, 5>},
-                                                {8, 2, plain_multiply<8, 2>}};
+  static const kernels::Tile<double> tiles[] = {
+      {3, 5, plain_multiply<3, 5>, 2, plain_multiply_row<3, 5, 2>},
+      {8, 2, plain_multiply<8, 2>, 4, plain_multiply_row<8, 2, 4>}};
   kernels::Table<double> table = *kernels::kGeneric.f64;
   table.tiles = tiles;
   table.tile_count = 2;

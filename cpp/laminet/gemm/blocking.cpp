@@ -7,8 +7,10 @@
 
 namespace laminet {
 
-Blocking choose_blocking(std::size_t n, std::size_t k, std::size_t mr, std::size_t nr,
-                         std::size_t element_size, const CacheSizes& caches) {
+Blocking choose_blocking(std::size_t m, std::size_t n, std::size_t k, std::size_t mr,
+                         std::size_t nr, std::size_t element_size, const CacheSizes& caches) {
+  const std::size_t all_columns = round_up(std::max<std::size_t>(1, n), nr);
+  if (m <= mr) return {std::max<std::size_t>(1, k), all_columns};
   // Half of L1 for the row tile: the rest is for the panel lines in flight. No split of a depth
   // that is only a little over, as its second block would do little work a load of C.
   const std::size_t most = std::max<std::size_t>(64, caches.l1 / 2 / (mr * element_size));
@@ -16,7 +18,7 @@ Blocking choose_blocking(std::size_t n, std::size_t k, std::size_t mr, std::size
   const std::size_t depth = std::max<std::size_t>(1, (k + blocks - 1) / blocks);  // even blocks
   // Half of L2 for the weights; the other half holds the activations (choose_block_rows).
   const std::size_t panels = std::max<std::size_t>(1, caches.l2 / 2 / (depth * nr * element_size));
-  return {depth, std::min(panels * nr, round_up(std::max<std::size_t>(1, n), nr))};
+  return {depth, std::min(panels * nr, all_columns)};
 }
 
 RowRange share_of_rows(std::size_t rows, std::size_t parts, std::size_t part) {

@@ -17,8 +17,11 @@ struct Blocking {
 // A row tile's mr x depth elements stay in L1 while the panels of a weight block stream past from
 // L2, where that block stays while all row tiles visit it. (The order of AMD's AOCL-DLP; BLIS keeps
 // the panel in L1 instead, which a panel of 64 columns does not fit.)
-Blocking choose_blocking(std::size_t n, std::size_t k, std::size_t mr, std::size_t nr,
-                         std::size_t element_size, const CacheSizes& caches);
+//
+// A single tile of rows, m <= mr, uses each weight once: there is nothing to keep in a cache, and
+// whole panels are what the prefetchers of the hardware follow best.
+Blocking choose_blocking(std::size_t m, std::size_t n, std::size_t k, std::size_t mr,
+                         std::size_t nr, std::size_t element_size, const CacheSizes& caches);
 
 // Rows first .. first + count - 1.
 struct RowRange {

@@ -40,7 +40,18 @@ void run(const Pass<T>& pass, ConstMatrixView<T> x, const T* bias, const Activat
     args.relu = relu && pass.last_depth;
     args.prefetch = i == 0 && large;
     args.panel = pass.panels;
-    for (std::size_t j = 0; j < pass.columns; j += nr, args.panel += pass.panel_size) {
+    std::size_t j = 0;
+    if (m == 1) {
+      const std::size_t together = pass.tile->row_panels * nr;
+      for (; j + together <= pass.columns; j += together) {
+        args.n = together;
+        args.c = y.row(i) + pass.first_column + j;
+        args.bias = bias && pass.last_depth ? bias + pass.first_column + j : nullptr;
+        pass.tile->multiply_row(args, pass.panel_size);
+        args.panel += pass.tile->row_panels * pass.panel_size;
+      }
+    }
+    for (; j < pass.columns; j += nr, args.panel += pass.panel_size) {
       args.n = std::min(nr, pass.columns - j);
       args.c = y.row(i) + pass.first_column + j;
       args.bias = bias && pass.last_depth ? bias + pass.first_column + j : nullptr;
@@ -61,12 +72,8 @@ void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, PanelRange pan
   const PanelLayout<T>& layout = w.layout();
   const auto sweep = [&](const kernels::Tile<T>* tile, const T* first_panel, std::size_t first,
                          std::size_t columns) {
-    // A single tile of rows uses each weight once: there is nothing to keep in a cache, and whole
-    // panels are what the prefetchers of the hardware follow best.
     const Blocking blocking =
-        x.rows <= tile->mr
-            ? Blocking{w.k(), columns}
-            : choose_blocking(columns, w.k(), tile->mr, tile->nr, sizeof(T), cache_sizes());
+        choose_blocking(x.rows, columns, w.k(), tile->mr, tile->nr, sizeof(T), cache_sizes());
     for (std::size_t j = 0; j < columns; j += blocking.columns) {
       for (std::size_t p = 0; p < w.k(); p += blocking.depth) {
         const std::size_t depth = std::min(blocking.depth, w.k() - p);

@@ -46,6 +46,10 @@ struct Tile {
   std::size_t mr;
   std::size_t nr;
   void (*multiply)(const TileArgs<T>& args, std::size_t m);  // m in 1 .. mr
+  // One row times `row_panels` panels, `panel_size` elements apart, n being all their columns: one
+  // row of one panel has too few accumulators to keep the multipliers busy.
+  std::size_t row_panels;
+  void (*multiply_row)(const TileArgs<T>& args, std::size_t panel_size);
 };
 
 // A matrix of pre-activations z and one of results y, which may be the same: y = s(z + bias).

@@ -37,12 +37,11 @@ RowBlocks blas_blocks(std::size_t batch, std::size_t threads) {
 // which has kernels for the CPU at hand. One rule for all shapes and batches, since a row's bits
 // may not depend on the batch.
 //
-// Measured with bench/cpp (forward, 2 Zen 4 cores, medians of one run), speed of tiled over blas:
-// AVX-512 level (0.96 to 1.05) for one sample of the larger networks, 1.02 to 1.6 elsewhere, and
-// 4.6 to 12 for batch 8 of 479-1024-1024-512-256-1, where OpenBLAS packs all weights for 4 rows.
-// AVX2, against OpenBLAS's Haswell kernels in float32: 1.0 to 3.4, but 0.64 and 0.79 for one sample
-// of 784-256-128-10 and of 479-...-1, where one row of a 6x16 tile has too few accumulators, and
-// 0.84 for 2048 samples of the latter.
+// Measured with bench/cpp (forward, 2 Zen 5 cores, medians of one run), speed of tiled over blas:
+// AVX-512 1.0 to 2.6, and 7 for batch 8 of 479-1024-1024-512-256-1, where OpenBLAS packs all
+// weights for 4 rows. AVX2, against OpenBLAS's Haswell kernels: 2.2 and 1.9 for one sample of
+// 784-256-128-10 and 479-...-1, 2.9 for batch 8 of both, 1.08 to 1.3 beyond; 0.92 for 4096 samples
+// of 17-64-64-6 (tanh), but there the activations of the blas run were computed by AVX-512.
 Backend resolve(const PlanInput& input) {
   if (input.requested != Backend::automatic) return input.requested;
   return input.fused || !input.blas_available ? Backend::tiled : Backend::blas;

@@ -27,6 +27,14 @@ struct Plan {
   Wake wake;
 };
 
+// How one layer runs under a plan.
+struct LayerPlan {
+  std::size_t mr, nr;                   // the register tile; 0 on the back end blas
+  std::size_t tail_mr, tail_nr;         // that of the last columns, 0 where there is none
+  std::size_t rows, columns, depth;     // a block: of the activations, of the weights, of both
+  std::size_t row_parts, column_parts;  // what the threads share, at one time
+};
+
 struct PlanInput {
   std::span<const std::size_t> sizes;  // in_features, ..., out_features
   std::size_t batch;

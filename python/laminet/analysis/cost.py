@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from laminet._convert import as_batch
 from laminet.analysis.report import Report, TableData
 
 if TYPE_CHECKING:
@@ -220,9 +220,7 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     (Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009, doi
     10.1145/1498765.1498785).
     """
-    batch = operator.index(batch)
-    if batch < 1:
-        raise ValueError(f"batch is {batch}, expected 1 or more")
+    batch = as_batch(batch)
     if operation not in OPERATIONS:
         expected = ", ".join(map(repr, OPERATIONS))
         raise ValueError(f"operation is {operation!r}, expected one of {expected}")
