@@ -17,7 +17,7 @@ from laminet.analysis.roofline import roofline
 from laminet.dense import Dense, linear
 from laminet.errors import FormatError
 from laminet.gradients import Gradients
-from laminet.interop import from_onnx, from_sklearn, from_torch, load, to_onnx, to_torch
+from laminet.interop import from_keras, from_onnx, from_sklearn, from_torch, load, to_onnx, to_torch
 from laminet.mlp import MLP
 from laminet.runtime import (
     backend,
@@ -45,6 +45,7 @@ __all__ = [
     "build_info",
     "check_jacobian",
     "cost",
+    "from_keras",
     "from_onnx",
     "from_sklearn",
     "from_torch",

@@ -15,6 +15,9 @@ from variants import BACKENDS, DTYPES, FUSED_ISAS, ISAS, instruction_set
 import laminet as ln
 from laminet import _core
 
+# Keras asks for it when it is imported; by default it would want TensorFlow.
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
 collect_ignore = ignored_files()
 
 

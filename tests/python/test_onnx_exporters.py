@@ -135,7 +135,9 @@ def fitted(estimator, y):
 
 
 def small(kind, **options):
-    return kind((8, 5), max_iter=60, learning_rate_init=0.05, random_state=0, **options)
+    return kind(
+        hidden_layer_sizes=(8, 5), max_iter=60, learning_rate_init=0.05, random_state=0, **options
+    )
 
 
 @pytest.mark.parametrize("pipeline", [False, True])

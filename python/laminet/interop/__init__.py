@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from laminet.interop.keras_models import from_keras
 from laminet.interop.onnx import from_onnx, to_onnx
 from laminet.interop.pytorch import from_torch, to_torch
 from laminet.interop.safetensors_files import load, save
 from laminet.interop.sklearn_estimators import from_sklearn
 
-__all__ = ["from_onnx", "from_sklearn", "from_torch", "load", "save", "to_onnx", "to_torch"]
+__all__ = [
+    "from_keras",
+    "from_onnx",
+    "from_sklearn",
+    "from_torch",
+    "load",
+    "save",
+    "to_onnx",
+    "to_torch",
+]

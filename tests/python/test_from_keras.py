@@ -1,0 +1,239 @@
+"""from_keras against Keras's own answers (on PyTorch), and what is refused."""
+
+from __future__ import annotations
+
+import re
+
+import keras
+import numpy as np
+import pytest
+import torch
+from frameworks import assert_agrees
+from keras import layers
+from variants import same_bits
+
+import laminet as ln
+
+# Keras on PyTorch hands NumPy arrays over in a way that NumPy 2 asks to change.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+X = np.random.default_rng(0).standard_normal((40, 5)) * 2
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    """A model casts its input to the global type before any layer sees it."""
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("float64")
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_floatx("float32")
+
+
+def answer(model, x):
+    return keras.ops.convert_to_numpy(model(torch.from_numpy(x)))
+
+
+def sequential(*parts, shape=(5,), dtype="float64"):
+    return keras.Sequential([keras.Input(shape, dtype=dtype), *parts])
+
+
+def dense(units, activation=None, **options):
+    return layers.Dense(
+        units, activation, dtype="float64", bias_initializer="random_normal", **options
+    )
+
+
+def assert_close(got, expected):
+    """Keras on PyTorch multiplies float64 matrices in float32: each layer has 2^-24 of rounding."""
+    scale = max(1.0, float(np.abs(expected).max()))
+    assert got.shape == expected.shape
+    assert np.abs(got - expected).max() <= 1e-5 * scale
+
+
+def check(model, x=X):
+    net = ln.from_keras(model)
+    assert net.dtype == np.float64
+    assert_close(net(x.reshape(len(x), -1)), answer(model, x))
+    return net
+
+
+NAMES = {
+    "linear": "identity", "relu": "relu", "relu6": "relu6", "leaky_relu": "leaky_relu(alpha=0.2)",
+    "elu": "elu", "selu": "selu", "gelu": "gelu", "silu": "silu", "swish": "silu", "mish": "mish",
+    "tanh": "tanh", "sigmoid": "sigmoid", "softplus": "softplus", "softsign": "softsign",
+    "hard_sigmoid": "hard_sigmoid", "hard_silu": "hard_swish", "hard_swish": "hard_swish",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_activations(name):
+    model = sequential(
+        dense(8, name), dense(6, use_bias=False), layers.Activation(name), dense(3, name)
+    )
+    net = check(model)
+    assert [str(layer.activation) for layer in net.layers] == [NAMES[name]] * 3
+
+
+def test_weights_keep_their_bits_in_float32():
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_floatx("float32")
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(8, "relu"), layers.Dense(3)])
+    net = ln.from_keras(model)
+    assert net.dtype == np.float32
+    kernel = keras.ops.convert_to_numpy(model.layers[0].kernel)
+    assert same_bits(np.ascontiguousarray(net.layers[0].weight.T), kernel)
+    assert_agrees(net, X.astype("f4"), answer(model, X.astype("f4")))
+    assert ln.from_keras(model, dtype="float64").dtype == np.float64
+
+
+LAYERS = {
+    "ReLU": layers.ReLU(dtype="float64"),
+    "ReLU with a maximum": layers.ReLU(max_value=1.5, dtype="float64"),
+    "ReLU with 6": layers.ReLU(max_value=6, dtype="float64"),
+    "ReLU with a slope": layers.ReLU(negative_slope=0.3, dtype="float64"),
+    "LeakyReLU": layers.LeakyReLU(dtype="float64"),
+    "LeakyReLU with a slope": layers.LeakyReLU(negative_slope=0.05, dtype="float64"),
+    "ELU": layers.ELU(0.7, dtype="float64"),
+    "PReLU": layers.PReLU(keras.initializers.Constant(0.1), dtype="float64"),
+    "Dropout": layers.Dropout(0.5, dtype="float64"),
+    "AlphaDropout": layers.AlphaDropout(0.5, dtype="float64"),
+    "GaussianNoise": layers.GaussianNoise(0.5, dtype="float64"),
+    "Identity": layers.Identity(dtype="float64"),
+    "Flatten": layers.Flatten(dtype="float64"),
+    "Reshape": layers.Reshape((8,), dtype="float64"),
+    "ActivityRegularization": layers.ActivityRegularization(0.1, dtype="float64"),
+    "Rescaling": layers.Rescaling(0.5, -1.0, dtype="float64"),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(name):
+    layer = LAYERS[name]
+    check(sequential(dense(8), type(layer).from_config(layer.get_config()), dense(3)))
+    check(sequential(dense(8), type(layer).from_config(layer.get_config())))
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}, {"epsilon": 0.1}])
+def test_batch_normalization(options):
+    norms = [layers.BatchNormalization(dtype="float64", **options) for _ in range(3)]
+    model = sequential(norms[0], dense(8), norms[1], layers.Activation("tanh"), norms[2], dense(3))
+    rng = np.random.default_rng(1)
+    for norm in norms:
+        norm.set_weights([rng.random(w.shape) + 0.5 for w in norm.get_weights()])
+    check(model)
+
+
+@pytest.mark.parametrize("invert", [False, True])
+def test_normalization(invert):
+    norm = layers.Normalization(dtype="float64", invert=invert)
+    norm.adapt(X * [1, 10, 0.1, 1, 1] + 3)
+    check(sequential(norm, dense(8, "relu"), dense(3)))
+    norm = layers.Normalization(mean=2.0, variance=9.0, dtype="float64", invert=invert)
+    check(sequential(norm, dense(3)))
+
+
+def test_images():
+    images = np.random.default_rng(2).random((30, 4, 3)) * 255
+    rescaling = layers.Rescaling(1 / 255, dtype="float64")
+    model = sequential(rescaling, layers.Flatten(dtype="float64"), dense(3), shape=(4, 3))
+    check(model, images)
+
+
+@pytest.mark.parametrize("head", ["softmax", "log_softmax"])
+def test_heads(head):
+    assert check(sequential(dense(8, "relu"), dense(3, head))).head == head
+    assert check(sequential(dense(3), layers.Activation(head, dtype="float64"))).head == head
+    if head == "softmax":
+        assert check(sequential(dense(3), layers.Softmax(dtype="float64"))).head == head
+
+
+def test_functional_models_nested_and_shared():
+    square = dense(5, "tanh")
+    inner = sequential(dense(5), layers.Dropout(0.2, dtype="float64"))
+    x = inputs = keras.Input((5,), dtype="float64")
+    for part in (square, inner, square, dense(3)):
+        x = part(x)
+    assert len(check(keras.Model(inputs, x)).layers) == 4
+
+
+def test_only_what_leads_to_the_output():
+    inputs = keras.Input((5,), dtype="float64")
+    hidden = dense(4, "relu")(inputs)
+    dense(2)(hidden)
+    check(keras.Model(inputs, dense(3)(hidden)))
+
+
+def joined():
+    inputs = keras.Input((5,), dtype="float64")
+    hidden = dense(5)(inputs)
+    return keras.Model(inputs, layers.Add(name="sum")([inputs, hidden]))
+
+
+def two_outputs():
+    inputs = keras.Input((5,), dtype="float64")
+    return keras.Model(inputs, [dense(2)(inputs), dense(3)(inputs)], name="two")
+
+
+def calculated():
+    inputs = keras.Input((5,), dtype="float64")
+    return keras.Model(inputs, keras.ops.sin(dense(3)(inputs)))
+
+
+class Own(layers.Dense):
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
+REFUSED = {
+    "convolution": (
+        lambda: sequential(layers.Conv1D(2, 1), shape=(5, 1)),
+        "(Conv1D): is",
+    ),
+    "LayerNormalization": (
+        lambda: sequential(dense(3), layers.LayerNormalization(name="norm")),
+        "layer 'norm' (LayerNormalization): is not a part of a chain",
+    ),
+    "residual": (joined, "layer 'sum' (Add): joins 2 results: the model is not a chain"),
+    "two outputs": (two_outputs, "model 'two' is not built, or has more than one input or output"),
+    "not built": (
+        lambda: keras.Sequential([layers.Dense(3)], name="new"),
+        "'new' is not built",
+    ),
+    "another activation": (
+        lambda: sequential(dense(3, "exponential")),
+        "activation 'exponential'",
+    ),
+    "a function": (lambda: sequential(dense(3, lambda x: x)), "the activation '<lambda>' is none"),
+    "an own layer": (lambda: sequential(Own(3)), "(Own): is not a part of a chain"),
+    "an operation": (calculated, "(Sin): is not a part of a chain"),
+    "softmax inside": (
+        lambda: sequential(dense(3, "softmax"), dense(3, name="last")),
+        "layer 'last' (Dense): comes after a softmax",
+    ),
+    "dense before flatten": (
+        lambda: sequential(dense(3), layers.Flatten(), shape=(5, 2)),
+        "(Dense): comes before the features are flattened",
+    ),
+    "ReLU with a threshold": (
+        lambda: sequential(dense(3), layers.ReLU(threshold=1.0)),
+        "(ReLU): has a threshold",
+    ),
+    "PReLU": (
+        lambda: sequential(dense(3), layers.PReLU(keras.initializers.RandomNormal())),
+        "(PReLU): has 3 different slopes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    make, message = REFUSED[name]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ln.from_keras(make())
+
+
+def test_other_things():
+    with pytest.raises(TypeError, match="model must be a Keras model, got Dense"):
+        ln.from_keras(layers.Dense(3))
