@@ -9,11 +9,12 @@ from bounds import forward_bound
 
 import laminet as ln
 
-# Test files and what they need. These packages are large, so the suite runs without those that are
-# not installed, and its header says so; .ci/run installs them all.
+# Test files and what they need (frameworks.txt). These packages are large, so the suite runs without
+# those that are not installed, and its header says so; .ci/run installs them all.
 NEEDED = {
     "test_from_torch.py": ("torch",),
     "test_from_sklearn.py": ("sklearn", "joblib"),
+    "test_cli_convert.py": ("onnx", "torch"),
     "test_from_keras.py": ("keras", "torch"),
     "test_from_onnx.py": ("onnx", "onnxruntime"),
     "test_onnx_backend.py": ("onnx",),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from laminet import __version__
-from laminet.cli import bench, demo, info, predict, roofline
+from laminet.cli import bench, convert, demo, info, predict, roofline
 from laminet.cli.common import CommandError
 from laminet.errors import FormatError
 from laminet.runtime import check_environment
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="store_true", help="show the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (demo, info, predict, bench, roofline):
+    for module in (demo, info, predict, convert, bench, roofline):
         module.add_parser(commands)
     arguments = parser.parse_args(argv)
     try:

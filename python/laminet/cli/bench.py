@@ -15,7 +15,7 @@ from laminet.analysis.report import figure
 from laminet.analysis.roofline import call_seconds
 from laminet.analysis.text_table import text_table
 from laminet.cli.common import add_batches
-from laminet.interop import load
+from laminet.cli.network_files import add_network_arguments, network_of
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands
@@ -36,13 +36,13 @@ def add_parser(commands: Commands) -> None:
         description="Time a network on random samples, one by one (matrix times vector, BLAS "
         "level 2) and in batches (matrix times matrix, level 3).",
     )
-    parser.add_argument("file", metavar="FILE", help="a network (.safetensors)")
+    add_network_arguments(parser)
     add_batches(parser, (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024))
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    net = load(arguments.file)
+    net = network_of(arguments)
     info = runtime.build_info()
     threads = info["threads"]
     sizes = "-".join(map(str, net.sizes))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from laminet.analysis import cost, summary
 from laminet.analysis.cost import OPERATIONS
 from laminet.cli.common import batch_size
-from laminet.interop import load
+from laminet.cli.network_files import add_network_arguments, network_of
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands
@@ -24,7 +24,7 @@ def add_parser(commands: Commands) -> None:
         help="show what a network file holds and costs",
         description="Show sizes, activations and type of a network; count operations and bytes.",
     )
-    parser.add_argument("file", metavar="FILE", help="a network (.safetensors)")
+    add_network_arguments(parser)
     parser.add_argument(
         "--batch", type=batch_size, default=1, metavar="N", help="samples to count for (default: 1)"
     )
@@ -38,7 +38,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    net = load(arguments.file)
+    net = network_of(arguments)
     # Not by rich, which would break lines that are longer than the terminal is wide.
     sizes = "-".join(map(str, net.sizes))
     print(f"{arguments.file}: {os.path.getsize(arguments.file):,} bytes")

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from laminet.cli.common import CommandError
+from laminet.cli.network_files import add_network_arguments, network_of
 from laminet.cli.sample_files import CsvWriter, NpyWriter, Samples, open_csv, open_npy
-from laminet.interop import load
 from laminet.interop.atomic import errors_about, replacing
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def add_parser(commands: Commands) -> None:
         ".csv INPUT has one sample in each line; a first line of as many cells, all of them "
         "names and none a number or a mark for a missing value, is a heading.",
     )
-    parser.add_argument("file", metavar="FILE", help="a network (.safetensors)")
+    add_network_arguments(parser)
     parser.add_argument("input", metavar="INPUT", help="samples (.npy or .csv)")
     parser.add_argument("-o", "--output", metavar="OUTPUT", required=True, help=".npy or .csv")
     kind = parser.add_mutually_exclusive_group()
@@ -65,7 +65,7 @@ def _run(arguments: argparse.Namespace) -> None:
         for name, path in (("INPUT", source), ("FILE", arguments.file)):
             if os.path.exists(path) and os.path.samefile(path, target):
                 raise CommandError(f"OUTPUT {target} is {name}: it would be overwritten")
-    net = load(arguments.file)
+    net = network_of(arguments)
     function: Callable[[Any], Any] = net
     if arguments.proba:
         function = net.predict_proba

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from laminet.analysis import roofline
 from laminet.analysis.matplotlib_extra import PICTURES, require_matplotlib
 from laminet.cli.common import CommandError, add_batches
-from laminet.interop import load
+from laminet.cli.network_files import add_network_arguments, network_of
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands
@@ -28,7 +28,7 @@ def add_parser(commands: Commands) -> None:
         "memory of this machine, and say what bounds it and which batch size to choose. The "
         "first run on a machine measures that too, for some two seconds.",
     )
-    parser.add_argument("file", metavar="FILE", help="a network (.safetensors)")
+    add_network_arguments(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -49,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> None:
             require_matplotlib()
         except ImportError as error:
             raise CommandError(str(error)) from error
-    net = load(arguments.file)
+    net = network_of(arguments)
     try:
         result = roofline(net, arguments.batches)
     except RuntimeError as error:

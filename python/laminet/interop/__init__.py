@@ -1,4 +1,4 @@
-"""Networks to and from other programs and files: one module per format."""
+"""Networks to and from other programs and files: one module or package for each."""
 
 from __future__ import annotations
 

@@ -1,0 +1,53 @@
+"""``laminet convert SRC DST``: a network from one kind of file to another."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from laminet.cli.common import CommandError
+from laminet.cli.network_files import add_network_arguments, network_of
+from laminet.errors import FormatError
+from laminet.interop.files import write_network
+
+if TYPE_CHECKING:
+    from laminet.cli.common import Commands
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "convert",
+        help="convert a network to another kind of file",
+        description="Read a network of any kind, and write it as .safetensors or .onnx, complete "
+        "or not at all. Of .pt files PyTorch's loader of weights reads state dicts; no code in "
+        "them is run.",
+    )
+    add_network_arguments(parser, "source")
+    parser.add_argument("target", metavar="DST", help=".safetensors or .onnx")
+    parser.add_argument("--dtype", choices=("float32", "float64"), help="round the weights to it")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    source, target = arguments.source, arguments.target
+    if Path(target).suffix.lower() not in (".safetensors", ".onnx"):
+        raise CommandError(f"DST {target or repr('')}: the name must end in .safetensors or .onnx")
+    if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
+        raise CommandError(f"DST {target} is SRC: it would be overwritten")
+    net = network_of(arguments, "source")
+    if arguments.dtype is not None:
+        net = net.astype(arguments.dtype)
+    try:
+        write_network(net, target)
+    except ImportError as error:
+        raise CommandError(f"{target}: writing it takes: pip install 'laminet[onnx]'") from error
+    except FormatError:
+        raise
+    except ValueError as error:
+        raise CommandError(f"{target}: {error}") from error
+    print(f"{target}: {net!r}")

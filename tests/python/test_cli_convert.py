@@ -1,0 +1,116 @@
+"""``laminet convert`` and ``info`` for files of every kind."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import safetensors.numpy
+import torch
+from command import refused
+from torch import nn
+from variants import random_net
+
+import laminet as ln
+from laminet.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _in_temporary_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def net():
+    return ln.MLP(random_net([3, 5, 2], ["relu", ln.Activation("leaky_relu", alpha=0.2)]).layers)
+
+
+NAMES = "relu,leaky_relu(alpha=0.2)"
+
+
+def convert(*arguments):
+    assert main(["convert", *arguments]) == 0
+
+
+def test_there_and_back(net, capsys):
+    headed = ln.MLP(net.layers[:1], head="softmax")
+    headed.save("a.safetensors")
+    convert("a.safetensors", "b.onnx")
+    onnx.checker.check_model("b.onnx")
+    convert("b.onnx", "c.safetensors")
+    assert ln.load("c.safetensors") == headed == ln.from_onnx("b.onnx")
+    assert capsys.readouterr().out.splitlines()[0] == f"b.onnx: {headed!r}"
+
+
+def test_state_dicts(net):
+    module = ln.to_torch(net)
+    torch.save(module.state_dict(), "net.pt")
+    torch.save({"epoch": 3, "state_dict": module.state_dict()}, "checkpoint.pth")
+    arrays = {k: v.detach().numpy() for k, v in module.state_dict().items()}
+    safetensors.numpy.save_file(arrays, "elsewhere.safetensors")
+    for source in ("net.pt", "checkpoint.pth", "elsewhere.safetensors"):
+        convert(source, "out.safetensors", "--activations", NAMES)
+        assert ln.load("out.safetensors") == net
+    convert("net.pt", "out.safetensors", "--activations", NAMES, "--head", "softmax")
+    assert ln.load("out.safetensors").head == "softmax"
+
+
+def test_labels_and_types(net):
+    ln.Classifier(net.layers, ["a", "b"]).save("a.safetensors")
+    convert("a.safetensors", "b.safetensors", "--dtype", "float64")
+    again = ln.load("b.safetensors")
+    assert type(again) is ln.Classifier
+    assert again.dtype == np.float64
+
+
+def test_info_and_predict_of_every_kind(net, capsys):
+    net.save("net.safetensors")
+    convert("net.safetensors", "net.onnx")
+    torch.save(ln.to_torch(net).state_dict(), "net.pt")
+    np.save("x.npy", np.ones((4, 3), "float32"))
+    capsys.readouterr()
+    for source, more in (("net.safetensors", []), ("net.onnx", []), ("net.pt", [NAMES])):
+        options = [f"--activations={name}" for name in more]
+        assert main(["info", source, *options]) == 0
+        assert "network 3-5-2, float32, 32 parameters" in capsys.readouterr().out
+        assert main(["predict", source, "x.npy", "-o", "y.npy", *options]) == 0
+        assert np.array_equal(np.load("y.npy"), net(np.ones((4, 3))))
+
+
+class Own(nn.Linear):
+    """What a pickle names and PyTorch's loader of weights does not load."""
+
+
+def test_refused(net, capsys):
+    net.save("net.safetensors")
+    torch.save(Own(3, 2), "module.pt")
+    torch.save([1, 2], "list.pt")
+    torch.save(ln.to_torch(net).state_dict(), "net.pt")
+    torch.save(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).state_dict(), "norm.pt")
+    with open("text.onnx", "w") as file:
+        file.write("text")
+    with open("text.pt", "w") as file:
+        file.write("text")
+    cases = [
+        (("net.safetensors", "net.pt"), "DST net.pt: the name must end in .safetensors or .onnx"),
+        (("net.safetensors", "net.safetensors"), "DST net.safetensors is SRC"),
+        (("none.onnx", "a.onnx"), "none.onnx: No such file or directory"),
+        (("text.onnx", "a.onnx"), "text.onnx: not an ONNX model"),
+        (("text.pt", "a.onnx"), "text.pt: PyTorch's loader of weights refuses it"),
+        (("module.pt", "a.onnx"), "module.pt: PyTorch's loader of weights refuses it"),
+        (("list.pt", "a.onnx"), "list.pt: holds no state dict"),
+        (("net.pt", "a.onnx"), "net.pt: a state dict has no activations: name one for each layer"),
+        (("norm.pt", "a.onnx", "--activations", "relu"), "norm.pt: "),
+        (("net.pt", "a.onnx", "--activations", "relu"), "activations names 1 functions, one for"),
+        (("net.safetensors", "a.onnx", "--activations", "relu"), "laminet saved with its own"),
+        ((".", "a.onnx"), ".: a directory"),
+    ]
+    for arguments, message in cases:
+        assert message in refused(capsys, "convert", *arguments)
+
+
+@pytest.mark.parametrize("text", ["rely", "relu(", "relu(alpha=1)", "elu(alpha=x)", "elu(1)", ""])
+def test_activations_that_are_none(text, capsys):
+    with pytest.raises(SystemExit):
+        main(["convert", "a.pt", "b.onnx", "--activations", text])
+    assert "argument --activations" in capsys.readouterr().err
