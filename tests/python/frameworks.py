@@ -9,8 +9,8 @@ from bounds import forward_bound
 
 import laminet as ln
 
-# Test files and what they need (frameworks.txt). These packages are large, so the suite runs without
-# those that are not installed, and its header says so; .ci/run installs them all.
+# Test files and what they need (frameworks.txt). These packages are large, so the suite runs
+# without those that are not installed, and its header says so; .ci/run installs them all.
 NEEDED = {
     "test_from_torch.py": ("torch",),
     "test_from_sklearn.py": ("sklearn", "joblib"),
@@ -20,6 +20,7 @@ NEEDED = {
     "test_onnx_backend.py": ("onnx",),
     "test_onnx_hostile.py": ("onnx",),
     "test_onnx_exporters.py": ("onnx", "onnxruntime", "onnxscript", "torch", "sklearn", "skl2onnx"),
+    "test_onnx_random.py": ("onnx", "onnxruntime"),
     "test_to_onnx.py": ("onnx", "onnxruntime"),
 }
 

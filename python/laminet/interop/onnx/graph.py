@@ -47,7 +47,8 @@ class Node:
 
         proto = self._attributes.pop(name, None)
         if proto is None:
-            return default
+            # Attributes are float32, their defaults too: 0.01 is a little less.
+            return float(np.float32(default)) if isinstance(default, float) else default
         if proto.HasField("ref_attr_name") and proto.ref_attr_name:
             raise ValueError(f"the attribute {name} refers to another")
         try:

@@ -1,0 +1,166 @@
+"""Random chains in ONNX, float64, against ONNX Runtime: what is accepted is right.
+
+Squares hide transposes, a batch as large as the features hides a mixed-up axis, and beta, alpha,
+negative axes and samples in columns all come in every combination.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from frameworks import assert_agrees
+from onnx_graphs import answer, model, node
+
+import laminet as ln
+
+
+class Builder:
+    """A graph that grows by random steps, with the samples in rows or in columns."""
+
+    def __init__(self, rng):
+        self.rng = rng
+        self.nodes, self.constants = [], {}
+        self.width = int(rng.integers(1, 5))
+        self.name, self.columns, self.count = "x", False, 0
+
+    def constant(self, array):
+        name = f"c{len(self.constants)}"
+        self.constants[name] = np.asarray(array)
+        return name
+
+    def node(self, operator, inputs, **attributes):
+        self.count += 1
+        name = f"v{self.count}"
+        self.nodes.append(node(operator, inputs, name, **attributes))
+        self.name = name
+
+    def normal(self, *shape):
+        return self.rng.standard_normal(shape) * 0.7
+
+    def vector(self):
+        """A constant of one of the shapes that meet the features."""
+        n = 1 if self.rng.integers(4) == 0 else self.width
+        array = self.normal(n)
+        if self.columns:
+            return array[:, None]
+        return array if self.rng.integers(2) else array[None]
+
+    def step(self):
+        kind = self.rng.choice(
+            ["gemm", "matmul", "add", "mul", "sub", "div", "transpose", "turn", "activation",
+             "norm", "reshape", "spelled", "softsign"]
+        )  # fmt: skip
+        getattr(self, kind)()
+
+    def gemm(self):
+        out = int(self.rng.choice([self.width, self.rng.integers(1, 5)]))
+        alpha, beta = (float(self.rng.choice([1.0, 0.5, -1.3])) for _ in range(2))
+        weight = self.normal(self.width, out)
+        if self.columns and self.rng.integers(2):  # W' x, the samples stay in the columns
+            turned = int(self.rng.integers(2))
+            w = self.constant(weight if turned else weight.T.copy())
+            inputs = f"{w},{self.name}"
+            if self.rng.integers(2):
+                inputs += "," + self.constant(self.normal(out, 1))
+            self.node("Gemm", inputs, transA=turned, alpha=alpha, beta=beta)
+        else:
+            trans_b = int(self.rng.integers(2))
+            w = self.constant(weight.T.copy() if trans_b else weight)
+            inputs = f"{self.name},{w}"
+            if self.rng.integers(2):
+                shape = [(), (1,), (out,), (1, out)][int(self.rng.integers(4))]
+                inputs += "," + self.constant(self.normal(*shape))
+            trans_a = int(self.columns)
+            self.node("Gemm", inputs, transA=trans_a, transB=trans_b, alpha=alpha, beta=beta)
+            self.columns = False
+        self.width = out
+
+    def matmul(self):
+        out = int(self.rng.integers(1, 5))
+        weight = self.normal(self.width, out)
+        if self.columns:
+            self.node("MatMul", f"{self.constant(weight.T.copy())},{self.name}")
+        else:
+            self.node("MatMul", f"{self.name},{self.constant(weight)}")
+        self.width = out
+
+    def both_ways(self, operator, array):
+        names = [self.name, self.constant(array)]
+        if self.rng.integers(2):
+            names.reverse()
+        self.node(operator, ",".join(names))
+
+    def add(self):
+        self.both_ways("Add", self.vector())
+
+    def mul(self):
+        self.both_ways("Mul", self.vector())
+
+    def sub(self):
+        self.both_ways("Sub", self.vector())
+
+    def div(self):
+        array = self.vector()
+        self.node("Div", f"{self.name},{self.constant(np.sign(array) * (np.abs(array) + 0.5))}")
+
+    def transpose(self):
+        self.node("Transpose", self.name, perm=[0, 1])
+
+    def turn(self):
+        perm = {} if self.rng.integers(2) else {"perm": [1, 0]}
+        self.node("Transpose", self.name, **perm)
+        self.columns = not self.columns
+
+    def activation(self):
+        self.node(str(self.rng.choice(["Relu", "Tanh", "Sigmoid", "LeakyRelu"])), self.name)
+
+    def norm(self):
+        if not self.columns:
+            arrays = [self.normal(self.width) for _ in range(3)]
+            arrays.append(self.rng.random(self.width) + 0.3)
+            names = ",".join(map(self.constant, arrays))
+            self.node("BatchNormalization", f"{self.name},{names}", epsilon=0.01)
+
+    def reshape(self):
+        if not self.columns:
+            shape = [[-1, self.width], [0, -1], [0, self.width]][int(self.rng.integers(3))]
+            self.node("Reshape", f"{self.name},{self.constant(np.array(shape))}")
+
+    def spelled(self):
+        self.matmul()
+        x = self.name
+        self.node("Mul", f"{x},{self.constant(float(self.rng.choice([1.0, 1.7])))}")
+        self.node("Sigmoid", self.name)
+        self.node("Mul", f"{x},{self.name}")
+
+    def softsign(self):
+        self.matmul()
+        x = self.name
+        self.node("Abs", x)
+        self.node("Add", f"{self.name},{self.constant(1.0)}")
+        self.node("Div", f"{x},{self.name}")
+
+    def finish(self):
+        if self.columns:
+            self.turn()
+        self.node("MatMul", f"{self.name},{self.constant(self.normal(self.width, 2))}")
+        if self.rng.integers(2):
+            self.node("Softmax", self.name, axis=int(self.rng.choice([1, -1])))
+        self.nodes[-1].output[0] = "y"
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_random_chains(seed):
+    rng = np.random.default_rng(seed)
+    builder = Builder(rng)
+    width = builder.width
+    for _ in range(int(rng.integers(1, 9))):
+        builder.step()
+    builder.finish()
+    batch = ["batch", width][int(rng.integers(2))]
+    proto = model(builder.nodes, builder.constants, [batch, width], dtype="float64")
+    x = rng.standard_normal((width, width))
+    expected = answer(proto, x)
+    net = ln.from_onnx(proto)
+    assert net.dtype == np.float64
+    assert_agrees(net, x, expected, folded=True)
