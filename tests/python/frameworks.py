@@ -20,6 +20,7 @@ NEEDED = {
     "test_onnx_backend.py": ("onnx",),
     "test_onnx_hostile.py": ("onnx",),
     "test_onnx_exporters.py": ("onnx", "onnxruntime", "onnxscript", "torch", "sklearn", "skl2onnx"),
+    "test_onnx_keras.py": ("keras", "torch", "onnx", "onnxscript"),
     "test_onnx_random.py": ("onnx", "onnxruntime"),
     "test_to_onnx.py": ("onnx", "onnxruntime"),
 }

@@ -174,3 +174,32 @@ def test_arguments(tmp_path):
     ln.MLP.init([3, 2], seed=0).save(own)
     with pytest.raises(ValueError, match="which laminet saved with its own"):
         ln.load(own, ["relu"])
+
+
+def test_mutations_give_a_format_error_or_a_network(tmp_path):
+    tensors = state_dict(("net.0.", "net.2.", "out."))
+    tensors["net.0.weight"] = tensors["net.0.weight"].astype("float16")
+    good = safetensors.numpy.save(tensors)
+    rng = np.random.default_rng(0)
+    path = tmp_path / "net"
+    accepted = 0
+    for _ in range(3000):
+        data = bytearray(good)
+        for _ in range(int(rng.integers(1, 4))):
+            place, kind = int(rng.integers(min(len(data), 700))), rng.integers(3)
+            if kind == 0:
+                data[place] = int(rng.integers(256))
+            elif kind == 1:
+                data[place] ^= 1 << int(rng.integers(8))
+            else:
+                begin = int(rng.integers(len(data)))
+                data[place:place] = data[begin : begin + int(rng.integers(1, 30))]
+        path.write_bytes(data)
+        try:
+            ln.load(path, FUNCTIONS)
+            accepted += 1
+        except ln.FormatError as error:
+            assert len(str(error)) < len(str(path)) + 500  # noqa: PT017
+        except ValueError as error:  # one layer less is a mistake in the argument
+            assert "activations names 3" in str(error)  # noqa: PT017
+    assert accepted > 100

@@ -188,3 +188,24 @@ def test_hostile_descriptions(tmp_path, change, message):
     (tmp_path / "bad").write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
     with pytest.raises(ln.FormatError, match=re.escape(message)):
         ln.load(tmp_path / "bad")
+
+
+def test_without_the_package_onnx(script):
+    """The extra is asked for in words, by the functions and by the command."""
+    result = script(
+        """
+import sys
+sys.modules["onnx"] = None
+import laminet as ln
+from laminet.cli import main
+for call in (lambda: ln.from_onnx(b""), lambda: ln.to_onnx(ln.MLP.init([2, 2]), "net.onnx")):
+    try:
+        call()
+    except ImportError as error:
+        print(error)
+print(main(["info", "net.onnx"]))
+"""
+    )
+    assert result.stdout.count("pip install 'laminet[onnx]'") == 2
+    assert result.stdout.endswith("\n2\n")
+    assert "net.onnx: reading it takes: pip install 'laminet[onnx]'" in result.stderr

@@ -15,6 +15,7 @@ from laminet.interop.atomic import errors_about, text_path
 from laminet.interop.onnx.arrays import External
 from laminet.interop.onnx.graph import Graph
 from laminet.interop.onnx.operators import OPERATORS
+from laminet.interop.onnx.package import require_onnx
 from laminet.interop.onnx.values import Labels, Tensor
 from laminet.interop.symbols import Symbol
 
@@ -67,6 +68,7 @@ def from_onnx(model: Any, *, output: str | None = None, dtype: DTypeLike | None 
     out in parts are recognised if their constants are right to four roundings in float32 (in their
     own type, if that is narrower).
     """
+    require_onnx()
     proto, folder, name = _model(model)
     try:
         with np.errstate(all="ignore"):  # a model may hold any number; they show in its answers

@@ -9,6 +9,7 @@ import numpy as np
 
 from laminet.activation import Activation
 from laminet.interop.atomic import replacing
+from laminet.interop.onnx.package import require_onnx
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
@@ -48,6 +49,7 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
     and their type are the network's, bit for bit. A layer is a Gemm and its activation; what ONNX
     Runtime does not have in float64, and what later opsets have added, is spelled out.
     """
+    require_onnx()
     from onnx import TensorProto, checker, helper
 
     from laminet.mlp import MLP
