@@ -26,6 +26,7 @@ from sklearn.preprocessing import (
 from variants import same_bits
 
 import laminet as ln
+from laminet import reference
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((120, 6)) * [1, 5, 0.1, 2, 1, 1] + [0, 3, 0, -2, 10, 0]
@@ -271,3 +272,12 @@ def test_pickles_are_small():
     net = ln.MLP.init([100, 100, 100], seed=0)
     size = net.num_parameters * net.dtype.itemsize
     assert len(pickle.dumps(net)) < size + 1000
+
+
+def test_derivatives_of_probabilities():
+    """What is imported is a network in every respect: the Jacobian is of its probabilities."""
+    net = ln.from_sklearn(fitted(small(activation="tanh"), TARGETS["binary text"]))
+    jacobian = net.jacobian(NEW)
+    exact = reference.numerical_jacobian(net, NEW)
+    np.testing.assert_allclose(jacobian, exact, atol=1e-7 * max(1.0, float(np.abs(exact).max())))
+    np.testing.assert_allclose(jacobian.sum(axis=1), 0, atol=1e-12)  # they sum to 1 everywhere

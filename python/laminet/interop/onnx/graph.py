@@ -127,7 +127,8 @@ class Graph:
         array = to_array(tensor, self._external)
         unit = FLOAT_UNITS.get(tensor.data_type)
         if unit is not None and array.size == 1:
-            self.tolerance = max(self.tolerance, 4 * unit)
+            # Two roundings in 16 bits, which are much already; four in the wider types.
+            self.tolerance = max(self.tolerance, 2 * unit)
         self.wide |= tensor.data_type == 11 and array.size > 1
         return array
 
