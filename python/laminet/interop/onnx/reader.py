@@ -65,8 +65,8 @@ def from_onnx(model: Any, *, output: str | None = None, dtype: DTypeLike | None 
     Weights are taken over bit by bit. What is folded into them, such as a BatchNormalization or a
     Gemm's alpha, is multiplied out in float64 and rounded once. Casts between floating-point types
     are left out: nothing is rounded to a narrower type on the way. Activations that exporters spell
-    out in parts are recognised if their constants are right to four roundings in float32 (two in their
-    own type, if that has 16 bits).
+    out in parts are recognised if their constants are right to four roundings in float32 (two in
+    their own type, if that has 16 bits).
     """
     require_onnx()
     proto, folder, name = _model(model)
