@@ -1,8 +1,8 @@
-"""Functions of one number, as models spell them out, and which activation each of them is.
+"""Functions of one number, as models spell them out; `recognition` says which activation each is.
 
 Exporters write ``gelu`` as ``x * (1 + erf(x / sqrt(2))) * 0.5``, ``silu`` as ``x * sigmoid(x)``
 and so on, in every order. A `Function` is such an expression in one variable, kept in a normal form
-(numbers are pulled outwards, polynomials are multiplied out), so that `recognized` needs one
+(numbers are pulled outwards, polynomials are multiplied out), so that `recognition` needs one
 pattern for each activation, not one for each order.
 
 What is recognised is ``p s(k t + m) + q``: k and m belong to the layer before, p and q to the one
@@ -18,29 +18,31 @@ from typing import TypeAlias
 from laminet.activation import Activation
 
 __all__ = [
+    "FLOAT32_TOLERANCE",
     "Apply",
     "Function",
     "Poly",
     "Product",
-    "Recognized",
     "Scaled",
     "add",
+    "applies",
     "apply",
     "clip",
     "depth",
+    "line",
     "maximum",
     "multiply",
+    "near",
     "power",
     "reciprocal",
-    "recognized",
     "scaled",
     "text",
     "variable",
     "where_greater",
 ]
 
-#: Four roundings of a constant in float32.
-_FLOAT32_TOLERANCE = 4 * 2.0**-24
+#: Four roundings of a constant in float32: how exactly models hold ``1 / sqrt(2)`` and its like.
+FLOAT32_TOLERANCE = 4 * 2.0**-24
 
 _HIGHEST_DEGREE = 6  # gelu_tanh has 3; the limit is for those who square a square of a square
 
@@ -80,17 +82,6 @@ class Scaled:
 Function: TypeAlias = Poly | Apply | Product | Scaled
 
 _ELEMENTARY = ("erf", "exp", "log", "abs", "clip", "reciprocal")
-
-
-@dataclass(frozen=True)
-class Recognized:
-    """``p s(k t + m) + q``."""
-
-    k: float
-    m: float
-    activation: Activation
-    p: float
-    q: float
 
 
 # --- Building ---------------------------------------------------------------------------------
@@ -158,13 +149,13 @@ def power(f: Function, exponent: float) -> Function | None:
 def reciprocal(f: Function) -> Function:
     """Return ``1 / f``."""
     # 1 / (k exp(u) + k) = sigmoid(-u) / k
-    if isinstance(f, Scaled) and f.k == f.m and _is(f.function, "exp"):
+    if isinstance(f, Scaled) and f.k == f.m and applies(f.function, "exp"):
         assert isinstance(f.function, Apply)
         sigmoid = Apply(Activation("sigmoid"), scaled(f.function.argument, -1, 0))
         return scaled(sigmoid, 1 / f.k, 0)
     if isinstance(f, Scaled) and f.m == 0:
         return scaled(reciprocal(f.function), 1 / f.k, 0)
-    if _is(f, "reciprocal"):
+    if applies(f, "reciprocal"):
         assert isinstance(f, Apply)
         return f.argument
     return Apply("reciprocal", f)
@@ -238,8 +229,8 @@ def where_greater(u: Function, bound: float, f: Function, g: Function) -> Functi
     """Return ``f where u > bound, else g`` if that is one of the forms here; None for else."""
     zero = Poly((0.0,))
     if bound == 0 and isinstance(u, Poly) and isinstance(f, Poly) and len(f.coefficients) == 2:
-        k, m = _line(f)
-        u_k, u_m = _line(u) if len(u.coefficients) == 2 else (0.0, 0.0)
+        k, m = line(f)
+        u_k, u_m = line(u) if len(u.coefficients) == 2 else (0.0, 0.0)
         if u_k <= 0 or u_m != 0 or m != 0 or k == 0:
             return None
         t = variable()
@@ -264,7 +255,7 @@ def _same_line(f: Function, g: Function) -> bool:
         return False
     pairs = zip(f.coefficients, g.coefficients, strict=False)
     equal_length = len(f.coefficients) == len(g.coefficients)
-    return equal_length and all(_near(a, b, _FLOAT32_TOLERANCE) for a, b in pairs)
+    return equal_length and all(near(a, b, FLOAT32_TOLERANCE) for a, b in pairs)
 
 
 def maximum(f: Function, g: Function) -> Function | None:
@@ -275,11 +266,28 @@ def maximum(f: Function, g: Function) -> Function | None:
         return clip(f, g.coefficients[0], math.inf)
     if not (isinstance(f, Poly) and isinstance(g, Poly)):
         return None
-    lines = sorted(_line(h) for h in (f, g) if len(h.coefficients) == 2)
+    lines = sorted(line(h) for h in (f, g) if len(h.coefficients) == 2)
     if len(lines) != 2 or lines[0][1] != 0 or lines[1][1] != 0 or lines[1][0] <= 0:
         return None
     (low, _), (high, _) = lines  # slopes: high for positive t, low for negative t
     return scaled(apply(Activation("leaky_relu", alpha=low / high), variable()), high, 0)
+
+
+def applies(f: Function, name: str) -> bool:
+    """Whether f is that elementary function of something."""
+    return isinstance(f, Apply) and f.function == name
+
+
+def line(f: Function) -> tuple[float, float]:
+    """Return k and m of ``k t + m``; the caller has looked that it is one."""
+    assert isinstance(f, Poly)
+    m, k = (*f.coefficients, 0.0)[:2]
+    return k, m
+
+
+def near(a: float, b: float, tolerance: float) -> bool:
+    """Whether a is b, up to a relative tolerance."""
+    return abs(a - b) <= tolerance * abs(b)
 
 
 def depth(f: Function) -> int:
@@ -310,193 +318,3 @@ def text(f: Function) -> str:
         return " * ".join(f"({text(g)})" for g in f.factors)
     bounds = f", {f.bounds[0]:g}, {f.bounds[1]:g}" if f.function == "clip" else ""
     return f"{f.function}({text(f.argument)}{bounds})"
-
-
-# --- Recognising ------------------------------------------------------------------------------
-
-
-def recognized(f: Function, tolerance: float) -> Recognized | None:
-    """Return the activation that a function is, or None.
-
-    Parameters
-    ----------
-    f : Function
-        What a model computes from one number.
-    tolerance : float
-        How far, relatively, constants such as ``1 / sqrt(2)`` may be from the exact ones: models
-        hold them rounded.
-
-    Returns
-    -------
-    Recognized or None
-    """
-    outer = f if isinstance(f, Scaled) else Scaled(f, 1.0, 0.0)
-    core = outer.function
-    if isinstance(core, Poly):
-        if len(core.coefficients) > 2:
-            return None
-        k, m = _line(core)
-        return Recognized(k, m, Activation("identity"), 1.0, 0.0)
-    found = _of_product(core, tolerance) if isinstance(core, Product) else _of_apply(core)
-    if found is None:
-        return None
-    p, q = outer.k * found.p, outer.k * found.q + outer.m
-    if isinstance(core, Product) and abs(p - 1) <= min(tolerance, _FLOAT32_TOLERANCE):
-        p = 1.0  # a sixth times six: the weights of the next layer keep their bits
-    return Recognized(found.k, found.m, found.activation, p, q)
-
-
-def _is(f: Function, name: str) -> bool:
-    return isinstance(f, Apply) and f.function == name
-
-
-def _line(f: Function) -> tuple[float, float]:
-    """Return k and m of ``k t + m``, for which the caller has looked."""
-    assert isinstance(f, Poly)
-    m, k = (*f.coefficients, 0.0)[:2]
-    return k, m
-
-
-def _of_apply(f: Function) -> Recognized | None:
-    """Recognise a function of a line: an activation or a clip; every clip is one."""
-    if not isinstance(f, Apply) or not isinstance(f.argument, Poly):
-        return None
-    if len(f.argument.coefficients) > 2:
-        return None
-    k, m = _line(f.argument)
-    if isinstance(f.function, Activation):
-        return Recognized(k, m, f.function, 1.0, 0.0)
-    if f.function != "clip":
-        return None
-    low, high = f.bounds
-    if math.isinf(high):  # max(u, low) = relu(u - low) + low
-        return Recognized(k, m - low, Activation("relu"), 1.0, low)
-    if math.isinf(low):  # min(u, high) = high - relu(high - u)
-        return Recognized(-k, high - m, Activation("relu"), -1.0, high)
-    if (low, high) == (0.0, 6.0):
-        return Recognized(k, m, Activation("relu6"), 1.0, 0.0)
-    width = high - low  # clip(u) = width clip((u - low) / width, 0, 1) + low
-    name = Activation("hard_sigmoid", alpha=1 / width, beta=(0.0 - low) / width)
-    return Recognized(k, m, name, width, low)
-
-
-def _of_product(f: Product, tolerance: float) -> Recognized | None:
-    """Recognise ``u g(u)``: a line times a function of the same line, up to a factor."""
-    lines = [g for g in f.factors if isinstance(g, Poly) and len(g.coefficients) == 2]
-    others = [g for g in f.factors if not (isinstance(g, Poly) and len(g.coefficients) == 2)]
-    if len(lines) != 1 or len(others) != 1:
-        return None
-    (line,), (other,) = lines, others
-    for gate in (_gate_of_sigmoid, _gate_of_line, _gate_of_clip):
-        found = gate(other, line, tolerance)
-        if found is None:
-            continue
-        k, m, activation, p = found
-        # The gate says what u is; the line before it must be r u.
-        line_k, line_m = _line(line)
-        if k == 0:
-            return None
-        r = line_k / k
-        if not _near(line_m, r * m, tolerance):
-            return None
-        return Recognized(k, m, activation, p * r, 0.0)
-    return None
-
-
-_Gate: TypeAlias = tuple[float, float, Activation, float] | None
-_SQRT_HALF = math.sqrt(0.5)
-_SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
-
-
-def _gate_of_line(other: Function, line: Poly, tolerance: float) -> _Gate:
-    """Recognise the gates of silu, gelu, mish and softsign; return u and p."""
-    gate = other if isinstance(other, Scaled) else Scaled(other, 1.0, 0.0)
-    f = gate.function
-    if not isinstance(f, Apply):
-        return None
-    argument = f.argument
-    if f.function == Activation("sigmoid") and gate.m == 0 and _is_line(argument):
-        return (*_line(argument), Activation("silu"), gate.k)
-    if f.function == "erf" and _is_line(argument) and _near(gate.k, gate.m, tolerance):
-        # u (1 + erf(u / sqrt 2)) = 2 gelu(u)
-        k, m = _line(argument)
-        k, m = _snapped(k / _SQRT_HALF, m / _SQRT_HALF, line, tolerance)
-        return k, m, Activation("gelu"), 2 * gate.k
-    inner = argument.argument if isinstance(argument, Apply) else argument
-    softplus = isinstance(argument, Apply) and argument.function == Activation("softplus")
-    if f.function == Activation("tanh") and gate.m == 0 and softplus and _is_line(inner):
-        return (*_line(inner), Activation("mish"), gate.k)
-    if f.function == "reciprocal" and isinstance(argument, Scaled) and argument.k == argument.m:
-        # u / (1 + |u|), where |u| = k |t| of any line
-        size = argument.function
-        if _is(size, "abs") and isinstance(size, Apply) and _is_line(size.argument):
-            return (*_line(size.argument), Activation("softsign"), gate.k / argument.k)
-    return None
-
-
-def _gate_of_sigmoid(other: Function, line: Poly, tolerance: float) -> _Gate:
-    """Recognise gelu_tanh.
-
-    Its gate is ``1 + tanh(v)`` or ``2 sigmoid(2 v)``, where v = sqrt(2/pi) (u + 0.044715 u^3).
-    """
-    gate = other if isinstance(other, Scaled) else Scaled(other, 1.0, 0.0)
-    f = gate.function
-    if not isinstance(f, Apply) or not isinstance(f.argument, Poly):
-        return None
-    if len(f.argument.coefficients) != 4:
-        return None
-    if f.function == Activation("tanh") and _near(gate.k, gate.m, tolerance):
-        factor, p = 1.0, 2 * gate.k
-    elif f.function == Activation("sigmoid") and gate.m == 0:
-        factor, p = 2.0, gate.k
-    else:
-        return None
-    # Of the line u = k t, without a shift: exporters apply it to a value as it is.
-    zero, first, second, third = f.argument.coefficients
-    if zero != 0 or second != 0 or line.coefficients[0] != 0:
-        return None
-    k, _ = _snapped(first / (factor * _SQRT_2_OVER_PI), 0.0, line, tolerance)
-    if not _near(third, factor * _SQRT_2_OVER_PI * 0.044715 * k**3, 3 * tolerance):
-        return None
-    return k, 0.0, Activation("gelu_tanh"), p
-
-
-def _gate_of_clip(other: Function, line: Poly, tolerance: float) -> _Gate:
-    """Recognise hard_swish: ``u clip(u / 6 + 1/2, 0, 1)``, or the clip as a hard_sigmoid."""
-    gate = other if isinstance(other, Scaled) else Scaled(other, 1.0, 0.0)
-    f = gate.function
-    if not isinstance(f, Apply) or gate.m != 0 or not _is_line(f.argument):
-        return None
-    k, m = _line(f.argument)
-    p = gate.k
-    if isinstance(f.function, Activation) and f.function.name == "hard_sigmoid":
-        alpha, beta = f.function.alpha or 0.0, f.function.beta or 0.0
-        k, m = 6 * alpha * k, 6 * (alpha * m + beta) - 3
-    elif f.function == Activation("relu6"):
-        k, m, p = k, m - 3, 6 * p
-    elif f.function == "clip" and f.bounds[0] == 0 and math.isfinite(f.bounds[1]):
-        high = f.bounds[1]
-        k, m, p = 6 * k / high, 6 * m / high - 3, high * p
-    else:
-        return None
-    k, m = _snapped(k, m, line, tolerance)
-    return k, m, Activation("hard_swish"), p
-
-
-def _is_line(f: Function) -> bool:
-    return isinstance(f, Poly) and len(f.coefficients) == 2
-
-
-def _snapped(k: float, m: float, line: Poly, tolerance: float) -> tuple[float, float]:
-    """Return k and m of u, or those of the line beside it where they differ by rounding only."""
-    line_k, line_m = _line(line)
-    # The line may hold a power of two that belongs to p, as in (0.5 t) (1 + erf(t / sqrt 2)).
-    factor = 2.0 ** round(math.log2(abs(line_k / k))) if k * line_k else 1.0
-    line_k, line_m = line_k / factor, line_m / factor
-    if _near(k, line_k, tolerance) and abs(m - line_m) <= tolerance * max(abs(line_m), 3.0):
-        return line_k, line_m
-    return k, m
-
-
-def _near(a: float, b: float, tolerance: float) -> bool:
-    return abs(a - b) <= tolerance * abs(b)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from laminet.activation import Activation
 from laminet.interop import scalar_functions as functions
 from laminet.interop.chain import Chain
-from laminet.interop.scalar_functions import Function
+from laminet.interop.recognition import recognized
+from laminet.interop.scalar_functions import FLOAT32_TOLERANCE, Function
 
-__all__ = ["FLOAT32_TOLERANCE", "Symbol"]
+__all__ = ["Symbol"]
 
-#: Four roundings of a constant in float32: how exactly models hold ``1 / sqrt(2)`` and its like.
-FLOAT32_TOLERANCE = 4 * 2.0**-24
 _VARIABLE = functions.variable()
 # Real models nest 3, in gelu; the limit keeps the recursion over a hostile one shallow.
 _DEEPEST = 16
@@ -50,7 +49,7 @@ class Symbol:
         ValueError
             If the function is none of the activations.
         """
-        found = functions.recognized(self.function, tolerance)
+        found = recognized(self.function, tolerance)
         if found is not None:
             chain = self.chain.scaled(found.k, found.m).activated(found.activation)
             return chain.scaled(found.p, found.q)

@@ -13,7 +13,8 @@ from laminet.errors import FormatError
 from laminet.interop.chain import Chain
 from laminet.interop.onnx.arrays import FLOAT_UNITS, External, to_array
 from laminet.interop.onnx.values import Labels, RowWise, Tensor
-from laminet.interop.symbols import FLOAT32_TOLERANCE, Symbol
+from laminet.interop.scalar_functions import FLOAT32_TOLERANCE
+from laminet.interop.symbols import Symbol
 
 __all__ = ["Graph", "Node", "Operator"]
 
