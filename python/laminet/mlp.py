@@ -370,7 +370,7 @@ class MLP:
         return result
 
     def value_and_jacobian(
-        self, x: ArrayLike, *, out: tuple[Array | None, Array | None] = (None, None)
+        self, x: ArrayLike, *, out: tuple[Array | None, Array | None] | None = None
     ) -> tuple[Array, Array]:
         """Return the outputs and their Jacobian, by one forward pass.
 
@@ -389,9 +389,13 @@ class MLP:
         Raises
         ------
         ValueError, TypeError
-            As ``net(x)`` does; also if the two arrays of `out` share memory.
+            As ``net(x)`` does; also if `out` is not a tuple of two, or these share memory.
         """
-        y_out, jacobian_out = out
+        y_out = jacobian_out = None
+        if out is not None:
+            if not isinstance(out, tuple) or len(out) != 2:
+                raise TypeError("out must be a tuple of two arrays: of outputs, of Jacobians")
+            y_out, jacobian_out = out
         result: tuple[Array, Array] = self._derivatives.value_and_jacobian(x, y_out, jacobian_out)
         return result
 
