@@ -3,12 +3,15 @@
 
 #include <benchmark/benchmark.h>
 
+#include <map>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "laminet/gemm/blas.h"
 #include "laminet/laminet.h"
+#include "laminet/probe/probe.h"
 
 namespace laminet::bench {
 
@@ -41,14 +44,27 @@ std::vector<T> random_values(std::size_t size, unsigned seed) {
   return values;
 }
 
-// FLOP/s and bytes/s of what one iteration did.
-inline void set_rates(benchmark::State& state, double flops, double bytes) {
+// The FMA peak of the engine's instruction set, measured once.
+template <class T>
+double peak(const Engine& engine, std::size_t threads) {
+  static std::map<std::pair<std::string, std::size_t>, double> known;
+  const auto [entry, fresh] = known.try_emplace({engine.isa, threads}, 0.0);
+  if (fresh) {
+    kernels::set_instruction_set(engine.isa);
+    entry->second = probe::fma_rate<T>(kernels::active_instruction_set(), threads, 0.2);
+  }
+  return entry->second;
+}
+
+// FLOP/s and bytes/s of what one iteration did, and the share of the FMA peak that it reached.
+inline void set_rates(benchmark::State& state, double flops, double bytes, double peak) {
   const auto rate = [](double amount) {
     return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate,
                               benchmark::Counter::kIs1000);
   };
   state.counters["FLOP/s"] = rate(flops);
   state.counters["bytes/s"] = rate(bytes);
+  state.counters["of peak"] = rate(flops / peak);
 }
 
 void register_layers();

@@ -1,4 +1,4 @@
-// Whole networks, on the threads that laminet would use, per back end, instruction set and batch.
+// Whole networks, per back end, instruction set and batch, on all threads and on one.
 #include <cmath>
 
 #include "common.h"
@@ -16,15 +16,19 @@ const std::vector<Case>& cases() {
   static const std::vector<Case> all = {
       {{17, 64, 64, 6}, ActivationKind::tanh, {1, 64, 4096}},
       {{784, 256, 128, 10}, ActivationKind::relu, {1, 8, 64, 128, 1024}},
+      {{784, 512, 256, 128, 10}, ActivationKind::relu, {1, 64, 4096}},
       {{32, 64, 64, 64, 64, 16}, ActivationKind::relu, {1, 4096}},
       {{479, 1024, 1024, 512, 256, 1}, ActivationKind::relu, {1, 8, 128, 2048}},
+      {{1024, 4096, 4096, 1024}, ActivationKind::gelu, {1, 512}},
   };
   return all;
 }
 
 template <class T>
-void forward(benchmark::State& state, const Engine& engine, const Case& c, std::size_t batch) {
+void forward(benchmark::State& state, const Engine& engine, const Case& c, std::size_t batch,
+             std::size_t threads) {
   use(engine);
+  set_num_threads(threads);
   std::vector<std::vector<T>> weights;
   std::vector<T> zeros(4096);
   std::vector<DenseView<T>> layers;
@@ -50,7 +54,14 @@ void forward(benchmark::State& state, const Engine& engine, const Case& c, std::
                 dense_view(y.data(), batch, net.out_features()));
     benchmark::ClobberMemory();
   }
-  set_rates(state, flops, bytes);
+  set_rates(state, flops, bytes, peak<T>(engine, num_threads()));
+}
+
+const std::vector<std::size_t>& thread_counts() {
+  static const std::size_t all = num_threads();
+  static const std::vector<std::size_t> counts =
+      all > 1 ? std::vector<std::size_t>{1, all} : std::vector<std::size_t>{1};
+  return counts;
 }
 
 template <class T>
@@ -63,11 +74,14 @@ void add(const char* type) {
         sizes += std::to_string(n);
       }
       for (const std::size_t batch : c.batches) {
-        const std::string name = std::string("forward/") + type + "/" + engine.backend + "/" +
-                                 engine.isa + "/" + sizes + "/" + std::to_string(batch);
-        benchmark::RegisterBenchmark(name.c_str(), [engine, &c, batch](benchmark::State& state) {
-          forward<T>(state, engine, c, batch);
-        })->UseRealTime();
+        for (const std::size_t threads : thread_counts()) {
+          const std::string name = std::string("forward/") + type + "/" + engine.backend + "/" +
+                                   engine.isa + "/" + sizes + "/" + std::to_string(batch) +
+                                   "/threads:" + std::to_string(threads);
+          benchmark::RegisterBenchmark(name.c_str(), [=, &c](benchmark::State& state) {
+            forward<T>(state, engine, c, batch, threads);
+          })->UseRealTime();
+        }
       }
     }
   }

@@ -36,7 +36,7 @@ void product(benchmark::State& state, const Engine& engine, const Shape& shape) 
   const auto m = static_cast<double>(shape.m);
   const auto n = static_cast<double>(shape.n);
   const auto k = static_cast<double>(shape.k);
-  set_rates(state, 2.0 * m * n * k, (m * k + n * k + m * n) * sizeof(T));
+  set_rates(state, 2.0 * m * n * k, (m * k + n * k + m * n) * sizeof(T), peak<T>(engine, 1));
 }
 
 template <class T>
