@@ -212,6 +212,9 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
       product of the chain is a scaled copy of the weights (``B n m``). The mode is the one whose
       products take fewer operations; reverse where they are equal.
 
+    The engine itself leaves out the last layer's forward product in ``vjp`` and ``gradients`` where
+    nothing depends on it (an identity, no head); it is counted here.
+
     An activation that is the identity has no slopes. A head (softmax) adds 4 operations an output
     for ``vjp`` and ``gradients``, and 4 for each entry of the Jacobian.
 

@@ -32,10 +32,10 @@ and a call ``c + (L - 1) c_l + h (meetings) + sum of t``. In it
 
 All of these are figures of `laminet.machine`; panels, row groups and shares are the plan's. What
 is left out makes the model a little fast: the loads of a tile that no multiply-add hides, the step
-from one tile to the next, threads that do not begin at once. It describes the tiled back end, and
-is a rough guide to OpenBLAS, which packs weights anew for each batch. The roofline itself
-(Williams, Waterman and Patterson, Communications of the ACM 52(4), 2009) has only ``max(flops / P,
-bytes / bandwidth)``.
+from one tile to the next, threads that do not begin at once, a head (softmax). It describes the
+tiled back end, and is far too fast for OpenBLAS, which packs the weights anew for each batch. The
+roofline itself (Williams, Waterman and Patterson, Communications of the ACM 52(4), 2009) has only
+``max(flops / P, bytes / bandwidth)``.
 """
 
 from __future__ import annotations

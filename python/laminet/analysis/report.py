@@ -13,7 +13,17 @@ from laminet.analysis.text_table import text_table
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["Report", "TableData", "figure", "html_table", "plain", "size", "times", "us"]
+__all__ = [
+    "Report",
+    "TableData",
+    "figure",
+    "html_table",
+    "plain",
+    "short_name",
+    "size",
+    "times",
+    "us",
+]
 
 
 @dataclass(frozen=True)
@@ -154,3 +164,11 @@ def us(microseconds: float) -> str:
 def times(ratio: float) -> str:
     """Return a ratio in words: "6.1 times", "24 times"."""
     return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
+
+
+def short_name(sizes: Sequence[int]) -> str:
+    """Return "784-256-10"; of many layers, the first and the last ones and how many there are."""
+    if len(sizes) <= 8:
+        return "-".join(map(str, sizes))
+    ends = [*map(str, sizes[:3]), "...", *map(str, sizes[-2:])]
+    return f"{'-'.join(ends)} ({len(sizes) - 1} layers)"

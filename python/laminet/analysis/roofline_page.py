@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from laminet import runtime
 from laminet.analysis.matplotlib_extra import require_matplotlib
-from laminet.analysis.report import TableData, figure, html_table, size, us
+from laminet.analysis.report import TableData, figure, html_table, short_name, size, us
 from laminet.analysis.roofline_plot import plot_batches, plot_roofline
 from laminet.interop.atomic import replacing, text_path
 
@@ -38,7 +38,7 @@ p, li { max-width: 46rem; }
 .facts dd { margin: 0; font-size: 1.25rem; font-weight: 600; }
 ul { padding-left: 1.2rem; }
 li { margin-bottom: .45rem; }
-figure { margin: 0; }
+figure { margin: 0 0 1rem; }
 img { display: block; width: 100%; height: auto; }
 figcaption, .note { color: #555; font-size: .88rem; max-width: 46rem; }
 .wide { overflow-x: auto; margin: 0 0 .8rem; }
@@ -87,7 +87,7 @@ def page(roofline: Roofline) -> str:
         If matplotlib is not installed.
     """
     require_matplotlib()
-    name = "-".join(map(str, roofline.sizes))
+    name = short_name(roofline.sizes)
     threads = "1 thread" if roofline.threads == 1 else f"{roofline.threads} threads"
     about = f"{roofline.dtype}, {threads}, back end {roofline.backend}, {roofline.machine.cpu}"
     pictures = [
@@ -97,7 +97,8 @@ def page(roofline: Roofline) -> str:
             "Roofline: " + "; ".join(_in_words(row) for row in roofline.rows),
             "Higher is faster. The thick line is the arithmetic of the machine, the slopes are "
             "what each memory level can deliver: dark where this network's weights live, dashed "
-            "where they do not. A number is a batch size.",
+            "where they do not; weights that live in two levels can be read faster than by the "
+            "lower one. A number is a batch size.",
         ),
         _picture(
             plot_batches(roofline),
@@ -108,7 +109,7 @@ def page(roofline: Roofline) -> str:
                 f"{figure(row.samples_per_second)} samples a second"
                 for row in roofline.rows
             ),
-            "Choose the largest batch whose time you can wait for; where the left curve is flat, "
+            "Choose the largest batch whose time you can wait for; where throughput is flat, "
             "larger ones gain nothing.",
         ),
     ]

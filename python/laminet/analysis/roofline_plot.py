@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from laminet.analysis.matplotlib_extra import require_matplotlib, save_figure, target_axes
 from laminet.analysis.report import figure as number
+from laminet.analysis.report import short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ _PALE = "#9a9a9a"
 _LAYER_MARKERS = "sDv^<>phX*"
 _MOST_LAYERS = 10
 _LABEL_INCHES = 0.6
-_SLOPE = 45.0  # of y = bandwidth x, before the axes' scales turn it
+_MOST_LABELS = 12
 
 _NETWORK: dict[str, Any] = {
     "color": _MEASURED,
@@ -73,7 +74,10 @@ def plot_roofline(
     intensities = [point.intensity for point in points]
     speeds = [point.measured_gflops for point in points] + [r.predicted_gflops for r in rows]
     ridge = peak / roofline.machine.bandwidth("DRAM", roofline.threads)
-    left, right = min(intensities) / 2.5, max(2.5 * max(intensities), 1.5 * ridge)
+    left, right = (
+        min(intensities) / (5 if narrow else 2.5),
+        max(2.5 * max(intensities), 1.5 * ridge),
+    )
     bottom, top = min(speeds) / 2.5, 2 * peak
 
     axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(bottom, top))
@@ -93,7 +97,7 @@ def plot_roofline(
     axes.plot(intensities[: len(rows)], [r.measured_gflops for r in rows], zorder=5, **_NETWORK)
     _label_batches(axes, rows)
     _legend(axes, roofline, narrow=narrow)
-    name = "-".join(map(str, roofline.sizes))
+    name = short_name(roofline.sizes)
     threads = "1 thread" if roofline.threads == 1 else f"{roofline.threads} threads"
     about = f"{name}, {roofline.dtype}" + ("\n" if narrow else ", ")
     axes.set_title(about + f"{threads} of {roofline.machine.cpu}", loc="left", fontsize=10)
@@ -147,8 +151,9 @@ def plot_batches(
         axes.plot(batches, measured, label="measured", **_NETWORK)
         _style(axes, "batch size", "")
         axes.set_title(title, loc="left", fontsize=10)
-        axes.set_xticks(batches, [str(b) for b in batches])
-        axes.xaxis.set_minor_locator(NullLocator())
+        if len(batches) <= _MOST_LABELS:
+            axes.set_xticks(batches, [str(b) for b in batches])
+            axes.xaxis.set_minor_locator(NullLocator())
         if max(measured) < 100 * min(measured):
             axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -174,10 +179,15 @@ def _draw_roofs(axes: Axes, roofline: Roofline, peak: float, *, narrow: bool) ->
     """Draw the peak, and the bandwidth of each level up to it, each with its name on it."""
     machine, threads = roofline.machine, roofline.threads
     left, right = axes.get_xlim()
-    bottom, _ = axes.get_ylim()
+    bottom, top = axes.get_ylim()
     used = {row.level for row in roofline.rows}
     used |= {layer.level for row in roofline.rows for layer in row.layers}
     levels = [(name, machine.bandwidth(name, threads)) for name in machine.bandwidth_gb_s]
+    # Degrees of a roof on paper, for the axes' place before the layout is fitted to the texts.
+    width, height = _figure_of(axes).get_size_inches() * axes.get_position().size
+    slope = math.degrees(
+        math.atan2(height / math.log(top / bottom), width / math.log(right / left))
+    )
     start = peak / levels[0][1]
     axes.plot([max(left, start), right], [peak, peak], color=_ROOF, linewidth=2, zorder=2)
     axes.annotate(
@@ -212,9 +222,8 @@ def _draw_roofs(axes: Axes, roofline: Roofline, peak: float, *, narrow: bool) ->
             (at, at * bandwidth),
             xytext=(2, 3),
             textcoords="offset points",
-            rotation=_SLOPE,
+            rotation=slope,
             rotation_mode="anchor",
-            transform_rotates_text=True,
             ha="left",
             va="bottom",
             color=color,
@@ -228,7 +237,8 @@ def _label_batches(axes: Axes, rows: tuple[RooflineRow, ...]) -> None:
     left, right = axes.get_xlim()
     inches = _figure_of(axes).get_size_inches()[0] / math.log(right / left)  # a factor of e
     before, drop = -math.inf, 0
-    for row in rows:
+    every = math.ceil(len(rows) / _MOST_LABELS)
+    for row in rows[::every]:
         at = math.log(row.intensity) * inches
         drop = drop + 1 if at - before < _LABEL_INCHES else 0
         before = at
