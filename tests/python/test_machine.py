@@ -25,6 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(path))
     monkeypatch.setattr(module, "_known", {})
     monkeypatch.setattr(module, "_ROUNDS", 1)
+    monkeypatch.setattr(module, "_EVEN", 0.0)  # so short a measuring is disturbed by anything
     monkeypatch.setattr(module, "_SECONDS", dict.fromkeys(module._SECONDS, 1e-3))
     return path
 
@@ -166,6 +167,38 @@ def test_where_nothing_can_be_kept(folder: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(probe, "fma_rate", refuse)
     assert ln.machine() == first  # for this process at least
     assert folder.parent.read_text() == "a file where the folder should be"
+
+
+def test_figures_of_a_busy_machine_are_not_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads are twice as fast as one, but for one peak, which a neighbour halves."""
+    rounds = []
+
+    def rate(dtype: str, isa: str, threads: int, _: float) -> float:
+        rounds.append(threads)
+        busy = dtype == "float64" and isa == "generic"
+        return 1e9 if busy else threads * 1e9
+
+    monkeypatch.setattr(probe, "fma_rate", rate)
+    monkeypatch.setattr(module, "_EVEN", 0.85)
+    cores = probe.max_threads()
+    if cores == 1:
+        pytest.skip("one CPU: there is nothing to compare")
+    first = ln.machine()
+    assert first.peak_gflops["float32"].all_threads == cores
+    assert rounds.count(1) == 3 * 2 * len(first.isas)  # all three times the rounds
+    assert not folder.exists()
+    rounds.clear()
+    assert ln.machine() == first
+    assert rounds == []
+
+
+def test_what_disturbed_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_EVEN", 0.85)
+    assert not module.disturbed([1.9, 2.0, 1.95])
+    assert not module.disturbed([1.0])
+    assert module.disturbed([1.9, 2.0, 1.02])
 
 
 def test_another_instruction_set_is_another_machine(isa: str) -> None:

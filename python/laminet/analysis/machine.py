@@ -42,6 +42,8 @@ _SECONDS = {
 }
 
 _DTYPES = ("float32", "float64")
+# Of what the peaks gain by threads, least over most; 0.95 and more on a quiet machine.
+_EVEN = 0.85
 # Layers of the networks whose calls tell the cost of a call and of a layer.
 _DEPTHS = (1, 17)
 
@@ -194,7 +196,8 @@ def machine(refresh: bool = False) -> Machine:
     The first call on a machine measures for some two seconds, with all threads; the figures are
     kept in the user's cache directory, for each CPU, number of CPUs allowed, instruction set and
     version of laminet. A file there that cannot be read is measured anew; where none can be
-    written, the figures are kept for the process.
+    written, or other programs were seen to disturb the measuring to its end, the figures are kept
+    for the process alone.
 
     Parameters
     ----------
@@ -234,10 +237,14 @@ def machine(refresh: bool = False) -> Machine:
                 _known[name] = record
         if refresh or name not in _known:
             _known[name] = {"key": key, **_measure(key)}
+            record = _known[name]
+            peaks = [p for types in record["peak_gflops"].values() for p in types.values()]
+            if disturbed([every / one for one, every in peaks]):
+                return _from_record(record)
             with suppress(OSError):
                 os.makedirs(path.parent, exist_ok=True)
                 with replacing(path) as temporary:
-                    temporary.write_text(json.dumps(_known[name], indent=1))
+                    temporary.write_text(json.dumps(record, indent=1))
         return _from_record(_known[name])
 
 
@@ -337,7 +344,9 @@ def _measure(key: Mapping[str, Any]) -> dict[str, Any]:
         best[name] = better(best.get(name, value), value)
 
     with runtime.num_threads(cores):
-        for _ in range(_ROUNDS):
+        for done in range(3 * _ROUNDS):
+            if done >= _ROUNDS and not disturbed(_scalings(best, cores)):
+                break
             for name in isas:
                 for dtype in _DTYPES:
                     for n in dict.fromkeys(counts):
@@ -374,6 +383,23 @@ def _measure(key: Mapping[str, Any]) -> dict[str, Any]:
         "layer_us": max(1e-3, (best["call", more] - best["call", one]) / (more - one)),
         "handoff_us": best["handoff",],
     }
+
+
+def _scalings(best: Mapping[tuple[Any, ...], float], cores: int) -> list[float]:
+    """Return what all threads reach of one, for each peak that was measured."""
+    return [
+        rate / best["fma", name[1], name[2], 1]
+        for name, rate in best.items()
+        if name[0] == "fma" and name[3] == cores
+    ]
+
+
+def disturbed(scalings: list[float]) -> bool:
+    """Whether other programs must have had a CPU: the peaks scale with the threads unequally.
+
+    All peaks are those of the same cores, whatever they have in common.
+    """
+    return min(scalings) < _EVEN * max(scalings)
 
 
 def _call_time(depth: int, seconds: float) -> float:
