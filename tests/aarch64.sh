@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The C++ tests on 64-bit Arm: cross-compiled, and run under qemu's user emulation.
+#
+#     tests/aarch64.sh
+#
+# Debian: apt install g++-aarch64-linux-gnu qemu-user libgtest-dev cmake ninja-build python3
+# Left out are the tests of accuracy over millions of values, which emulation makes slow, the test
+# that limits its address space, which is qemu's too, and the one that forks.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=build/aarch64
+cmake -S . -B $build -G Ninja -DLAMINET_TESTS=ON -DLAMINET_WERROR=ON \
+  -DLAMINET_GOOGLETEST=/usr/src/googletest \
+  -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+  -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc \
+  '-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64;-L;/usr/aarch64-linux-gnu' >/dev/null
+cmake --build $build --target laminet_tests
+ctest --test-dir $build --output-on-failure -R '\.' \
+  -E 'Accuracy|GoesOnWhereNoThreadCanStart|ChildOfAFork|installed_package|baseline_objects'
