@@ -22,7 +22,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -306,14 +306,14 @@ def picture(results: list[dict[str, Any]], file: str, title: str) -> None:
     figure.savefig(file, dpi=160)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", help="write the figures to this file")
     parser.add_argument("--picture", help="write a picture to this file")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", default="", help="cases and operations whose line has this text")
     parser.add_argument("--laminet", action="store_true", help="laminet alone")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     chosen = []
     for operation in OPERATIONS:

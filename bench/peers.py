@@ -5,7 +5,8 @@
 Answers are compared with NumPy in float64 before anything is timed. For each cell (a network and a
 batch) the runtimes take turns, a few rounds each, so that what disturbs the machine disturbs all of
 them; figures are medians over all rounds. `--threads 1` holds every runtime to one CPU,
-`--dtype float64` compares with NumPy and PyTorch in double precision.
+`--dtype float64` compares with NumPy and PyTorch in double precision. `--derivatives` compares
+Jacobians, vector-Jacobian products and gradients with JAX and PyTorch instead (derivatives.py).
 """
 
 from __future__ import annotations
@@ -43,6 +44,14 @@ def main() -> int:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(options.threads)
     os.environ["LAMINET_NUM_THREADS"] = str(options.threads)
+    if options.derivatives:
+        import derivatives
+
+        passed = ["--threads", str(options.threads), "--only", options.network or ""]
+        for option in ("json", "picture"):
+            if value := getattr(options, option):
+                passed += [f"--{option}", value]
+        return derivatives.main(passed)
     names = [n for n in chosen_runtimes(options) if n not in options.skip]
     workers = [Worker(name, options.threads, options.dtype) for name in names]
     report: dict[str, Any] = {
@@ -97,6 +106,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--network", help="only networks whose name contains this")
     parser.add_argument("--batches", type=int, nargs="+", help="only these batches")
     parser.add_argument("--skip", nargs="+", default=[], help="runtimes to leave out")
+    parser.add_argument("--derivatives", action="store_true", help="compare derivatives instead")
     parser.add_argument("--seconds", type=float, default=0.1, help="a round of one runtime")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", help="where to write all figures")
