@@ -38,7 +38,7 @@ Pages allocate_pages(std::size_t bytes) {
     const std::size_t before = round_up(reinterpret_cast<std::uintptr_t>(raw), kHugePage) -
                                reinterpret_cast<std::uintptr_t>(raw);
     if (before > 0) munmap(first, before);
-    if (before < kHugePage) munmap(first + before + size, kHugePage - before);
+    munmap(first + before + size, kHugePage - before);
     // Refused where the kernel has none, which changes speed alone.
     (void)madvise(first + before, size, MADV_HUGEPAGE);
     return Pages(first + before, ReleasePages{size});

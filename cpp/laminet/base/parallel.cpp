@@ -145,9 +145,11 @@ class Team {
 
   bool reserve_states(std::size_t count) {
     if (count <= state_count_) return true;
-    PartState* const fresh = new (std::nothrow) PartState[count];
-    if (!fresh) return false;
-    states_.reset(fresh);
+    try {
+      states_ = std::make_unique<PartState[]>(count);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
     state_count_ = count;
     return true;
   }
@@ -210,12 +212,15 @@ class Team {
         }
         state.store(ended, std::memory_order_release);
       }
+      // The gate is the last meeting: a thread leaves it when its own parts have ended.
+      if (phase + 1 == job_.phases) return;
       for (std::size_t part = 0; part < parts; ++part) {
         const auto over = [&] {
           return states[part].value.load(std::memory_order_acquire) == ended;
         };
-        // Longer than that only where the other thread has lost its CPU: make room for it.
-        while (!over() && !spin_until(over)) std::this_thread::sleep_for(kSpinTime);
+        // Longer than that where the parts are uneven, or where the other thread has lost its CPU:
+        // make room for it. To sleep would be to miss the beginning of the next phase.
+        while (!over() && !spin_until(over)) std::this_thread::yield();
       }
     }
   }

@@ -16,7 +16,7 @@ Blocking choose_blocking(std::size_t m, std::size_t n, std::size_t k, std::size_
   const std::size_t most = std::max<std::size_t>(64, caches.l1 / 2 / (mr * element_size));
   const std::size_t blocks = k <= most + most / 2 ? 1 : (k + most - 1) / most;
   const std::size_t depth = std::max<std::size_t>(1, (k + blocks - 1) / blocks);  // even blocks
-  // Half of L2 for the weights; the other half holds the activations (choose_block_rows).
+  // Half of L2 for the weights; the other half holds the activations (choose_row_blocks).
   const std::size_t panels = std::max<std::size_t>(1, caches.l2 / 2 / (depth * nr * element_size));
   return {depth, std::min(panels * nr, all_columns)};
 }

@@ -19,7 +19,8 @@ struct LayerOperands {
   Activation activation;
 };
 
-// y = the head of A_L for all rows of x, in blocks of plan.block_rows on plan.threads threads.
+// y = the head of A_L for all rows of x, in plan.blocks, or layer by layer, on plan.threads
+// threads.
 template <class T>
 void run_forward(std::span<const LayerOperands<T>> layers, const kernels::Table<T>& table,
                  const Plan& plan, Head head, ConstMatrixView<T> x, MatrixView<T> y);
