@@ -130,7 +130,7 @@ def _jax(case: Case, operation: str, mode: str) -> Job:
 
         jacobian = {"rev": jax.jacrev, "fwd": jax.jacfwd}[mode](both, has_aux=True)
         function = jax.jit(jacobian if x.ndim == 1 else jax.vmap(jacobian))
-        call = lambda: jax.block_until_ready(function(x))  # noqa: E731
+        call = lambda: jax.block_until_ready(function(x))  # noqa: E731 - one of several forms
         return call, lambda r: [np.asarray(r[1]), np.asarray(r[0])]
     if operation == "vjp":
         vjp = jax.jit(lambda a, c: jax.vjp(lambda t: forward(weights, t), a)[1](c)[0])
@@ -212,7 +212,7 @@ def serve(pipe: Any, runtime: str, threads: int) -> None:
         import laminet as ln
 
         ln.set_num_threads(threads)
-    call: Callable[[], Any] = lambda: None  # noqa: E731
+    call: Callable[[], Any] = lambda: None  # noqa: E731 - one of several forms
     number = 1
     while (message := pipe.recv()) is not None:
         if isinstance(message, tuple):

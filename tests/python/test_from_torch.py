@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from frameworks import assert_agrees
 from torch import nn
 from variants import ACTIVATION_CASES, same_bits

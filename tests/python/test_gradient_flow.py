@@ -72,7 +72,7 @@ def test_flow_shows_itself():
     assert text.count("4 x 4") == 4
     assert json.dumps(flow.to_dict())
     with pytest.raises(AttributeError):
-        flow.samples = 3  # type: ignore[misc]
+        flow.samples = 3  # type: ignore[misc]  # frozen: it must refuse
 
 
 def test_flow_refuses():

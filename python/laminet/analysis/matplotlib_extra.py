@@ -21,7 +21,7 @@ PICTURES = (".png", ".svg", ".pdf")
 def require_matplotlib() -> None:
     """Raise an ImportError that says what to install if matplotlib is not there."""
     try:
-        import matplotlib  # noqa: F401
+        import matplotlib  # noqa: F401 - to see whether it is there
     except ImportError as error:
         raise ImportError(
             "drawing needs matplotlib, which is not installed: pip install 'laminet[plot]'"

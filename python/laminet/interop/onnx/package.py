@@ -14,7 +14,7 @@ def require_onnx() -> None:
         If it is not installed.
     """
     try:
-        import onnx  # noqa: F401
+        import onnx  # noqa: F401 - to see whether it is there
     except ImportError as error:
         message = f"ONNX files take the package onnx: pip install 'laminet[onnx]' ({error})"
         raise ImportError(message, name="onnx") from error

@@ -125,7 +125,7 @@ class _Reader:
         if type(module).__module__.partition(".")[0] == "torch":
             raise ValueError(f"{where} is not a part of a chain of dense layers that laminet knows")
 
-        class Tracer(torch.fx.Tracer):  # type: ignore[misc]
+        class Tracer(torch.fx.Tracer):  # type: ignore[misc]  # torch is untyped here
             def is_leaf_module(self, m: Any, module_qualified_name: str) -> bool:
                 sequential = type(m).forward is torch.nn.Sequential.forward
                 return _known(m) is not None or sequential or super().is_leaf_module(m, "")
