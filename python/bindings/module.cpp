@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   laminet::register_runtime(module);
   laminet::register_functions(module);
   laminet::register_network(module);
+  laminet::register_call(module);
   laminet::register_plan(module);
   laminet::register_probe(module);
   laminet::register_derivatives(module);

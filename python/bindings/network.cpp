@@ -44,7 +44,7 @@ class Network {
     }
   }
 
-  py::object forward(const py::object& x, const py::object& out) const {
+  py::object forward(py::handle x, py::handle out) const {
     const Input<T> input = checked_input(x);
     Output<T> output(out, input, mlp_.out_features());
     {
@@ -140,7 +140,7 @@ class Network {
     return *head;
   }
 
-  Input<T> checked_input(const py::object& x) const {
+  Input<T> checked_input(py::handle x) const {
     Input<T> input = as_input<T>(x, "x");
     require(input.view.columns == mlp_.in_features(), "x has ", input.view.columns,
             " features, the network takes ", mlp_.in_features());
@@ -166,7 +166,6 @@ void register_class(py::module_& module, const char* name) {
   using N = Network<T>;
   py::class_<N>(module, name)
       .def(py::init(&N::create), py::arg("layers"), py::arg("head"))
-      .def("forward", &N::forward, py::arg("x"), py::arg("out") = py::none())
       .def("forward_head", &N::forward_head, py::arg("x"), py::arg("head"))
       .def("trace", &N::trace, py::arg("x"))
       .def("plan", &N::plan, py::arg("batch"))
@@ -179,6 +178,19 @@ void register_class(py::module_& module, const char* name) {
 template <class T>
 const Mlp<T>& mlp_of(const py::object& network) {
   return network.cast<const Network<T>&>().mlp();
+}
+
+template <class T>
+BoundForward bind(py::handle network) {
+  return {&network.cast<const Network<T>&>(), [](const void* self, py::handle x, py::handle out) {
+            return static_cast<const Network<T>*>(self)->forward(x, out);
+          }};
+}
+
+BoundForward bind_forward(py::handle network) {
+  if (py::isinstance<Network<float>>(network)) return bind<float>(network);
+  if (py::isinstance<Network<double>>(network)) return bind<double>(network);
+  throw py::type_error("expected a NetworkF32 or NetworkF64");
 }
 
 template const Mlp<float>& mlp_of(const py::object&);

@@ -80,13 +80,9 @@ class StackOutput {
   std::optional<AlignedArray<T>> temporary_;
 };
 
-// A new C-contiguous array.
+// A new C-contiguous array of shape (rows, columns), or (columns,) for a single sample.
 template <class T>
-py::array_t<T> new_array(std::size_t rows, std::size_t columns, bool single) {
-  using Shape = py::array::ShapeContainer;
-  const auto n = static_cast<py::ssize_t>(columns);
-  return py::array_t<T>(single ? Shape{n} : Shape{static_cast<py::ssize_t>(rows), n});
-}
+py::array_t<T> new_array(std::size_t rows, std::size_t columns, bool single);
 
 // An Activation of Python: an object with `name`, `alpha` and `beta` (None where it has none).
 Activation as_activation(py::handle activation);

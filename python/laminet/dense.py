@@ -145,7 +145,7 @@ def linear(
     bias : array_like of shape (out_features,), optional
     activation : str or Activation, default "identity"
     out : ndarray, optional
-        As in `MLP.__call__`; it may overlap `weight` and `bias`, too.
+        As in `MLP.forward`; it may overlap `weight` and `bias`, too.
 
     Returns
     -------

@@ -38,7 +38,7 @@ _DERIVATIVES: dict[np.dtype[Any], Any] = {
 }
 
 
-class MLP:
+class MLP(_core.NetworkCall):
     """A multilayer perceptron: dense layers, one after the other.
 
     Samples are rows: ``Z_l = A_{l-1} W_l^T + b_l``, ``A_l = s_l(Z_l)``, ``A_0 = X``; the outputs
@@ -77,9 +77,9 @@ class MLP:
 
     Notes
     -----
-    A network never changes. Any number of threads may call it at once. With the tiled back end on
-    AVX2 or wider, a sample's result has the same bits whatever the batch it comes in, its place
-    there, and the number of threads.
+    ``net(x)`` is ``net.forward(x)``. A network never changes. Any number of threads may call it at
+    once. With the tiled back end on AVX2 or wider, a sample's result has the same bits whatever the
+    batch it comes in, its place there, and the number of threads.
 
     Examples
     --------
@@ -91,7 +91,7 @@ class MLP:
     (4, 2)
     """
 
-    __slots__ = ("__weakref__", "_core", "_derivatives", "_head", "_layers")
+    __slots__ = ("__weakref__", "_derivatives", "_head", "_layers")
 
     def __init__(self, layers: Iterable[Dense], *, head: str | None = None) -> None:
         check_environment()
@@ -112,7 +112,7 @@ class MLP:
         core = _CORES[dtype](
             [(d.weight, d.bias, d.activation) for d in given], self._head or "none"
         )
-        self._core = core
+        super().__init__(core)
         self._derivatives = _DERIVATIVES[dtype](core)
         self._layers = tuple(
             Dense(core.weight(i), core.bias(i), layer.activation) for i, layer in enumerate(given)
@@ -212,36 +212,6 @@ class MLP:
             layer.weight.size + (0 if layer.bias is None else layer.bias.size)
             for layer in self._layers
         )
-
-    def __call__(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        """Return the network's outputs.
-
-        Parameters
-        ----------
-        x : array_like of shape (in_features,) or (batch, in_features)
-            One sample or a batch, which may be empty. An array of the network's dtype is read in
-            place whatever its strides; other real dtypes, byte orders and nested lists are
-            converted. Never written to, never kept.
-        out : ndarray, optional
-            Where to put the result: exactly its shape and dtype, writeable, any strides. It may
-            overlap `x`; the result is then computed elsewhere and copied.
-
-        Returns
-        -------
-        ndarray of shape (out_features,) or (batch, out_features)
-            `out` where given.
-
-        Raises
-        ------
-        ValueError
-            If a shape is wrong, or `out` is not as described.
-        TypeError
-            If `x` is masked or does not hold real numbers, or `out` is not an array.
-        """
-        result: Array = self._core.forward(x, out)
-        return result
-
-    forward = __call__
 
     def trace(self, x: ArrayLike) -> Trace:
         """Run the network and keep what every layer computes.

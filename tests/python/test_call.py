@@ -1,0 +1,117 @@
+"""How a network is called: net(x) is a method in C, which Python's own rules must hold for."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import laminet as ln
+from laminet import _core
+
+NET = ln.MLP.init([3, 4, 2], "tanh", seed=0)
+X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+
+
+def test_forward_is_the_same_call() -> None:
+    assert NET.forward(X).tobytes() == NET(X).tobytes()
+    assert NET(x=X).tobytes() == NET(X).tobytes()
+    out = np.empty((2, 2), np.float32)
+    assert NET(X, out=out) is out
+    assert NET.forward(out=out, x=X) is out
+    assert NET(X, out=None).tobytes() == out.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("args", "names", "message"),
+    [
+        ((), {}, "1 positional argument, 'x', but none was given"),
+        ((X, X), {}, "1 positional argument, 'x', but 2 were given"),
+        ((X,), {"x": X}, "multiple values for argument 'x'"),
+        ((X,), {"batch": 1}, "unexpected keyword argument 'batch'"),
+        ((), {"out": X}, "none was given"),
+    ],
+)
+@pytest.mark.parametrize("method", ["__call__", "forward"])
+def test_wrong_arguments(
+    args: tuple[Any, ...], names: dict[str, Any], message: str, method: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        getattr(NET, method)(*args, **names)
+
+
+def test_forward_documents_itself() -> None:
+    assert list(inspect.signature(NET.forward).parameters) == ["x", "out"]
+    assert "in_features" in (inspect.getdoc(ln.MLP.forward) or "")
+
+
+def test_a_subclass_may_change_the_call() -> None:
+    class Doubled(ln.MLP):
+        def __call__(self, x: Any, *, out: Any = None) -> Any:
+            return 2 * super().__call__(x, out=out)
+
+    class Plain(ln.MLP):
+        pass
+
+    expected = NET(X)
+    assert Doubled(NET.layers)(X).tobytes() == (2 * expected).tobytes()
+    assert Plain(NET.layers)(X).tobytes() == expected.tobytes()
+    Plain.__call__ = lambda self, x: "replaced"  # type: ignore[method-assign,assignment]
+    assert Plain(NET.layers)(X) == "replaced"
+    del Plain.__call__
+    assert Plain(NET.layers)(X).tobytes() == expected.tobytes()
+
+
+def test_an_object_that_was_not_initialised_says_so() -> None:
+    class Forgetful(ln.MLP):
+        def __init__(self) -> None:
+            pass
+
+    with pytest.raises(TypeError, match=r"Forgetful\.__init__ was not called"):
+        Forgetful()(X)
+
+
+@pytest.mark.parametrize("wrong", [(), (NET,), (None,), (NET._core, NET._core)])
+def test_the_base_takes_a_network_of_the_core(wrong: tuple[Any, ...]) -> None:
+    with pytest.raises(TypeError, match="NetworkF32"):
+        _core.NetworkCall(*wrong)
+
+
+def test_nothing_is_kept() -> None:
+    net = ln.MLP(NET.layers)
+    before = sys.getrefcount(X)
+    gone = weakref.ref(net)
+    net(X)
+    assert sys.getrefcount(X) == before
+    del net
+    assert gone() is None
+
+
+def test_a_network_that_goes_lets_go_of_its_core() -> None:
+    net = ln.MLP(NET.layers)
+    y = net(X)
+    core = net._core
+    del net
+    assert sys.getrefcount(core) == 2  # `core` and the argument
+    np.testing.assert_array_equal(y, NET(X))
+
+
+def test_initialising_anew_while_another_thread_calls() -> None:
+    small = ln.MLP.init([256, 256, 256], seed=0)
+    large = ln.MLP.init([256, 256, 256], seed=1)
+    x = np.ones((512, 256), np.float32)  # enough work to release the GIL
+    possible = {small(x).tobytes(), large(x).tobytes()}
+    net = ln.MLP(small.layers)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.extend(net(x).tobytes() for _ in range(50)))
+    thread.start()
+    for i in range(200):
+        net.__init__((large, small)[i % 2].layers)  # type: ignore[misc]
+    thread.join()
+    assert len(answers) == 50
+    assert set(answers) <= possible
