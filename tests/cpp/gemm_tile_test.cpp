@@ -59,7 +59,8 @@ void check(const kernels::Tile<T>& tile, const Case<T>& c) {
                                   .bias = c.bias ? bias.data() : nullptr,
                                   .accumulate = c.accumulate,
                                   .relu = c.relu,
-                                  .prefetch = c.accumulate};
+                                  .prefetch = c.accumulate,
+                                  .ahead = c.bias ? panel : nullptr};
   tile.multiply(args, c.m);
 
   for (std::size_t i = 0; i < c.m; ++i) {

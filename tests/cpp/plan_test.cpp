@@ -51,6 +51,7 @@ TEST(Plan, MoreWorkUsesMoreThreads) {
 TEST(Plan, FewRowsOfLargeWeightsShareEachLayer) {
   EXPECT_EQ(plan_of(kMedium, 1, 2).split, Split::layers);
   EXPECT_EQ(plan_of(kMedium, 64, 2).split, Split::layers);
+  EXPECT_FALSE(plan_of(kMedium, 64, 2).from_memory);
   EXPECT_EQ(plan_of(kMedium, 4096, 2).split, Split::rows);
   EXPECT_EQ(plan_of(kMedium, 1, 1).split, Split::none);
   EXPECT_EQ(plan_of(kMedium, 1, 64).threads, 17u) << "128 KiB a thread at least";
@@ -61,6 +62,7 @@ TEST(Plan, WeightsFromMemoryServeManyRowsAtATime) {
     for (const std::size_t batch : {1u, 100u, 10000u}) {
       const Plan plan = plan_of(kLarge, batch, threads);
       EXPECT_EQ(plan.split, Split::layers);
+      EXPECT_TRUE(plan.from_memory);
       EXPECT_EQ(plan.threads, threads);
       EXPECT_GE(plan.chunk_rows, 192u);
       EXPECT_LE(plan.chunk_rows * 8192 * 4, kCaches.l3 / 2);

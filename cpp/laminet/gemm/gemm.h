@@ -18,10 +18,11 @@ template <class T>
 void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, const T* bias,
                  const Activation& activation, MatrixView<T> y);
 
-// Only the columns of y that these panels give; y and bias are those of the whole layer.
+// Only the columns of y that these panels give; y and bias are those of the whole layer. Weights
+// from memory are fetched a block ahead.
 template <class T>
-void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, PanelRange panels, const T* bias,
-                 const Activation& activation, MatrixView<T> y);
+void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, PanelRange panels,
+                 bool from_memory, const T* bias, const Activation& activation, MatrixView<T> y);
 
 // cblas_sgemv for one row, cblas_sgemm for more (or the d-versions), then bias and activation in
 // one pass. x, w (n, k) and y as blas::fits() demands.

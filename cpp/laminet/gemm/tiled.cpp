@@ -18,7 +18,18 @@ struct Pass {
   std::size_t first_depth;
   std::size_t depth;
   bool last_depth;
+  const T* next;  // the first panel of the pass that follows, if that is to be fetched meanwhile
 };
+
+// The part of the next pass's panel that lies as `panel` does in its own pass, to be fetched while
+// row tile `tile` works: a tile fetches a line a step, a fourth of a panel of 64 columns of float,
+// and the first one has its own panel to wait for.
+template <class T>
+const T* fetched_meanwhile(const Pass<T>& pass, std::size_t panel, std::size_t tile) {
+  const std::size_t line = 64 / sizeof(T);
+  if (!pass.next || tile == 0 || tile * line > pass.tile->nr) return nullptr;
+  return pass.next + panel * pass.panel_size + (tile - 1) * pass.depth * line;
+}
 
 template <class T>
 void run(const Pass<T>& pass, ConstMatrixView<T> x, const T* bias, const Activation& activation,
@@ -53,6 +64,7 @@ void run(const Pass<T>& pass, ConstMatrixView<T> x, const T* bias, const Activat
     }
     for (; j < pass.columns; j += nr, args.panel += pass.panel_size) {
       args.n = std::min(nr, pass.columns - j);
+      args.ahead = fetched_meanwhile(pass, j / nr, i / pass.tile->mr);
       args.c = y.row(i) + pass.first_column + j;
       args.bias = bias && pass.last_depth ? bias + pass.first_column + j : nullptr;
       pass.tile->multiply(args, m);
@@ -67,8 +79,8 @@ void run(const Pass<T>& pass, ConstMatrixView<T> x, const T* bias, const Activat
 }  // namespace
 
 template <class T>
-void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, PanelRange panels, const T* bias,
-                 const Activation& activation, MatrixView<T> y) {
+void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, PanelRange panels,
+                 bool from_memory, const T* bias, const Activation& activation, MatrixView<T> y) {
   const PanelLayout<T>& layout = w.layout();
   const auto sweep = [&](const kernels::Tile<T>* tile, const T* first_panel, std::size_t first,
                          std::size_t columns) {
@@ -77,14 +89,22 @@ void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, PanelRange pan
     for (std::size_t j = 0; j < columns; j += blocking.columns) {
       for (std::size_t p = 0; p < w.k(); p += blocking.depth) {
         const std::size_t depth = std::min(blocking.depth, w.k() - p);
+        const T* const start = first_panel + j * w.k() + p * tile->nr;
+        const T* next = nullptr;
+        if (from_memory && p + depth < w.k()) {
+          next = start + depth * tile->nr;
+        } else if (from_memory && j + blocking.columns < columns) {
+          next = first_panel + (j + blocking.columns) * w.k();
+        }
         const Pass<T> pass{.tile = tile,
-                           .panels = first_panel + j * w.k() + p * tile->nr,
+                           .panels = start,
                            .panel_size = tile->nr * w.k(),
                            .first_column = first + j,
                            .columns = std::min(blocking.columns, columns - j),
                            .first_depth = p,
                            .depth = depth,
-                           .last_depth = p + depth == w.k()};
+                           .last_depth = p + depth == w.k(),
+                           .next = next};
         run(pass, x, bias, activation, w.table(), y);
       }
     }
@@ -103,13 +123,13 @@ void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, PanelRange pan
 template <class T>
 void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, const T* bias,
                  const Activation& activation, MatrixView<T> y) {
-  tiled_layer(x, w, PanelRange{0, w.layout().panels()}, bias, activation, y);
+  tiled_layer(x, w, PanelRange{0, w.layout().panels()}, false, bias, activation, y);
 }
 
-#define LAMINET_INSTANTIATE(T)                                                                 \
-  template void tiled_layer(ConstMatrixView<T>, const PackedWeights<T>&, PanelRange, const T*, \
-                            const Activation&, MatrixView<T>);                                 \
-  template void tiled_layer(ConstMatrixView<T>, const PackedWeights<T>&, const T*,             \
+#define LAMINET_INSTANTIATE(T)                                                             \
+  template void tiled_layer(ConstMatrixView<T>, const PackedWeights<T>&, PanelRange, bool, \
+                            const T*, const Activation&, MatrixView<T>);                   \
+  template void tiled_layer(ConstMatrixView<T>, const PackedWeights<T>&, const T*,         \
                             const Activation&, MatrixView<T>);
 LAMINET_INSTANTIATE(float)
 LAMINET_INSTANTIATE(double)

@@ -25,6 +25,7 @@ namespace laminet::kernels {
 //   accumulate  C += A B instead of C = A B; the bias is added last, either way
 //   relu        C = relu(...) after the bias
 //   prefetch    the panel is read for the first time and, being large, comes from L2 or beyond
+//   ahead       k cache lines to fetch into L2 meanwhile, which later tiles read; or null
 // clang-format on
 template <class T>
 struct TileArgs {
@@ -39,6 +40,7 @@ struct TileArgs {
   bool accumulate;
   bool relu;
   bool prefetch;
+  const T* ahead;
 };
 
 template <class T>

@@ -118,8 +118,8 @@ void forward_layers(std::span<const LayerOperands<T>> layers, std::size_t width,
     const RowRange rows = share_of_rows(x.rows, grid.row_parts, part / grid.column_parts);
     const ConstMatrixView<T> from = l == 0 ? in : ConstMatrixView<T>(output(l - 1));
     tiled_layer<T>(from.row_block(rows.first, rows.count), *layer.packed,
-                   layout.share(grid.column_parts, part % grid.column_parts), layer.bias,
-                   layer.activation, output(l).row_block(rows.first, rows.count));
+                   layout.share(grid.column_parts, part % grid.column_parts), plan.from_memory,
+                   layer.bias, layer.activation, output(l).row_block(rows.first, rows.count));
   });
   if (!direct) copy<T>(output(count - 1), y);
 }

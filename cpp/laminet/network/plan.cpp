@@ -77,9 +77,9 @@ Plan make_plan(const PlanInput& input, const CacheSizes& caches) {
 
   const std::size_t sharing = worth(bytes, kLeastWeightBytesPerThread);
   // Weights that come from memory: each pass over them must serve as many rows as L3 can keep.
-  const bool from_memory = bytes > static_cast<double>(caches.l3) / 2;
+  plan.from_memory = bytes > static_cast<double>(caches.l3) / 2;
   const bool few_rows = sharing > 1 && input.batch <= kMostRowsToShareLayers * input.threads;
-  if (plan.backend == Backend::tiled && (from_memory || few_rows)) {
+  if (plan.backend == Backend::tiled && (plan.from_memory || few_rows)) {
     plan.split = Split::layers;
     plan.threads = sharing;
     const std::size_t fitting = caches.l3 / 2 / (width * input.element_size);

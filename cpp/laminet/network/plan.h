@@ -24,6 +24,7 @@ struct Plan {
   std::size_t threads;
   RowBlocks blocks;        // of split `none` and `rows`; of a trace, whatever the split
   std::size_t chunk_rows;  // of split `layers`: rows that go through a layer together
+  bool from_memory;        // the weights do not stay in L3 between two passes over them
   Wake wake;
 };
 
