@@ -5,8 +5,8 @@
 namespace laminet {
 
 template <class T>
-void apply_activation(ConstMatrixView<T> z, const T* bias, const Activation& activation,
-                      const kernels::Table<T>& table, MatrixView<T> y) {
+void apply_activation(const ConstMatrixView<T>& z, const T* bias, const Activation& activation,
+                      const kernels::Table<T>& table, const MatrixView<T>& y) {
   const kernels::ElementwiseArgs<T> args{.rows = z.rows,
                                          .columns = z.columns,
                                          .z = z.data,
@@ -28,10 +28,10 @@ void blas_layer(ConstMatrixView<T> x, ConstMatrixView<T> w, const T* bias,
   }
 }
 
-template void apply_activation(ConstMatrixView<float>, const float*, const Activation&,
-                               const kernels::Table<float>&, MatrixView<float>);
-template void apply_activation(ConstMatrixView<double>, const double*, const Activation&,
-                               const kernels::Table<double>&, MatrixView<double>);
+template void apply_activation(const ConstMatrixView<float>&, const float*, const Activation&,
+                               const kernels::Table<float>&, const MatrixView<float>&);
+template void apply_activation(const ConstMatrixView<double>&, const double*, const Activation&,
+                               const kernels::Table<double>&, const MatrixView<double>&);
 template void blas_layer(ConstMatrixView<float>, ConstMatrixView<float>, const float*,
                          const Activation&, const kernels::Table<float>&, MatrixView<float>);
 template void blas_layer(ConstMatrixView<double>, ConstMatrixView<double>, const double*,

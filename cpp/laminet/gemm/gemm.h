@@ -15,14 +15,15 @@ namespace laminet {
 
 // Our own cache-aware product. A row's result does not depend on the other rows (kernels.h).
 template <class T>
-void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, const T* bias,
-                 const Activation& activation, MatrixView<T> y);
+void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, const T* bias,
+                 const Activation& activation, const MatrixView<T>& y);
 
 // Only the columns of y that these panels give; y and bias are those of the whole layer. Weights
 // from memory are fetched a block ahead.
 template <class T>
-void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, PanelRange panels,
-                 bool from_memory, const T* bias, const Activation& activation, MatrixView<T> y);
+void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRange panels,
+                 bool from_memory, const T* bias, const Activation& activation,
+                 const MatrixView<T>& y);
 
 // cblas_sgemv for one row, cblas_sgemm for more (or the d-versions), then bias and activation in
 // one pass. x, w (n, k) and y as blas::fits() demands.
@@ -32,7 +33,7 @@ void blas_layer(ConstMatrixView<T> x, ConstMatrixView<T> w, const T* bias,
 
 // y = s(z + bias), z and y with contiguous rows; y may be z.
 template <class T>
-void apply_activation(ConstMatrixView<T> z, const T* bias, const Activation& activation,
-                      const kernels::Table<T>& table, MatrixView<T> y);
+void apply_activation(const ConstMatrixView<T>& z, const T* bias, const Activation& activation,
+                      const kernels::Table<T>& table, const MatrixView<T>& y);
 
 }  // namespace laminet

@@ -32,8 +32,8 @@ const T* fetched_meanwhile(const Pass<T>& pass, std::size_t panel, std::size_t t
 }
 
 template <class T>
-void run(const Pass<T>& pass, ConstMatrixView<T> x, const T* bias, const Activation& activation,
-         const kernels::Table<T>& table, MatrixView<T> y) {
+void run(const Pass<T>& pass, const ConstMatrixView<T>& x, const T* bias,
+         const Activation& activation, const kernels::Table<T>& table, const MatrixView<T>& y) {
   // relu is done by the tile before its only store; the other functions pass over the row tile
   // just stored, which is still in L1.
   const bool relu = activation.kind == ActivationKind::relu;
@@ -79,8 +79,9 @@ void run(const Pass<T>& pass, ConstMatrixView<T> x, const T* bias, const Activat
 }  // namespace
 
 template <class T>
-void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, PanelRange panels,
-                 bool from_memory, const T* bias, const Activation& activation, MatrixView<T> y) {
+void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRange panels,
+                 bool from_memory, const T* bias, const Activation& activation,
+                 const MatrixView<T>& y) {
   const PanelLayout<T>& layout = w.layout();
   const auto sweep = [&](const kernels::Tile<T>* tile, const T* first_panel, std::size_t first,
                          std::size_t columns) {
@@ -121,16 +122,16 @@ void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, PanelRange pan
 }
 
 template <class T>
-void tiled_layer(ConstMatrixView<T> x, const PackedWeights<T>& w, const T* bias,
-                 const Activation& activation, MatrixView<T> y) {
+void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, const T* bias,
+                 const Activation& activation, const MatrixView<T>& y) {
   tiled_layer(x, w, PanelRange{0, w.layout().panels()}, false, bias, activation, y);
 }
 
-#define LAMINET_INSTANTIATE(T)                                                             \
-  template void tiled_layer(ConstMatrixView<T>, const PackedWeights<T>&, PanelRange, bool, \
-                            const T*, const Activation&, MatrixView<T>);                   \
-  template void tiled_layer(ConstMatrixView<T>, const PackedWeights<T>&, const T*,         \
-                            const Activation&, MatrixView<T>);
+#define LAMINET_INSTANTIATE(T)                                                                    \
+  template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, PanelRange, bool, \
+                            const T*, const Activation&, const MatrixView<T>&);                   \
+  template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, const T*,         \
+                            const Activation&, const MatrixView<T>&);
 LAMINET_INSTANTIATE(float)
 LAMINET_INSTANTIATE(double)
 #undef LAMINET_INSTANTIATE

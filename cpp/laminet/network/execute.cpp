@@ -43,7 +43,8 @@ bool usable(const LayerOperands<T>& layer, ConstMatrixView<T> view) {
 
 template <class T>
 void run_layer(const LayerOperands<T>& layer, const Activation& activation,
-               const kernels::Table<T>& table, ConstMatrixView<T> x, MatrixView<T> y) {
+               const kernels::Table<T>& table, const ConstMatrixView<T>& x,
+               const MatrixView<T>& y) {
   if (layer.packed) {
     tiled_layer(x, *layer.packed, layer.bias, activation, y);
   } else {
@@ -79,7 +80,8 @@ void forward_block(std::span<const LayerOperands<T>> layers, std::size_t width,
     const LayerOperands<T>& layer = layers[l];
     const bool last = l + 1 == layers.size();
     const bool direct = last && usable<T>(layer, y);
-    const MatrixView<T> out = direct ? y : scratch.half(l, layer.weight.rows);
+    MatrixView<T> out = y;
+    if (!direct) out = scratch.half(l, layer.weight.rows);
     run_layer(layer, layer.activation, table, in, out);
     if (last) apply_head(head, table, out);
     if (last && !direct) copy<T>(out, y);
