@@ -39,6 +39,7 @@ struct F32 {
   // a > b ? a : b and a < b ? a : b: b where either is NaN.
   static LAMINET_INLINE V max(V a, V b) { return _mm256_max_ps(a, b); }
   static LAMINET_INLINE V min(V a, V b) { return _mm256_min_ps(a, b); }
+  static LAMINET_INLINE V floor(V x) { return _mm256_floor_ps(x); }
 };
 
 struct F64 {
@@ -65,6 +66,7 @@ struct F64 {
   // a > b ? a : b and a < b ? a : b: b where either is NaN.
   static LAMINET_INLINE V max(V a, V b) { return _mm256_max_pd(a, b); }
   static LAMINET_INLINE V min(V a, V b) { return _mm256_min_pd(a, b); }
+  static LAMINET_INLINE V floor(V x) { return _mm256_floor_pd(x); }
 };
 
 #include "laminet/kernels/body/all.inc"

@@ -39,6 +39,12 @@ struct F32 {
   static LAMINET_INLINE V min(V a, V b) { return _mm512_maskz_min_ps(0xFFFF, a, b); }
   // x 2^n, rounded once.
   static LAMINET_INLINE V scale(V x, V n) { return _mm512_maskz_scalef_ps(0xFFFF, x, n); }
+  static LAMINET_INLINE V floor(V x) {
+    return _mm512_maskz_roundscale_ps(0xFFFF, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  }
+  static LAMINET_INLINE V rest_where_zero(V n, V q, V u) {
+    return _mm512_mask_fnmadd_ps(q, _mm512_cmp_ps_mask(n, V{}, _CMP_EQ_OQ), u, u);
+  }
 };
 
 struct F64 {
@@ -65,6 +71,12 @@ struct F64 {
   static LAMINET_INLINE V min(V a, V b) { return _mm512_maskz_min_pd(0xFF, a, b); }
   // x 2^n, rounded once.
   static LAMINET_INLINE V scale(V x, V n) { return _mm512_maskz_scalef_pd(0xFF, x, n); }
+  static LAMINET_INLINE V floor(V x) {
+    return _mm512_maskz_roundscale_pd(0xFF, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  }
+  static LAMINET_INLINE V rest_where_zero(V n, V q, V u) {
+    return _mm512_mask_fnmadd_pd(q, _mm512_cmp_pd_mask(n, V{}, _CMP_EQ_OQ), u, u);
+  }
 };
 
 #include "laminet/kernels/body/all.inc"
