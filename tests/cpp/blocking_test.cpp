@@ -161,7 +161,7 @@ TYPED_TEST(Packing, PutsEveryWeightInItsPanel) {
         const auto columns = static_cast<std::ptrdiff_t>(transposed ? n : 1);
         const ConstMatrixView<T> view{w.data(), n, k, rows, columns};
         Guarded<T> storage(packed_size<T>(n, k, table), T{-1});
-        const PackedWeights<T> packed(view, table, storage.data());
+        const PackedWeights<T> packed(view, table, storage.data(), nullptr);
         const PanelLayout<T>& layout = packed.layout();
         EXPECT_LT(layout.tail_columns, layout.body->nr);
         EXPECT_GE(layout.tail_nr(), layout.tail_columns);

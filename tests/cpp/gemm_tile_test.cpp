@@ -1,6 +1,10 @@
 // Every register tile of every instruction set, at every size up to its own, with guards around
 // every buffer.
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <iterator>
+#include <limits>
 
 #include "laminet/gemm/reference.h"
 #include "support.h"
@@ -60,7 +64,8 @@ void check(const kernels::Tile<T>& tile, const Case<T>& c) {
                                   .accumulate = c.accumulate,
                                   .relu = c.relu,
                                   .prefetch = c.accumulate,
-                                  .ahead = c.bias ? panel : nullptr};
+                                  .ahead = c.bias ? panel : nullptr,
+                                  .steps = nullptr};
   tile.multiply(args, c.m);
 
   for (std::size_t i = 0; i < c.m; ++i) {
@@ -140,6 +145,94 @@ TYPED_TEST(GemmTile, OneRowOfSeveralPanels) {
             }
           }
         }
+      }
+    }
+  }
+}
+
+// A row given by what is not zero, against the same row in full.
+TYPED_TEST(GemmTile, OneRowByItsNonzeros) {
+  using T = TypeParam;
+  for (const kernels::InstructionSet* set : instruction_sets()) {
+    const kernels::Table<T>& table = set->table<T>();
+    for (std::size_t t = 0; t < table.tile_count; ++t) {
+      const kernels::Tile<T>& tile = table.tiles[t];
+      const std::size_t k = 37;
+      const std::size_t panel_size = (k + 3) * tile.nr;
+      for (const std::size_t n :
+           {tile.row_panels * tile.nr, tile.nr, tile.nr - 1, std::size_t{1}}) {
+        Guarded<T> a(k), b(n * k), bias(n), panels(tile.row_panels * panel_size), got(n);
+        fill_with_integers(a, 1);
+        for (std::size_t p = 0; p < k; p += 3) a[p] = 0;
+        fill_with_integers(b, 2);
+        fill_with_integers(bias, 3);
+        for (std::size_t j = 0; j < n; ++j) {
+          for (std::size_t p = 0; p < k; ++p) {
+            panels[j / tile.nr * panel_size + p * tile.nr + j % tile.nr] = b[j * k + p];
+          }
+        }
+        std::vector<T> values;
+        std::vector<std::uint32_t> steps;
+        for (std::size_t p = 0; p < k; ++p) {
+          if (a[p] == 0) continue;
+          values.push_back(a[p]);
+          steps.push_back(static_cast<std::uint32_t>(p));
+        }
+        const std::size_t count = values.size();
+        steps.insert(steps.end(), kernels::kStepsAhead, static_cast<std::uint32_t>(k - 1));
+        std::vector<T> expected(n);
+        reference_product<T>(dense_view<const T>(a.data(), 1, k),
+                             dense_view<const T>(b.data(), n, k), bias.data(),
+                             dense_view(expected.data(), 1, n));
+        for (const bool prefetch : {false, true}) {
+          for (const bool accumulate : {false, true}) {
+            std::fill(got.begin(), got.end(), T{7});
+            kernels::TileArgs<T> args{};
+            args.k = count;
+            args.a = values.data();
+            args.steps = steps.data();
+            args.panel = panels.data();
+            args.c = got.data();
+            args.n = n;
+            args.bias = bias.data();
+            args.accumulate = accumulate;
+            args.relu = !accumulate;
+            args.prefetch = prefetch;
+            tile.multiply_listed(args, panel_size);
+            for (std::size_t j = 0; j < n; ++j) {
+              const T z = expected[j] + (accumulate ? T{7} : T{0});
+              ASSERT_EQ(got[j], accumulate ? z : std::max(z, T{0})) << set->name << " " << j;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(GemmTile, NonzerosAreFound) {
+  using T = TypeParam;
+  constexpr T infinity = std::numeric_limits<T>::infinity();
+  constexpr T kinds[] = {T{0},      T{1}, -T{0}, std::numeric_limits<T>::denorm_min(), T{0}, -T{3},
+                         -infinity, T{0}, T{0},  std::numeric_limits<T>::quiet_NaN()};
+  constexpr std::size_t kVector = 16;
+  for (const kernels::InstructionSet* set : instruction_sets()) {
+    for (std::size_t n = 0; n <= 70; ++n) {
+      for (std::size_t shift = 0; shift < std::size(kinds); ++shift) {
+        Guarded<T> x(n), values(n + kVector);
+        Guarded<std::uint32_t> places(n + kVector);
+        for (std::size_t i = 0; i < n; ++i) x[i] = kinds[(i * i + shift) % std::size(kinds)];
+        const std::size_t count =
+            set->table<T>().nonzeros(x.data(), n, values.data(), places.data());
+        std::size_t expected = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+          if (x[i] == 0) continue;
+          ASSERT_LT(expected, count);
+          ASSERT_EQ(places[expected], i) << set->name;
+          ASSERT_EQ(std::memcmp(&values[expected], &x[i], sizeof(T)), 0);
+          ++expected;
+        }
+        ASSERT_EQ(count, expected) << set->name;
       }
     }
   }

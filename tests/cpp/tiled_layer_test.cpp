@@ -41,9 +41,10 @@ void plain_multiply_row(const kernels::TileArgs<double>& args, std::size_t panel
 }
 
 kernels::Table<double> plain_table() {
+  // No list of nonzeros: weights packed without a bias are always multiplied in full.
   static const kernels::Tile<double> tiles[] = {
-      {3, 5, plain_multiply<3, 5>, 2, plain_multiply_row<3, 5, 2>},
-      {8, 2, plain_multiply<8, 2>, 4, plain_multiply_row<8, 2, 4>}};
+      {3, 5, plain_multiply<3, 5>, 2, plain_multiply_row<3, 5, 2>, nullptr},
+      {8, 2, plain_multiply<8, 2>, 4, plain_multiply_row<8, 2, 4>, nullptr}};
   kernels::Table<double> table = *kernels::kGeneric.f64;
   table.tiles = tiles;
   table.tile_count = 2;

@@ -39,6 +39,39 @@ def test_batch_sizes(sizes, dtype):
 
 
 @pytest.mark.usefixtures("fused_isa")
+@pytest.mark.parametrize("share", [0.1, 0.26, 0.6, 0.97, 1.0])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("sizes", [[2500, 70, 260, 6], [64, 64, 1], [5, 3], [300, 129]], ids=str)
+def test_zeros(sizes, activation, share, dtype):
+    """A single sample's zeros are left out of the sums, a batch's are not."""
+    net = random_net(sizes, activation, dtype=dtype)
+    rng = np.random.default_rng(0)
+    x = normal((4, sizes[0]), dtype)
+    x[rng.random(x.shape) < share] = 0
+    x[rng.random(x.shape) < share / 4] = -0.0
+    expected = net(x)
+    for threads in (1, 3):
+        with ln.num_threads(threads):
+            assert same_bits(rows_one_by_one(net, x), expected), threads
+
+
+@pytest.mark.usefixtures("fused_isa")
+@pytest.mark.parametrize("bias", [None, 0.0, -0.0, 0.5])
+@pytest.mark.parametrize("weight", ["underflows", np.inf, -np.inf, np.nan])
+def test_zeros_that_show(weight, bias, dtype):
+    """Zero times infinity, and sums of -0: what leaving a zero out would change."""
+    tiny = np.finfo(dtype).smallest_subnormal
+    w = np.full((3, 8), -tiny if weight == "underflows" else weight, dtype)
+    w[1, 1:] = 1
+    w[2] *= -1
+    x = np.array([tiny, 0, 0, tiny, -0.0, 0, 0, 0], dtype)
+    layer = ln.Dense(w, None if bias is None else np.full(3, bias, dtype))
+    net = ln.MLP([layer])
+    with np.errstate(invalid="ignore"):
+        assert same_bits(net(x), net(np.tile(x, (2, 1)))[0])
+
+
+@pytest.mark.usefixtures("fused_isa")
 def test_positions(dtype):
     """Every row of x at every place of a batch, among other neighbours."""
     net = random_net([23, 70, 37, 6], "tanh", dtype=dtype)

@@ -1,6 +1,7 @@
 #include "laminet/gemm/pack.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace laminet {
 
@@ -42,9 +43,14 @@ PackedWeights<T>::PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& t
 }
 
 template <class T>
-PackedWeights<T>::PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, T* storage)
+PackedWeights<T>::PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, T* storage,
+                                const T* bias)
     : n_(w.rows), k_(w.columns), table_(&table), layout_(w.rows, table), data_(storage) {
   pack(w, storage);
+  const std::size_t size = packed_size(n_, k_, table);
+  may_skip_zeros_ = bias &&
+                    std::all_of(storage, storage + size, [](T v) { return std::isfinite(v); }) &&
+                    std::none_of(bias, bias + n_, [](T v) { return v == 0 && std::signbit(v); });
 }
 
 template <class T>

@@ -41,7 +41,8 @@ class PackedWeights {
   PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table);
 
   // As above, into `storage` of at least packed_size(...) elements that outlives this object.
-  PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, T* storage);
+  // `bias` is what the layer adds, or null.
+  PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, T* storage, const T* bias);
 
   std::size_t n() const { return n_; }
   std::size_t k() const { return k_; }
@@ -49,6 +50,9 @@ class PackedWeights {
   const kernels::Table<T>& table() const { return *table_; }
   const T* body_panel(std::size_t panel) const { return data_ + panel * layout_.body->nr * k_; }
   const T* tail_panel() const { return body_panel(layout_.body_panels); }
+  // Whether leaving out the zeros of x changes no bit: no weight is infinite or NaN, and a bias
+  // that is not -0 follows, after which the sign of a sum that is zero cannot be seen.
+  bool may_skip_zeros() const { return may_skip_zeros_; }
 
  private:
   void pack(ConstMatrixView<T> w, T* out) const;
@@ -59,6 +63,7 @@ class PackedWeights {
   PanelLayout<T> layout_;
   AlignedArray<T> owned_;
   const T* data_;
+  bool may_skip_zeros_ = false;
 };
 
 // Elements of the packed form of an (n, k) matrix.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdint>
 
 #include "laminet/base/cpu_info.h"
 #include "laminet/gemm/blocking.h"
@@ -21,6 +22,12 @@ struct Pass {
   const T* next;  // the first panel of the pass that follows, if that is to be fetched meanwhile
 };
 
+// Whether a panel is fetched explicitly the first time that it is read.
+template <class T>
+bool is_large(std::size_t depth, std::size_t nr) {
+  return depth * nr * sizeof(T) > cache_sizes().l1 / 2;
+}
+
 // The part of the next pass's panel that lies as `panel` does in its own pass, to be fetched while
 // row tile `tile` works: a tile fetches a line a step, a fourth of a panel of 64 columns of float,
 // and the first one has its own panel to wait for.
@@ -39,7 +46,7 @@ void run(const Pass<T>& pass, const ConstMatrixView<T>& x, const T* bias,
   const bool relu = activation.kind == ActivationKind::relu;
   const bool apply = pass.last_depth && !relu && activation.kind != ActivationKind::identity;
   const std::size_t nr = pass.tile->nr;
-  const bool large = pass.depth * nr * sizeof(T) > cache_sizes().l1 / 2;
+  const bool large = is_large<T>(pass.depth, nr);
   for (std::size_t i = 0; i < x.rows; i += pass.tile->mr) {
     const std::size_t m = std::min(pass.tile->mr, x.rows - i);
     kernels::TileArgs<T> args{};
@@ -76,12 +83,75 @@ void run(const Pass<T>& pass, const ConstMatrixView<T>& x, const T* bias,
   }
 }
 
+// Whether a list of what is not zero promises to pay: a fourth of the first elements are zero.
+template <class T>
+bool has_many_zeros(const T* x, std::size_t n) {
+  const std::size_t seen = std::min<std::size_t>(n, 64);
+  std::size_t zeros = 0;
+  for (std::size_t i = 0; i < seen; ++i) zeros += x[i] == 0 ? 1 : 0;
+  return zeros * 4 >= seen;
+}
+
+// One row, without its zeros: what they add is zero, and no bit of the result changes.
+template <class T>
+void run_listed(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRange panels,
+                const T* bias, const Activation& activation, const MatrixView<T>& y) {
+  constexpr std::size_t kMost = 2048;  // elements at a time, 16 KiB of stack in float
+  constexpr std::size_t kVector = 16;
+  T values[kMost + kVector];
+  std::uint32_t places[kMost + std::max(kVector, kernels::kStepsAhead)];
+  const PanelLayout<T>& layout = w.layout();
+  for (std::size_t p = 0; p < w.k(); p += kMost) {
+    const std::size_t depth = std::min(kMost, w.k() - p);
+    const bool last = p + depth == w.k();
+    const std::size_t count = w.table().nonzeros(x.data + p, depth, values, places);
+    std::fill_n(places + count, kernels::kStepsAhead, count > 0 ? places[count - 1] : 0);
+    const auto sweep = [&](const kernels::Tile<T>& tile, const T* first_panel, std::size_t first,
+                           std::size_t end) {
+      kernels::TileArgs<T> args{};
+      args.k = count;
+      args.a = values;
+      args.steps = places;
+      args.panel = first_panel + p * tile.nr;
+      args.accumulate = p > 0;
+      args.relu = last && activation.kind == ActivationKind::relu;
+      args.prefetch = is_large<T>(depth, tile.nr);
+      const std::size_t together = tile.row_panels * tile.nr;
+      for (std::size_t j = first; j < end; j += args.n) {
+        args.n = end - j >= together ? together : std::min(tile.nr, end - j);
+        args.c = y.data + j;
+        args.bias = bias && last ? bias + j : nullptr;
+        tile.multiply_listed(args, tile.nr * w.k());
+        args.panel += (args.n + tile.nr - 1) / tile.nr * tile.nr * w.k();
+      }
+    };
+    const std::size_t body_last = std::min(panels.last, layout.body_panels);
+    const std::size_t body_nr = layout.body->nr;
+    if (panels.first < body_last) {
+      sweep(*layout.body, w.body_panel(panels.first), panels.first * body_nr, body_last * body_nr);
+    }
+    if (panels.last > layout.body_panels) {
+      sweep(*layout.tail, w.tail_panel(), layout.body_panels * body_nr, w.n());
+    }
+  }
+  if (activation.kind != ActivationKind::relu && activation.kind != ActivationKind::identity) {
+    const std::size_t first = panels.first * layout.body->nr;
+    const std::size_t end = std::min(panels.last * layout.body->nr, w.n());
+    const MatrixView<T> done = y.column_block(first, end - first);
+    apply_activation<T>(done, nullptr, activation, w.table(), done);
+  }
+}
+
 }  // namespace
 
 template <class T>
 void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRange panels,
                  bool from_memory, const T* bias, const Activation& activation,
                  const MatrixView<T>& y) {
+  if (x.rows == 1 && w.may_skip_zeros() && has_many_zeros(x.data, w.k())) {
+    run_listed(x, w, panels, bias, activation, y);
+    return;
+  }
   const PanelLayout<T>& layout = w.layout();
   const auto sweep = [&](const kernels::Tile<T>* tile, const T* first_panel, std::size_t first,
                          std::size_t columns) {

@@ -37,6 +37,18 @@ struct F32 {
   // the unmasked intrinsics for a use of an uninitialised value.)
   static LAMINET_INLINE V max(V a, V b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
   static LAMINET_INLINE V min(V a, V b) { return _mm512_maskz_min_ps(0xFFFF, a, b); }
+  // The elements of one vector that are not zero, NaN being none, and their places, the first being
+  // `place`.
+  static LAMINET_INLINE std::size_t compress(const T* p, std::uint32_t place, T* values,
+                                             std::uint32_t* places) {
+    const V x = load(p);
+    const __mmask16 taken = _mm512_cmp_ps_mask(x, V{}, _CMP_NEQ_UQ);
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i all = _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(place)));
+    store(values, _mm512_maskz_compress_ps(taken, x));
+    _mm512_storeu_si512(places, _mm512_maskz_compress_epi32(taken, all));
+    return static_cast<std::size_t>(__builtin_popcount(taken));
+  }
   // x 2^n, rounded once.
   static LAMINET_INLINE V scale(V x, V n) { return _mm512_maskz_scalef_ps(0xFFFF, x, n); }
   static LAMINET_INLINE V floor(V x) {
@@ -69,6 +81,18 @@ struct F64 {
   // the unmasked intrinsics for a use of an uninitialised value.)
   static LAMINET_INLINE V max(V a, V b) { return _mm512_maskz_max_pd(0xFF, a, b); }
   static LAMINET_INLINE V min(V a, V b) { return _mm512_maskz_min_pd(0xFF, a, b); }
+  // As above.
+  static LAMINET_INLINE std::size_t compress(const T* p, std::uint32_t place, T* values,
+                                             std::uint32_t* places) {
+    const V x = load(p);
+    const __mmask8 taken = _mm512_cmp_pd_mask(x, V{}, _CMP_NEQ_UQ);
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i all = _mm256_add_epi32(lane, _mm256_set1_epi32(static_cast<int>(place)));
+    store(values, _mm512_maskz_compress_pd(taken, x));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(places),
+                        _mm256_maskz_compress_epi32(taken, all));
+    return static_cast<std::size_t>(__builtin_popcount(taken));
+  }
   // x 2^n, rounded once.
   static LAMINET_INLINE V scale(V x, V n) { return _mm512_maskz_scalef_pd(0xFF, x, n); }
   static LAMINET_INLINE V floor(V x) {

@@ -4,12 +4,14 @@
 // per instruction set from the bodies in body/*.inc; dispatch.h says which set runs.
 //
 // Promise of the same bits (AVX2 and wider): each output has one accumulator, which takes its k
-// products in ascending order by fused multiply-add, in every tile and tail; elementwise functions
+// products in ascending order by fused multiply-add, in every tile and tail, or leaves out some
+// that are zero where that cannot be seen (PackedWeights::may_skip_zeros); elementwise functions
 // are one formula of correctly rounded operations; sums over a row use a fixed number of partial
 // sums whatever the vector width. The generic set may run without fused multiply-add.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "laminet/kernels/activation.h"
 
@@ -26,6 +28,8 @@ namespace laminet::kernels {
 //   relu        C = relu(...) after the bias
 //   prefetch    the panel is read for the first time and, being large, comes from L2 or beyond
 //   ahead       k cache lines to fetch into L2 meanwhile, which later tiles read; or null
+//   steps       multiply_listed: the row of the panel for each of the k elements of a, and
+//               kStepsAhead more rows, to fetch meanwhile
 // clang-format on
 template <class T>
 struct TileArgs {
@@ -41,7 +45,10 @@ struct TileArgs {
   bool relu;
   bool prefetch;
   const T* ahead;
+  const std::uint32_t* steps;
 };
+
+inline constexpr std::size_t kStepsAhead = 16;
 
 template <class T>
 struct Tile {
@@ -52,6 +59,9 @@ struct Tile {
   // row of one panel has too few accumulators to keep the multipliers busy.
   std::size_t row_panels;
   void (*multiply_row)(const TileArgs<T>& args, std::size_t panel_size);
+  // The same for a row of which only some elements are given, in ascending order, the others being
+  // zero: args.steps. Either `row_panels` panels and all their columns, or at most one panel.
+  void (*multiply_listed)(const TileArgs<T>& args, std::size_t panel_size);
 };
 
 // A matrix of pre-activations z and one of results y, which may be the same: y = s(z + bias).
@@ -223,6 +233,9 @@ template <class T>
 struct Table {
   const Tile<T>* tiles;  // widest first
   std::size_t tile_count;
+  // The elements of x that are not zero, and where they stand; returns how many. Up to a vector of
+  // anything follows in both.
+  std::size_t (*nonzeros)(const T* x, std::size_t n, T* values, std::uint32_t* places);
   ElementwiseFn<T> activations[kActivationCount];  // by ActivationKind
   ArrayFn<T> elementary[kElementaryCount];         // by Elementary
   // One row of n >= 1 logits in place: exp(x - max) / sum, or x - max - log(sum).

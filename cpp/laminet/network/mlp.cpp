@@ -122,7 +122,8 @@ std::span<const LayerOperands<T>> Mlp<T>::operands(const Plan& plan) const {
     packed_.clear();
     packed_.reserve(layers_.size());
     for (std::size_t l = 0; l < layers_.size(); ++l) {
-      packed_.emplace_back(layers_[l].weight(), table, packed_memory_.data() + starts[l]);
+      packed_.emplace_back(layers_[l].weight(), table, packed_memory_.data() + starts[l],
+                           layers_[l].bias());
     }
     tiled_operands_ = blas_operands_;
     for (std::size_t l = 0; l < packed_.size(); ++l) tiled_operands_[l].packed = &packed_[l];
