@@ -19,8 +19,6 @@ def glance(report: dict[str, Any]) -> str:
 
 def figures(report: dict[str, Any]) -> str:
     """Median microseconds of every runtime, laminet's minimum and its share of the FMA peak."""
-    which = "one_thread" if report["threads"] == 1 else "all_threads"
-    peak = report["machine"]["peak_gflops"][report["dtype"]][which]
     runtimes = list(report["cells"][0]["us"])
     lines = [["network", "batch", *runtimes, "laminet, least", "ratio", "GF/s", "of peak"]]
     for cell in report["cells"]:
@@ -34,7 +32,7 @@ def figures(report: dict[str, Any]) -> str:
                 f"{us['laminet']['min_us']:,.4g}",
                 f"{cell['ratio']:.2f}",
                 f"{rate:.0f}",
-                f"{100 * rate / peak:.0f} %",
+                f"{100 * rate / cell['peak_gflops']:.0f} %",
             ]
         )
     return _table(lines)

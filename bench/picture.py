@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from typing import Any
 
 # Okabe and Ito's colours, which the colour-blind tell apart too.
@@ -31,7 +32,7 @@ def draw(report: dict[str, Any], path: str) -> None:
         rows, columns, figsize=(4.4 * columns, 3.5 * rows + 0.7), squeeze=False, sharey=True
     )
     which = "one_thread" if report["threads"] == 1 else "all_threads"
-    peak = report["machine"]["peak_gflops"][report["dtype"]][which]
+    peak = statistics.median(cell["peak_gflops"] for cell in report["cells"])
     for axis, network in itertools.zip_longest(axes.flat, networks):
         if network is None:
             axis.set_visible(False)

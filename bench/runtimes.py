@@ -284,7 +284,10 @@ def _time(call: Call, x: np.ndarray, seconds: float) -> list[float]:
 
 
 def _serve(pipe: Connection, runtime: str, threads: int, dtype: str) -> None:
-    """Answer ("prepare", net, batch) with the result, ("time", seconds) with samples."""
+    """Answer ("prepare", net, batch) with the result, ("time", seconds) with samples.
+
+    And ("peak", seconds) with the GF/s of multiply-adds in registers, by laminet's own loop.
+    """
     call, x = None, None
     while (message := pipe.recv()) is not None:
         if message[0] == "prepare":
@@ -292,8 +295,21 @@ def _serve(pipe: Connection, runtime: str, threads: int, dtype: str) -> None:
             call = RUNTIMES[runtime](net, net.weights(dtype), batch, threads)
             x = net.samples(batch, dtype)
             pipe.send(np.array(call(x)))
+        elif message[0] == "peak":
+            pipe.send(_peak(threads, dtype, message[1]))
         else:
             pipe.send(_time(call, x, message[1]))
+
+
+def _peak(threads: int, dtype: str, seconds: float) -> float:
+    from laminet import build_info, probe
+
+    isa = build_info()["isa"]
+    rates = []
+    end = time.perf_counter() + seconds
+    while not rates or time.perf_counter() < end:
+        rates.append(probe.fma_rate(dtype, isa, threads, 0.002) / 1e9)
+    return statistics.median(rates)
 
 
 class Worker:
@@ -325,6 +341,11 @@ class Worker:
         """Return microseconds a call, measured for about `seconds`."""
         samples: list[float] = self._ask("time", seconds)
         return samples
+
+    def peak(self, seconds: float) -> float:
+        """Return the FMA peak in GF/s, measured for about `seconds` on the same CPUs."""
+        rate: float = self._ask("peak", seconds)
+        return rate
 
     def close(self) -> None:
         """End the process."""

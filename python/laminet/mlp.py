@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -36,6 +37,15 @@ _DERIVATIVES: dict[np.dtype[Any], Any] = {
     np.dtype(np.float32): _core.DerivativesF32,
     np.dtype(np.float64): _core.DerivativesF64,
 }
+
+
+class _SignatureOfCall:
+    """``inspect.signature(net)``: for a call in C, Python knows none."""
+
+    def __get__(self, net: MLP | None, owner: type) -> inspect.Signature:
+        if net is None:
+            raise AttributeError("__signature__")  # the class has that of __init__
+        return inspect.signature(net.forward)
 
 
 class MLP(_core.NetworkCall):
@@ -93,6 +103,8 @@ class MLP(_core.NetworkCall):
 
     __slots__ = ("__weakref__", "_derivatives", "_head", "_layers")
 
+    __signature__ = _SignatureOfCall()
+
     def __init__(self, layers: Iterable[Dense], *, head: str | None = None) -> None:
         check_environment()
         given = list(layers)
@@ -107,12 +119,13 @@ class MLP(_core.NetworkCall):
                     f"layers[{i + 1}] takes {after.in_features} features, "
                     f"layers[{i}] gives {before.out_features}"
                 )
-        self._head = as_head(head)
+        known_head = as_head(head)
         dtype = np.dtype(np.float64 if any(d.dtype == np.float64 for d in given) else np.float32)
         core = _CORES[dtype](
-            [(d.weight, d.bias, d.activation) for d in given], self._head or "none"
+            [(d.weight, d.bias, d.activation) for d in given], known_head or "none"
         )
-        super().__init__(core)
+        super().__init__(core)  # first of all: it refuses a network that is complete
+        self._head = known_head
         self._derivatives = _DERIVATIVES[dtype](core)
         self._layers = tuple(
             Dense(core.weight(i), core.bias(i), layer.activation) for i, layer in enumerate(given)

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <iterator>
 #include <limits>
+#include <utility>
 
 #include "laminet/gemm/reference.h"
 #include "support.h"
@@ -64,7 +66,7 @@ void check(const kernels::Tile<T>& tile, const Case<T>& c) {
                                   .accumulate = c.accumulate,
                                   .relu = c.relu,
                                   .prefetch = c.accumulate,
-                                  .ahead = c.bias ? panel : nullptr,
+                                  .ahead = c.bias ? reinterpret_cast<std::uintptr_t>(panel) : 0,
                                   .steps = nullptr};
   tile.multiply(args, c.m);
 
@@ -159,11 +161,16 @@ TYPED_TEST(GemmTile, OneRowByItsNonzeros) {
       const kernels::Tile<T>& tile = table.tiles[t];
       const std::size_t k = 37;
       const std::size_t panel_size = (k + 3) * tile.nr;
-      for (const std::size_t n :
-           {tile.row_panels * tile.nr, tile.nr, tile.nr - 1, std::size_t{1}}) {
+      // Columns, and every how many elements one is zero.
+      for (const auto& [n, every] : std::initializer_list<std::pair<std::size_t, std::size_t>>{
+               {tile.row_panels * tile.nr, 3},
+               {tile.nr, 3},
+               {tile.nr - 1, 2},
+               {1, 3},
+               {tile.nr, 1}}) {
         Guarded<T> a(k), b(n * k), bias(n), panels(tile.row_panels * panel_size), got(n);
         fill_with_integers(a, 1);
-        for (std::size_t p = 0; p < k; p += 3) a[p] = 0;
+        for (std::size_t p = 0; p < k; p += every) a[p] = 0;
         fill_with_integers(b, 2);
         fill_with_integers(bias, 3);
         for (std::size_t j = 0; j < n; ++j) {
@@ -182,10 +189,11 @@ TYPED_TEST(GemmTile, OneRowByItsNonzeros) {
         steps.insert(steps.end(), kernels::kStepsAhead, static_cast<std::uint32_t>(k - 1));
         std::vector<T> expected(n);
         reference_product<T>(dense_view<const T>(a.data(), 1, k),
-                             dense_view<const T>(b.data(), n, k), bias.data(),
+                             dense_view<const T>(b.data(), n, k), nullptr,
                              dense_view(expected.data(), 1, n));
         for (const bool prefetch : {false, true}) {
           for (const bool accumulate : {false, true}) {
+            const bool with_bias = prefetch != accumulate;
             std::fill(got.begin(), got.end(), T{7});
             kernels::TileArgs<T> args{};
             args.k = count;
@@ -194,14 +202,15 @@ TYPED_TEST(GemmTile, OneRowByItsNonzeros) {
             args.panel = panels.data();
             args.c = got.data();
             args.n = n;
-            args.bias = bias.data();
+            args.bias = with_bias ? bias.data() : nullptr;
             args.accumulate = accumulate;
-            args.relu = !accumulate;
+            args.relu = prefetch;
             args.prefetch = prefetch;
             tile.multiply_listed(args, panel_size);
             for (std::size_t j = 0; j < n; ++j) {
-              const T z = expected[j] + (accumulate ? T{7} : T{0});
-              ASSERT_EQ(got[j], accumulate ? z : std::max(z, T{0})) << set->name << " " << j;
+              T z = expected[j] + (accumulate ? T{7} : T{0});
+              if (with_bias) z += bias[j];
+              ASSERT_EQ(got[j], prefetch ? std::max(z, T{0}) : z) << set->name << " " << j;
             }
           }
         }
@@ -215,12 +224,11 @@ TYPED_TEST(GemmTile, NonzerosAreFound) {
   constexpr T infinity = std::numeric_limits<T>::infinity();
   constexpr T kinds[] = {T{0},      T{1}, -T{0}, std::numeric_limits<T>::denorm_min(), T{0}, -T{3},
                          -infinity, T{0}, T{0},  std::numeric_limits<T>::quiet_NaN()};
-  constexpr std::size_t kVector = 16;
   for (const kernels::InstructionSet* set : instruction_sets()) {
     for (std::size_t n = 0; n <= 70; ++n) {
       for (std::size_t shift = 0; shift < std::size(kinds); ++shift) {
-        Guarded<T> x(n), values(n + kVector);
-        Guarded<std::uint32_t> places(n + kVector);
+        Guarded<T> x(n), values(n);
+        Guarded<std::uint32_t> places(n);
         for (std::size_t i = 0; i < n; ++i) x[i] = kinds[(i * i + shift) % std::size(kinds)];
         const std::size_t count =
             set->table<T>().nonzeros(x.data(), n, values.data(), places.data());

@@ -242,3 +242,18 @@ def test_advice_on_an_instruction_set_that_is_not_used(
     monkeypatch.setattr(roofline_module, "machine", lambda: machine)
     text = "\n".join(ln.roofline(net, [1]).advice())
     assert "This CPU also has avx2, which was not used (LAMINET_ISA)." in text
+
+
+@pytest.mark.parametrize(
+    ("batch", "times", "told"), [(1, 2.0, True), (1, 0.5, False), (8, 2.0, False)]
+)
+def test_shares_above_one_are_explained(net: ln.MLP, batch: int, times: float, told: bool) -> None:
+    """Of one sample the engine leaves zeros out, which the roof counts."""
+    result = ln.roofline(net, [batch])
+    (row,) = result.rows
+    layers = tuple(
+        dataclasses.replace(layer, measured_gflops=times * layer.attainable_gflops)
+        for layer in row.layers
+    )
+    shown = dataclasses.replace(result, rows=(dataclasses.replace(row, layers=layers),))
+    assert ("zeros" in str(shown)) is told

@@ -113,3 +113,19 @@ def test_avx2_and_avx512_agree(activation, dtype):
                 bits += b"".join(a.tobytes() for a in arrays)
             found.append(bits)
     assert len(set(found)) == 1
+
+
+@pytest.mark.usefixtures("fused_isa")
+@pytest.mark.parametrize("bias", [None, 1.0])
+def test_zeros(bias, dtype):
+    """A tangent's sums have no bias added that would hide the sign of a zero."""
+    tiny = np.finfo(dtype).smallest_subnormal
+    w = np.full((3, 8), -tiny, dtype)
+    w[:, 1:] = 1
+    net = ln.MLP([ln.Dense(w, None if bias is None else np.full(3, bias, dtype))])
+    x = np.zeros(8, dtype)
+    u = np.zeros(8, dtype)
+    u[0] = tiny
+    assert same_bits(net.jvp(x, u), net.jvp(np.tile(x, (2, 1)), np.tile(u, (2, 1)))[0])
+    assert same_bits(net.vjp(x, u[:3]), net.vjp(np.tile(x, (2, 1)), np.tile(u[:3], (2, 1)))[0])
+    assert same_bits(net.jacobian(x), net.jacobian(np.tile(x, (2, 1)))[0])

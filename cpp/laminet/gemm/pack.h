@@ -50,8 +50,9 @@ class PackedWeights {
   const kernels::Table<T>& table() const { return *table_; }
   const T* body_panel(std::size_t panel) const { return data_ + panel * layout_.body->nr * k_; }
   const T* tail_panel() const { return body_panel(layout_.body_panels); }
-  // Whether leaving out the zeros of x changes no bit: no weight is infinite or NaN, and a bias
-  // that is not -0 follows, after which the sign of a sum that is zero cannot be seen.
+  // Whether leaving out the zeros of x changes no bit where the bias is added: no weight is
+  // infinite or NaN, and the bias is not -0, so that the sign of a sum that is zero is not seen
+  // after it.
   bool may_skip_zeros() const { return may_skip_zeros_; }
 
  private:

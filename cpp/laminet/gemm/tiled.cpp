@@ -20,6 +20,7 @@ struct Pass {
   std::size_t depth;
   bool last_depth;
   const T* next;  // the first panel of the pass that follows, if that is to be fetched meanwhile
+  std::size_t next_columns;
 };
 
 // Whether a panel is fetched explicitly the first time that it is read.
@@ -28,14 +29,21 @@ bool is_large(std::size_t depth, std::size_t nr) {
   return depth * nr * sizeof(T) > cache_sizes().l1 / 2;
 }
 
+template <class T>
+std::uintptr_t address(const T* p) {
+  return reinterpret_cast<std::uintptr_t>(p);
+}
+
 // The part of the next pass's panel that lies as `panel` does in its own pass, to be fetched while
 // row tile `tile` works: a tile fetches a line a step, a fourth of a panel of 64 columns of float,
 // and the first one has its own panel to wait for.
 template <class T>
-const T* fetched_meanwhile(const Pass<T>& pass, std::size_t panel, std::size_t tile) {
+std::uintptr_t fetched_meanwhile(const Pass<T>& pass, std::size_t panel, std::size_t tile) {
+  const std::size_t nr = pass.tile->nr;
   const std::size_t line = 64 / sizeof(T);
-  if (!pass.next || tile == 0 || tile * line > pass.tile->nr) return nullptr;
-  return pass.next + panel * pass.panel_size + (tile - 1) * pass.depth * line;
+  if (!pass.next || panel * nr >= pass.next_columns) return 0;
+  if (tile == 0 || tile * line > nr) return 0;
+  return address(pass.next + panel * pass.panel_size) + (tile - 1) * pass.depth * 64;
 }
 
 template <class T>
@@ -75,8 +83,8 @@ void run(const Pass<T>& pass, const ConstMatrixView<T>& x, const T* bias,
       // Or the next rows of x, which may come from L3 or memory: 3 % on 2048 rows of
       // 784-256-128-10, 6 % on 4096. A layer of one panel would do little else than fetch.
       const bool last_of_many = j > 0 && j + nr >= pass.columns;
-      if (!args.ahead && last_of_many && i + m < x.rows) {
-        args.ahead = x.row(i + m) + pass.first_depth;
+      if (args.ahead == 0 && last_of_many && i + m < x.rows) {
+        args.ahead = address(x.row(i + m) + pass.first_depth);
       }
       args.c = y.row(i) + pass.first_column + j;
       args.bias = bias && pass.last_depth ? bias + pass.first_column + j : nullptr;
@@ -102,10 +110,10 @@ bool has_many_zeros(const T* x, std::size_t n) {
 template <class T>
 void run_listed(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRange panels,
                 const T* bias, const Activation& activation, const MatrixView<T>& y) {
-  constexpr std::size_t kMost = 2048;  // elements at a time, 16 KiB of stack in float
-  constexpr std::size_t kVector = 16;
-  T values[kMost + kVector];
-  std::uint32_t places[kMost + std::max(kVector, kernels::kStepsAhead)];
+  // So many at a time: 8 KiB of stack, of which Python allows threads that have 32 in all.
+  constexpr std::size_t kMost = 4096 / sizeof(T);
+  T values[kMost];
+  std::uint32_t places[kMost + kernels::kStepsAhead];
   const PanelLayout<T>& layout = w.layout();
   for (std::size_t p = 0; p < w.k(); p += kMost) {
     const std::size_t depth = std::min(kMost, w.k() - p);
@@ -154,7 +162,7 @@ template <class T>
 void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRange panels,
                  bool from_memory, const T* bias, const Activation& activation,
                  const MatrixView<T>& y) {
-  if (x.rows == 1 && w.may_skip_zeros() && has_many_zeros(x.data, w.k())) {
+  if (x.rows == 1 && bias && w.may_skip_zeros() && has_many_zeros(x.data, w.k())) {
     run_listed(x, w, panels, bias, activation, y);
     return;
   }
@@ -168,10 +176,12 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRa
         const std::size_t depth = std::min(blocking.depth, w.k() - p);
         const T* const start = first_panel + j * w.k() + p * tile->nr;
         const T* next = nullptr;
+        std::size_t next_first = j;
         if (from_memory && p + depth < w.k()) {
           next = start + depth * tile->nr;
         } else if (from_memory && j + blocking.columns < columns) {
-          next = first_panel + (j + blocking.columns) * w.k();
+          next_first = j + blocking.columns;
+          next = first_panel + next_first * w.k();
         }
         const Pass<T> pass{.tile = tile,
                            .panels = start,
@@ -181,7 +191,8 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRa
                            .first_depth = p,
                            .depth = depth,
                            .last_depth = p + depth == w.k(),
-                           .next = next};
+                           .next = next,
+                           .next_columns = std::min(blocking.columns, columns - next_first)};
         run(pass, x, bias, activation, w.table(), y);
       }
     }

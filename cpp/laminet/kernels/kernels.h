@@ -27,7 +27,9 @@ namespace laminet::kernels {
 //   accumulate  C += A B instead of C = A B; the bias is added last, either way
 //   relu        C = relu(...) after the bias
 //   prefetch    the panel is read for the first time and, being large, comes from L2 or beyond
-//   ahead       k cache lines to fetch into L2 meanwhile, which later tiles read; or null
+//   ahead       the address of k cache lines to fetch into L2 meanwhile, for later tiles, or 0; not
+//               a pointer, since the last ones may be past the end. `multiply` alone heeds it, and
+//               not where `prefetch` is set
 //   steps       multiply_listed: the row of the panel for each of the k elements of a, and
 //               kStepsAhead more rows, to fetch meanwhile
 // clang-format on
@@ -44,7 +46,7 @@ struct TileArgs {
   bool accumulate;
   bool relu;
   bool prefetch;
-  const T* ahead;
+  std::uintptr_t ahead;
   const std::uint32_t* steps;
 };
 
@@ -233,8 +235,8 @@ template <class T>
 struct Table {
   const Tile<T>* tiles;  // widest first
   std::size_t tile_count;
-  // The elements of x that are not zero, and where they stand; returns how many. Up to a vector of
-  // anything follows in both.
+  // The elements of x that are not zero, and where they stand; returns how many. Both results have
+  // room for n; what is past the count is undefined.
   std::size_t (*nonzeros)(const T* x, std::size_t n, T* values, std::uint32_t* places);
   ElementwiseFn<T> activations[kActivationCount];  // by ActivationKind
   ArrayFn<T> elementary[kElementaryCount];         // by Elementary

@@ -280,7 +280,10 @@ class Roofline(Report):
                 layers.append((str(row.batch), name, layer.bound_by, *_cells(layer)))
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         title = f"{self.network}\n{threads}, back end {self.backend}, {self.machine.cpu}"
-        return [TableData(batches, 2, title), TableData(layers, 3, "Layer by layer")]
+        by_layer = "Layer by layer"
+        if any(layer.share > 1 for row in self.rows if row.batch == 1 for layer in row.layers):
+            by_layer += "; of a single sample, zeros and the weights behind them are left out"
+        return [TableData(batches, 2, title), TableData(layers, 3, by_layer)]
 
 
 def _bound_by(row: RooflineRow | LayerRow) -> str:
@@ -332,7 +335,9 @@ def roofline(net: MLP, batches: Iterable[int] = (1, 8, 64, 512)) -> Roofline:
     The roof of a layer is ``max(flops / peak, bytes / bandwidth)`` for all the threads, with the
     bandwidth of the memory level where the weights live for this network and batch, or where input
     and output do if these take longer; that of the network is the sum over its layers. The
-    predicted time is more than that: `laminet.analysis.prediction` says how it is made.
+    predicted time is more than that: `laminet.analysis.prediction` says how it is made. Both count
+    all weights, while of a single sample the zeros behind relu, with the weights that they would
+    read, are left out where no bit of the result changes: there the share may exceed 1.
     """
     if not isinstance(net, MLP):
         raise TypeError(f"net must be an MLP, got {type(net).__name__}")

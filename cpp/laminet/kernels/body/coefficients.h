@@ -15,9 +15,10 @@ struct Constants<float> {
   static constexpr int exponent_bias = 127;
   // Veltkamp's constant: halves a product for Dekker's.
   static constexpr float splitter = 4097.0f;
+  // In one part, for where n times its error does not show.
+  static constexpr float ln2 = 0.693147182f;
   // ln 2 in two parts; the first has so few bits that n times it is exact.
   static constexpr float log2e = 1.44269502f;
-  static constexpr float ln2 = 0.693147182f;
   static constexpr float ln2_hi = 0.693145752f;
   static constexpr float ln2_lo = 1.42860677e-6f;
   // (e^r - 1 - r) / r^2 in r, |r| < 0.347, relative to e^r - 1. Error 2^-26.0.
@@ -61,9 +62,10 @@ struct Constants<double> {
   static constexpr int exponent_bias = 1023;
   // Veltkamp's constant: halves a product for Dekker's.
   static constexpr double splitter = 1.34217729e+8;
+  // In one part, for where n times its error does not show.
+  static constexpr double ln2 = 0.69314718055994529;
   // ln 2 in two parts; the first has so few bits that n times it is exact.
   static constexpr double log2e = 1.4426950408889634;
-  static constexpr double ln2 = 0.69314718055994531;
   static constexpr double ln2_hi = 0.6931471805601177;
   static constexpr double ln2_lo = -1.7239444525614835e-13;
   // (e^r - 1 - r) / r^2 in r, |r| < 0.347, relative to e^r - 1. Error 2^-55.3.
