@@ -91,7 +91,8 @@ TYPED_TEST(GemmTile, EverySizeUpToTheTile) {
                    std::to_string(tile.nr));
       for (std::size_t m = 1; m <= tile.mr; ++m) {
         for (std::size_t n = 1; n <= tile.nr; ++n) {
-          for (const std::size_t k : {std::size_t{1}, std::size_t{2}, std::size_t{19}}) {
+          for (const std::size_t k :
+               {std::size_t{1}, std::size_t{2}, std::size_t{19}, std::size_t{40}}) {
             const bool odd = (m + n + k) % 2;
             check<TypeParam>(tile, {m, n, k, odd, false, !odd});
             check<TypeParam>(tile, {m, n, k, !odd, true, odd});

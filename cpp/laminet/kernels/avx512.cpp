@@ -37,6 +37,36 @@ struct F32 {
   // the unmasked intrinsics for a use of an uninitialised value.)
   static LAMINET_INLINE V max(V a, V b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
   static LAMINET_INLINE V min(V a, V b) { return _mm512_maskz_min_ps(0xFFFF, a, b); }
+  static LAMINET_INLINE void transpose(V (&r)[16]) {
+    constexpr __mmask16 all = 0xFFFF;
+    V t[16];
+    LAMINET_UNROLL
+    for (int i = 0; i < 16; i += 2) {
+      t[i] = _mm512_maskz_unpacklo_ps(all, r[i], r[i + 1]);
+      t[i + 1] = _mm512_maskz_unpackhi_ps(all, r[i], r[i + 1]);
+    }
+    LAMINET_UNROLL
+    for (int i = 0; i < 16; i += 4) {
+      for (int c = 0; c < 4; ++c) {
+        const __m512d first = _mm512_castps_pd(t[i + c / 2]);
+        const __m512d second = _mm512_castps_pd(t[i + 2 + c / 2]);
+        r[i + c] = _mm512_castpd_ps(c % 2 == 0 ? _mm512_maskz_unpacklo_pd(0xFF, first, second)
+                                               : _mm512_maskz_unpackhi_pd(0xFF, first, second));
+      }
+    }
+    // Now quarter q of r[4 i + c] is column 4 q + c of the rows 4 i to 4 i + 3.
+    LAMINET_UNROLL
+    for (int c = 0; c < 4; ++c) {
+      const V even_low = _mm512_maskz_shuffle_f32x4(all, r[c], r[4 + c], 0x88);
+      const V even_high = _mm512_maskz_shuffle_f32x4(all, r[8 + c], r[12 + c], 0x88);
+      const V odd_low = _mm512_maskz_shuffle_f32x4(all, r[c], r[4 + c], 0xDD);
+      const V odd_high = _mm512_maskz_shuffle_f32x4(all, r[8 + c], r[12 + c], 0xDD);
+      r[c] = _mm512_maskz_shuffle_f32x4(all, even_low, even_high, 0x88);
+      r[8 + c] = _mm512_maskz_shuffle_f32x4(all, even_low, even_high, 0xDD);
+      r[4 + c] = _mm512_maskz_shuffle_f32x4(all, odd_low, odd_high, 0x88);
+      r[12 + c] = _mm512_maskz_shuffle_f32x4(all, odd_low, odd_high, 0xDD);
+    }
+  }
   // The elements of one vector that are not zero, NaN being none, and their places, the first being
   // `place`.
   static LAMINET_INLINE std::size_t compress(const T* p, std::uint32_t place, T* values,
@@ -81,7 +111,28 @@ struct F64 {
   // the unmasked intrinsics for a use of an uninitialised value.)
   static LAMINET_INLINE V max(V a, V b) { return _mm512_maskz_max_pd(0xFF, a, b); }
   static LAMINET_INLINE V min(V a, V b) { return _mm512_maskz_min_pd(0xFF, a, b); }
-  // As above.
+  static LAMINET_INLINE void transpose(V (&r)[8]) {
+    constexpr __mmask8 all = 0xFF;
+    V t[8];
+    LAMINET_UNROLL
+    for (int i = 0; i < 8; i += 2) {
+      t[i] = _mm512_maskz_unpacklo_pd(all, r[i], r[i + 1]);
+      t[i + 1] = _mm512_maskz_unpackhi_pd(all, r[i], r[i + 1]);
+    }
+    // Now quarter q of t[2 i + c] is column 2 q + c of the rows 2 i and 2 i + 1.
+    LAMINET_UNROLL
+    for (int c = 0; c < 2; ++c) {
+      const V even_low = _mm512_maskz_shuffle_f64x2(all, t[c], t[2 + c], 0x88);
+      const V even_high = _mm512_maskz_shuffle_f64x2(all, t[4 + c], t[6 + c], 0x88);
+      const V odd_low = _mm512_maskz_shuffle_f64x2(all, t[c], t[2 + c], 0xDD);
+      const V odd_high = _mm512_maskz_shuffle_f64x2(all, t[4 + c], t[6 + c], 0xDD);
+      r[c] = _mm512_maskz_shuffle_f64x2(all, even_low, even_high, 0x88);
+      r[4 + c] = _mm512_maskz_shuffle_f64x2(all, even_low, even_high, 0xDD);
+      r[2 + c] = _mm512_maskz_shuffle_f64x2(all, odd_low, odd_high, 0x88);
+      r[6 + c] = _mm512_maskz_shuffle_f64x2(all, odd_low, odd_high, 0xDD);
+    }
+  }
+  // As F32's.
   static LAMINET_INLINE std::size_t compress(const T* p, std::uint32_t place, T* values,
                                              std::uint32_t* places) {
     const V x = load(p);
