@@ -62,6 +62,7 @@ def test_a_subclass_may_change_the_call() -> None:
     expected = NET(X)
     assert Doubled(NET.layers)(X).tobytes() == (2 * expected).tobytes()
     assert Plain(NET.layers)(X).tobytes() == expected.tobytes()
+    # A method replaced, by one of another type: what the test is about.
     Plain.__call__ = lambda self, x: "replaced"  # type: ignore[method-assign,assignment]
     assert Plain(NET.layers)(X) == "replaced"
     del Plain.__call__
@@ -107,6 +108,7 @@ def test_a_network_is_initialised_once() -> None:
     net = ln.MLP(NET.layers, head="softmax")
     before = net(X)
     with pytest.raises(TypeError, match="never changes"):
+        # Unsound in general, as a subclass may take other arguments; here it must be refused.
         net.__init__(ln.MLP.init([3, 2], seed=1).layers)  # type: ignore[misc]
     assert net.head == "softmax"
     assert net(X).tobytes() == before.tobytes()
