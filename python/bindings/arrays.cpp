@@ -36,10 +36,10 @@ bool readable_in_place(py::handle x) {
 }
 
 template <class T>
-py::array to_array(py::handle x, const char* name) {
+py::array to_array(py::handle x, const char* name, py::handle feature_names = Py_None) {
   if (readable_in_place<T>(x)) return py::reinterpret_borrow<py::array>(x);
   const py::object convert = py::module_::import("laminet._convert").attr("as_real_array");
-  return py::array(convert(x, py::dtype::of<T>(), name));
+  return py::array(convert(x, py::dtype::of<T>(), name, feature_names));
 }
 
 // Elements from one entry of `axis` to the next. Alignment makes the byte stride a multiple,
@@ -138,8 +138,8 @@ void check_out(py::handle out, std::initializer_list<std::size_t> shape) {
 }  // namespace
 
 template <class T>
-Input<T> as_input(py::handle x, const char* name) {
-  py::array array = to_array<T>(x, name);
+Input<T> as_input(py::handle x, const char* name, py::handle feature_names) {
+  py::array array = to_array<T>(x, name, feature_names);
   const bool single = array.ndim() == 1;
   require(single || array.ndim() == 2, name, " must have shape (features,) or (batch, features), ",
           "got shape ", ShapeOf{array});
@@ -328,7 +328,7 @@ Activation as_activation(py::handle activation) {
 }
 
 #define LAMINET_INSTANTIATE(T)                                                   \
-  template Input<T> as_input(py::handle, const char*);                           \
+  template Input<T> as_input(py::handle, const char*, py::handle);               \
   template Input<T> as_matrix(py::handle, const char*);                          \
   template py::array as_vector_or_none<T>(py::handle, const char*, std::size_t); \
   template py::array_t<T> new_array(std::size_t, std::size_t, bool);             \

@@ -43,7 +43,8 @@ class NetworkDerivatives {
 
   py::object jvp(const py::object& x, const py::object& tangent, const py::object& out) const {
     const Input<T> input = checked_input(x);
-    const Input<T> u = matching_input(tangent, "tangent", input, net().in_features());
+    const Input<T> u = matching_input(tangent, "tangent", input, net().in_features(),
+                                      feature_names_of<T>(network_));
     Output<T> output(out, input, net().out_features());
     output.keep_apart(u.view);
     {
@@ -132,7 +133,7 @@ class NetworkDerivatives {
   static double samples(const Input<T>& input) { return static_cast<double>(input.view.rows); }
 
   Input<T> checked_input(const py::object& x) const {
-    Input<T> input = as_input<T>(x, "x");
+    Input<T> input = as_input<T>(x, "x", feature_names_of<T>(network_));
     require(input.view.columns == net().in_features(), "x has ", input.view.columns,
             " features, the network takes ", net().in_features());
     return input;
@@ -140,8 +141,8 @@ class NetworkDerivatives {
 
   // An array that has a row of `columns` for each sample of x.
   static Input<T> matching_input(const py::object& array, const char* name, const Input<T>& x,
-                                 std::size_t columns) {
-    Input<T> input = as_input<T>(array, name);
+                                 std::size_t columns, py::handle names = Py_None) {
+    Input<T> input = as_input<T>(array, name, names);
     const bool matches =
         input.single == x.single && input.view.rows == x.view.rows && input.view.columns == columns;
     if (!matches) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "bindings.h"
@@ -23,7 +24,7 @@ template <class T>
 class Network {
  public:
   static std::unique_ptr<Network> create(const std::vector<LayerTuple>& layers,
-                                         const std::string& head) {
+                                         const std::string& head, const py::object& feature_names) {
     std::vector<Input<T>> weights;
     std::vector<py::array> biases;
     std::vector<DenseView<T>> views;
@@ -34,10 +35,12 @@ class Network {
       const T* b = bias.is_none() ? nullptr : static_cast<const T*>(biases.back().data());
       views.push_back({w, b, as_activation(activation)});
     }
-    return std::make_unique<Network>(std::span<const DenseView<T>>(views), as_head(head));
+    return std::make_unique<Network>(std::span<const DenseView<T>>(views), as_head(head),
+                                     feature_names);
   }
 
-  Network(std::span<const DenseView<T>> layers, Head head) : mlp_(layers, head) {
+  Network(std::span<const DenseView<T>> layers, Head head, py::object feature_names)
+      : mlp_(layers, head), feature_names_(std::move(feature_names)) {
     for (const Dense<T>& layer : mlp_.layers()) {
       flops_ += 2.0 * static_cast<double>(layer.in_features()) *
                 static_cast<double>(layer.out_features());
@@ -120,6 +123,7 @@ class Network {
   }
 
   const Mlp<T>& mlp() const { return mlp_; }
+  const py::object& feature_names() const { return feature_names_; }
 
   // Read-only arrays over the network's own memory, which `self` keeps alive.
   static py::array weight(const py::object& self, std::size_t layer) {
@@ -141,7 +145,7 @@ class Network {
   }
 
   Input<T> checked_input(py::handle x) const {
-    Input<T> input = as_input<T>(x, "x");
+    Input<T> input = as_input<T>(x, "x", feature_names_);
     require(input.view.columns == mlp_.in_features(), "x has ", input.view.columns,
             " features, the network takes ", mlp_.in_features());
     return input;
@@ -158,14 +162,16 @@ class Network {
   }
 
   Mlp<T> mlp_;
-  double flops_ = 0.0;  // of one sample
+  py::object feature_names_;  // a tuple of str, or None
+  double flops_ = 0.0;        // of one sample
 };
 
 template <class T>
 void register_class(py::module_& module, const char* name) {
   using N = Network<T>;
   py::class_<N>(module, name)
-      .def(py::init(&N::create), py::arg("layers"), py::arg("head"))
+      .def(py::init(&N::create), py::arg("layers"), py::arg("head"),
+           py::arg("feature_names") = py::none())
       .def("forward_head", &N::forward_head, py::arg("x"), py::arg("head"))
       .def("trace", &N::trace, py::arg("x"))
       .def("plan", &N::plan, py::arg("batch"))
@@ -178,6 +184,11 @@ void register_class(py::module_& module, const char* name) {
 template <class T>
 const Mlp<T>& mlp_of(const py::object& network) {
   return network.cast<const Network<T>&>().mlp();
+}
+
+template <class T>
+const py::object& feature_names_of(const py::object& network) {
+  return network.cast<const Network<T>&>().feature_names();
 }
 
 template <class T>
@@ -195,6 +206,8 @@ BoundForward bind_forward(py::handle network) {
 
 template const Mlp<float>& mlp_of(const py::object&);
 template const Mlp<double>& mlp_of(const py::object&);
+template const py::object& feature_names_of<float>(const py::object&);
+template const py::object& feature_names_of<double>(const py::object&);
 
 void register_network(py::module_& module) {
   register_class<float>(module, "NetworkF32");

@@ -11,6 +11,10 @@ namespace laminet {
 template <class T>
 const Mlp<T>& mlp_of(const pybind11::object& network);
 
+// The names of its inputs, a tuple of str, or None. Throws TypeError where it is something else.
+template <class T>
+const pybind11::object& feature_names_of(const pybind11::object& network);
+
 // The method `forward` of such an object, to be called without a look at its class.
 struct BoundForward {
   const void* network;

@@ -19,6 +19,7 @@ from laminet.errors import FormatError
 from laminet.gradients import Gradients
 from laminet.interop import from_keras, from_onnx, from_sklearn, from_torch, load, to_onnx, to_torch
 from laminet.mlp import MLP
+from laminet.outputs import Classes, Labels, Quantities
 from laminet.runtime import (
     backend,
     build_info,
@@ -28,17 +29,17 @@ from laminet.runtime import (
     set_backend,
     set_num_threads,
 )
-from laminet.tasks import Classifier, Regressor
 from laminet.trace import Trace
 
 __all__ = [
     "MLP",
     "Activation",
-    "Classifier",
+    "Classes",
     "Dense",
     "FormatError",
     "Gradients",
-    "Regressor",
+    "Labels",
+    "Quantities",
     "Trace",
     "__version__",
     "backend",

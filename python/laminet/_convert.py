@@ -68,8 +68,12 @@ def real_array(value: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:
     return array
 
 
-def as_real_array(value: Any, dtype: np.dtype[Any], name: str) -> np.ndarray[Any, np.dtype[Any]]:
+def as_real_array(
+    value: Any, dtype: np.dtype[Any], name: str, feature_names: tuple[str, ...] | None = None
+) -> np.ndarray[Any, np.dtype[Any]]:
     """Return `real_array(value, name)` as an aligned array of native `dtype`.
+
+    The columns of a table must have the `feature_names`, where these are known.
 
     A number too large for `dtype` becomes infinity, as in NumPy, but without its warning: the
     caller of a network did not ask for the conversion, and sees the infinity.

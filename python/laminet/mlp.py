@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Iterable, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from laminet.dense import Dense
 from laminet.gradients import Gradients
 from laminet.head import as_head
 from laminet.initialization import as_dtype, he_normal_layers
+from laminet.inputs import as_feature_names, as_inputs
+from laminet.outputs import UNSTATED, Outputs, as_outputs
 from laminet.runtime import check_environment
 from laminet.trace import Trace
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import os
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from typing_extensions import Self
 
     from laminet.analysis.plan import Plan
 
@@ -63,12 +66,22 @@ class MLP(_core.NetworkCall):
         What follows the last layer, over the outputs of each sample. ``net(x)`` then gives
         probabilities or their logarithms; `predict_proba` and `predict_log_proba` give the same
         with any head, and without one.
+    outputs : Quantities, Classes or Labels, optional
+        What the outputs stand for; it decides what `predict` and `predict_proba` answer.
+    feature_names : sequence of str, optional
+        The names of the inputs, one for each, all different. A table whose columns have names, such
+        as a pandas DataFrame, must then have these, in this order.
+    inputs : sequence of (str, int), optional
+        Of a model that took several inputs, joined in this order to one: names and widths.
 
     Attributes
     ----------
     layers : tuple of Dense
         Their arrays are read-only views of the network's own memory.
     head : str or None
+    outputs : Quantities, Classes, Labels or None
+    feature_names : tuple of str, or None
+    inputs : tuple of (str, int), or None
     sizes : tuple of int
         ``(in_features, ..., out_features)``.
     in_features, out_features : int
@@ -81,15 +94,20 @@ class MLP(_core.NetworkCall):
     ------
     ValueError
         If there is no layer, the shapes do not chain, a parameter of an activation is not finite
-        in the network's dtype, or the head is unknown.
+        in the network's dtype, the head is unknown, or the layers do not fit `outputs`,
+        `feature_names` or `inputs`.
     TypeError
-        If something else than a Dense is among the layers, or the head is not a str.
+        If something else than a Dense is among the layers, or another argument is of a wrong type.
 
     Notes
     -----
     ``net(x)`` is ``net.forward(x)``. A network never changes. Any number of threads may call it at
     once. With the tiled back end on AVX2 or wider, a sample's result has the same bits whatever the
-    batch it comes in, its place there, and the number of threads.
+    batch it comes in, its place there, and the number of threads; a NaN keeps its place, and its
+    sign and payload are no promise.
+
+    Networks are equal if all that is above is, bit for bit, and they are of one class. A subclass
+    keeps its class and its attributes through `pickle`, `copy`, `astype` and `with_outputs`.
 
     Examples
     --------
@@ -101,11 +119,28 @@ class MLP(_core.NetworkCall):
     (4, 2)
     """
 
-    __slots__ = ("__weakref__", "_derivatives", "_head", "_layers")
+    __slots__ = (
+        "__weakref__",
+        "_derivatives",
+        "_digest",
+        "_feature_names",
+        "_head",
+        "_inputs",
+        "_layers",
+        "_outputs",
+    )
 
     __signature__ = _SignatureOfCall()
 
-    def __init__(self, layers: Iterable[Dense], *, head: str | None = None) -> None:
+    def __init__(
+        self,
+        layers: Iterable[Dense],
+        *,
+        head: str | None = None,
+        outputs: Outputs | None = None,
+        feature_names: Iterable[str] | None = None,
+        inputs: Iterable[tuple[str, int]] | None = None,
+    ) -> None:
         check_environment()
         given = list(layers)
         for i, layer in enumerate(given):
@@ -119,17 +154,25 @@ class MLP(_core.NetworkCall):
                     f"layers[{i + 1}] takes {after.in_features} features, "
                     f"layers[{i}] gives {before.out_features}"
                 )
-        known_head = as_head(head)
+        known_head, stated = as_head(head), as_outputs(outputs)
+        names = as_feature_names(feature_names, given[0].in_features)
+        joined = as_inputs(inputs, given[0].in_features)
         dtype = np.dtype(np.float64 if any(d.dtype == np.float64 for d in given) else np.float32)
         core = _CORES[dtype](
-            [(d.weight, d.bias, d.activation) for d in given], known_head or "none"
+            [(d.weight, d.bias, d.activation) for d in given], known_head or "none", names
         )
         super().__init__(core)  # first of all: it refuses a network that is complete
         self._head = known_head
+        self._outputs = stated
+        self._feature_names = names
+        self._inputs = joined
+        self._digest: bytes | None = None
         self._derivatives = _DERIVATIVES[dtype](core)
         self._layers = tuple(
             Dense(core.weight(i), core.bias(i), layer.activation) for i, layer in enumerate(given)
         )
+        if stated is not None:
+            stated.check(self)
 
     @classmethod
     def init(
@@ -141,6 +184,9 @@ class MLP(_core.NetworkCall):
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: int | np.random.Generator | None = None,
+        head: str | None = None,
+        outputs: Outputs | None = None,
+        feature_names: Iterable[str] | None = None,
     ) -> MLP:
         """Return a network with random weights: He-normal, biases zero.
 
@@ -157,6 +203,8 @@ class MLP(_core.NetworkCall):
         seed : int or numpy.random.Generator, optional
             For `numpy.random.default_rng`. The weights are drawn in float64, so one seed gives the
             same network in both dtypes, but for rounding.
+        head, outputs, feature_names
+            As in `MLP`.
 
         Returns
         -------
@@ -165,10 +213,10 @@ class MLP(_core.NetworkCall):
         Raises
         ------
         ValueError
-            If a size is less than 1, or `activation` does not name one function for each hidden
-            layer.
+            If a size is less than 1, `activation` does not name one function for each hidden
+            layer, or as `MLP` raises it.
         TypeError
-            If a size is not an integer.
+            If a size is not an integer, or as `MLP` raises it.
 
         Notes
         -----
@@ -184,8 +232,11 @@ class MLP(_core.NetworkCall):
         >>> ln.MLP.init([784, 256, 128, 10], seed=0)
         MLP(784 -> 256 relu -> 128 relu -> 10 identity, float32, 235146 parameters)
         """
+        given = {"head": head, "outputs": outputs, "feature_names": feature_names}
         return cls(
-            he_normal_layers(sizes, activation, output_activation, bias, as_dtype(dtype), seed)
+            he_normal_layers(sizes, activation, output_activation, bias, as_dtype(dtype), seed),
+            # A subclass may take the layers alone.
+            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
         )
 
     @property
@@ -197,6 +248,21 @@ class MLP(_core.NetworkCall):
     def head(self) -> str | None:
         """What follows the last layer: "softmax", "log_softmax" or None."""
         return self._head
+
+    @property
+    def outputs(self) -> Outputs | None:
+        """What the outputs stand for: `Quantities`, `Classes` or `Labels`; None if nobody said."""
+        return self._outputs
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """The names of the inputs, one for each; None where they have none."""
+        return self._feature_names
+
+    @property
+    def inputs(self) -> tuple[tuple[str, int], ...] | None:
+        """Of a model that took several inputs, joined to one: their names and widths, in order."""
+        return self._inputs
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -249,7 +315,7 @@ class MLP(_core.NetworkCall):
         return Trace(pre_activations, activations, output, self._layers, self._head)
 
     def predict(self, x: ArrayLike) -> Any:
-        """Return the index of the largest output of each sample.
+        """Return what the outputs say of each sample: a label, labels, or numbers.
 
         Parameters
         ----------
@@ -257,20 +323,37 @@ class MLP(_core.NetworkCall):
 
         Returns
         -------
+        label, or ndarray of shape (batch,)
+            With `Classes`: the label of the largest output, the first of equal ones; of one output
+            the second label where its probability is above 1/2. Of the labels' dtype.
+        ndarray of int64 and shape (out_features,) or (batch, out_features)
+            With `Labels`: 1 where the probability is above 1/2, else 0.
+        number, or ndarray of shape (batch,) or (batch, out_features)
+            With `Quantities`: the outputs, without their axis where there is one.
         numpy.intp, or ndarray of shape (batch,) and that dtype
-            The first of equal outputs, or the first NaN, as `numpy.argmax` has it.
+            Without `outputs`, the index of the largest of several logits.
 
         Raises
         ------
-        ValueError, TypeError
-            As ``net(x)`` does.
+        ValueError
+            If nothing tells what the outputs stand for; it says what to write. If an output is NaN,
+            which has no label; it names the samples. Otherwise, as TypeError, as ``net(x)`` does.
+
+        Examples
+        --------
+        >>> import laminet as ln
+        >>> net = ln.MLP([ln.Dense([[1.0], [-1.0]])], outputs=ln.Classes(["up", "down"]))
+        >>> print(net.predict([[3.0], [-2.0]]), net.predict([3.0]))
+        ['up' 'down'] up
         """
-        return self(x).argmax(axis=-1)
+        return (self._outputs or UNSTATED).predict(self, x)
 
     def predict_proba(self, x: ArrayLike) -> Array:
-        """Return the softmax of the last layer, taken as logits: ``exp(a - max) / sum``.
+        """Return probabilities: of each class, or of each label.
 
-        A head is not applied besides: with the head "softmax" this is ``net(x)``.
+        The softmax of the last layer, taken as logits: ``exp(a - max) / sum``; with `Classes` of
+        one output ``[1 - p, p]``; with `Labels` the sigmoid of each logit. A head or a sigmoid that
+        the network has is not applied twice: with the head "softmax" this is ``net(x)``.
 
         Parameters
         ----------
@@ -278,21 +361,22 @@ class MLP(_core.NetworkCall):
 
         Returns
         -------
-        ndarray of shape (out_features,) or (batch, out_features)
-            Of the network's dtype. Sums to 1 over the last axis, for logits of any finite size.
+        ndarray of shape (n,) or (batch, n)
+            Of the network's dtype, n the number of labels. Those of classes sum to 1, for logits of
+            any finite size.
 
         Raises
         ------
-        ValueError, TypeError
-            As ``net(x)`` does.
+        ValueError
+            If the outputs have no probabilities, or nothing tells what they stand for; it says what
+            to write. Otherwise, as TypeError, as ``net(x)`` does.
         """
-        proba: Array = self._core.forward_head(x, "softmax")
-        return proba
+        return (self._outputs or UNSTATED).predict_proba(self, x)
 
     def predict_log_proba(self, x: ArrayLike) -> Array:
-        """Return the log-softmax of the last layer: ``a - max - log(sum(exp(a - max)))``.
+        """Return the logarithms of `predict_proba`: ``a - max - log(sum(exp(a - max)))``.
 
-        A head is not applied besides, and no logarithm is taken of its rounded probabilities.
+        A head is not applied besides, and no logarithm is taken of rounded probabilities.
 
         Parameters
         ----------
@@ -300,17 +384,16 @@ class MLP(_core.NetworkCall):
 
         Returns
         -------
-        ndarray of shape (out_features,) or (batch, out_features)
-            Of the network's dtype. Finite where the differences of outputs are, also where
+        ndarray of shape (n,) or (batch, n)
+            Of the network's dtype. Finite where the differences of logits are, also where
             `predict_proba` underflows to 0.
 
         Raises
         ------
         ValueError, TypeError
-            As ``net(x)`` does.
+            As `predict_proba` does.
         """
-        log_proba: Array = self._core.forward_head(x, "log_softmax")
-        return log_proba
+        return (self._outputs or UNSTATED).predict_log_proba(self, x)
 
     def jacobian(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Return the Jacobian of the outputs with respect to the inputs.
@@ -478,7 +561,7 @@ class MLP(_core.NetworkCall):
         """
         return Gradients(*self._derivatives.gradients(x, grad_output))
 
-    def astype(self, dtype: DTypeLike) -> MLP:
+    def astype(self, dtype: DTypeLike) -> Self:
         """Return the network with its weights rounded to `dtype`.
 
         Parameters
@@ -507,9 +590,65 @@ class MLP(_core.NetworkCall):
             for layer in self._layers
         )
 
-    def _like(self, layers: Iterable[Dense]) -> MLP:
-        """Return a network of the same kind with other layers."""
-        return MLP(layers, head=self._head)
+    def with_outputs(self, outputs: Outputs | None) -> Self:
+        """Return the network with another meaning of its outputs.
+
+        Parameters
+        ----------
+        outputs : Quantities, Classes, Labels or None
+
+        Returns
+        -------
+        MLP
+            Everything else is as it was.
+
+        Raises
+        ------
+        ValueError
+            If the outputs cannot stand for that.
+        TypeError
+            If `outputs` is something else.
+
+        Examples
+        --------
+        >>> import laminet as ln
+        >>> net = ln.MLP.init([4, 8, 1], seed=0).with_outputs(ln.Classes(["no", "yes"]))
+        >>> net
+        MLP(4 -> 8 relu -> 1 identity, float32, 49 parameters, classes: 'no', 'yes')
+        """
+        return self._like(self._layers, outputs=as_outputs(outputs))
+
+    def _like(self, layers: Iterable[Dense], **changed: Any) -> Self:
+        """Return a network of the same class with other layers, and what else is `changed`."""
+        again = type(self).__new__(type(self))
+        MLP.__init__(again, layers, **{**self._described(), **changed})
+        again.__setstate__(self._own_state())
+        return again
+
+    def _described(self) -> dict[str, Any]:
+        """Return all that a network is beside its layers, as arguments of MLP."""
+        return {
+            "head": self._head,
+            "outputs": self._outputs,
+            "feature_names": self._feature_names,
+            "inputs": self._inputs,
+        }
+
+    def _own_state(self) -> dict[str, Any]:
+        """Return the attributes that a subclass has added."""
+        state = dict(getattr(self, "__dict__", {}))
+        for kind in type(self).__mro__[: type(self).__mro__.index(MLP)]:
+            slots = kind.__dict__.get("__slots__", ())
+            for slot in [slots] if isinstance(slots, str) else slots:
+                hidden = slot.startswith("__") and not slot.endswith("__")
+                name = f"_{kind.__name__.lstrip('_')}{slot}" if hidden else slot
+                if slot not in ("__dict__", "__weakref__") and hasattr(self, name):
+                    state[name] = getattr(self, name)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file, complete or not at all; see `laminet.load`.
@@ -566,13 +705,26 @@ class MLP(_core.NetworkCall):
             return NotImplemented
         if type(self) is not type(other):
             return False
-        return self._layers == other._layers and self._head == other._head
+        return self._layers == other._layers and self._described() == other._described()
+
+    def __hash__(self) -> int:
+        if self._digest is None:
+            digest = hashlib.blake2b(digest_size=16)
+            for layer in self._layers:
+                for array in (layer.weight, layer.bias):
+                    digest.update(b"" if array is None else array.data)
+            self._digest = digest.digest()
+        activations = tuple(layer.activation for layer in self._layers)
+        described = tuple(self._described().values())
+        return hash((self._digest, self.sizes, self.dtype, activations, described))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(MLP, head=self._head), (self._layers,)
+        arguments = type(self), self._layers, self._described()
+        return _restored, arguments, self._own_state() or None
 
-    def __copy__(self) -> MLP:
-        return self
+    def __copy__(self) -> Self:
+        # Of attributes that a subclass has, the copy has its own.
+        return self if type(self) is MLP else self._like(self._layers)
 
     def __repr__(self) -> str:
         chain = " -> ".join(
@@ -580,4 +732,16 @@ class MLP(_core.NetworkCall):
             + [f"{layer.out_features} {layer.activation}" for layer in self._layers]
             + ([self._head] if self._head else [])
         )
-        return f"MLP({chain}, {self.dtype}, {self.num_parameters} parameters)"
+        parts = [chain, str(self.dtype), f"{self.num_parameters} parameters"]
+        if self._inputs is not None:
+            parts.append("inputs: " + " + ".join(f"{name} {width}" for name, width in self._inputs))
+        if self._outputs is not None:
+            parts.append(self._outputs.described())
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _restored(kind: type[MLP], layers: Iterable[Dense], described: dict[str, Any]) -> MLP:
+    """Return an object of a class of networks; its ``__init__`` may take other arguments."""
+    net = kind.__new__(kind)
+    MLP.__init__(net, layers, **described)
+    return net

@@ -68,7 +68,7 @@ VIEWS = {
 
 @pytest.fixture
 def net(dtype):
-    return random_net([N, 40, 7], "silu", dtype=dtype)
+    return random_net([N, 40, 7], ["silu", "identity"], dtype=dtype)
 
 
 @pytest.fixture

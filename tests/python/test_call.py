@@ -47,7 +47,9 @@ def test_wrong_arguments(
 def test_forward_documents_itself() -> None:
     for call in (NET.forward, NET):
         assert list(inspect.signature(call).parameters) == ["x", "out"]
-    assert list(inspect.signature(ln.MLP).parameters) == ["layers", "head"]
+    assert list(inspect.signature(ln.MLP).parameters) == [
+        *("layers", "head", "outputs", "feature_names", "inputs")
+    ]
     assert "in_features" in (inspect.getdoc(ln.MLP.forward) or "")
 
 

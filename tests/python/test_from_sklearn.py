@@ -81,7 +81,7 @@ def test_classifiers(target, activation, tmp_path):
     assert (net.predict(NEW) == expected).all()
     assert len(np.unique(expected)) > 1
     assert same_bits(net(NEW), net.predict_proba(NEW))
-    assert net.classes.tolist() == np.asarray(estimator.classes_).tolist()
+    assert net.outputs.labels.tolist() == np.asarray(estimator.classes_).tolist()
     net.save(tmp_path / "net")
     assert ln.load(tmp_path / "net") == net
     assert (pickle.loads(pickle.dumps(net)).predict(NEW) == expected).all()
@@ -159,7 +159,7 @@ def test_pipelines(name):
         net = ln.from_sklearn(estimator)
         assert net.sizes[1:-1] == (8, 5)
         assert net.in_features == 6
-        if isinstance(net, ln.Classifier):
+        if isinstance(net.outputs, ln.Classes):
             assert_same_probabilities(net, estimator, NEW)
             assert (net.predict(NEW) == estimator.predict(NEW)).all()
         else:

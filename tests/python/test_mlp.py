@@ -303,8 +303,12 @@ def test_equality(dtype):
     assert net != net.astype("float64" if dtype == np.float32 else "float32")
     assert net != net.layers
     assert (net == 3) is False
-    with pytest.raises(TypeError, match="unhashable"):
-        hash(net)
+    assert hash(net) == hash(random_net([5, 7, 2], dtype=dtype))
+    others = [random_net([5, 7, 2], dtype=dtype, seed=seed) for seed in range(9)]
+    assert len({*others, net.astype("float32"), net.astype("float64"), net}) == 10
+    bias = net.layers[1].bias
+    moved = ln.MLP([net.layers[0], ln.Dense(net.layers[1].weight, bias[::-1], "tanh")])
+    assert len({net, moved}) == 2
 
 
 def test_networks_with_nan_equal_themselves(dtype):

@@ -88,7 +88,7 @@ def test_different_networks_at_once(backend):
 
 def test_everything_at_once(backend):
     """Forward, trace, heads, linear and the making of networks beside each other."""
-    net = random_net([64, 200, 33], "tanh")
+    net = random_net([64, 200, 33], ["tanh", "identity"])
     x = normal((100, 64), "f4")
     layer = net.layers[0]
     jobs = [

@@ -8,6 +8,7 @@ rounded once, to the dtype of the network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from laminet.activation import Activation
 from laminet.dense import Dense
 from laminet.mlp import MLP
 
-__all__ = ["Chain", "rounded"]
+__all__ = ["Chain", "joined", "rounded"]
 
 Array = NDArray[Any]
 
@@ -32,13 +33,19 @@ class Chain:
     """Features as a function of the network's input.
 
     ``W (scale * s(before) + shift) + b``, each part where it is not None; `before` None stands for
-    the network's input, without an activation. `scale` and `shift` are there only as long as no
-    matrix is.
+    the network's input, without an activation, or for `columns` of it. `scale` and `shift` are
+    there only as long as no matrix is, and so are `columns`.
 
     Attributes
     ----------
     width : int or None
         The number of features; None as long as nothing has said how many inputs there are.
+    columns : ndarray of int or None
+        Which inputs the features are, of how many: `in_features`. None for all in order.
+    origin : tuple of Chain and ndarray of int, or None
+        For features that were selected: of which value, and which.
+    source : object
+        Which input of the model it is a function of, where a model has several.
     """
 
     width: int | None = None
@@ -48,6 +55,10 @@ class Chain:
     bias: Array | None = None
     scale: Array | None = None
     shift: Array | None = None
+    columns: Array | None = None
+    in_features: int | None = None
+    origin: tuple[Chain, Array] | None = None
+    source: Any = None
 
     def linear(self, weight: Array, bias: Array | None = None) -> Chain:
         """Return ``W v + b`` of this value, W of shape (out, in).
@@ -73,7 +84,13 @@ class Chain:
             bias = added if bias is None else bias.astype(np.float64) + added
         if self.scale is not None:
             weight = weight.astype(np.float64) * self.scale
-        return replace(self, width=outputs, weight=weight, bias=bias, scale=None, shift=None)
+        if self.columns is not None:
+            weight = _scattered(weight, self.columns, self.in_features)
+        return self._followed(outputs, weight=weight, bias=bias)
+
+    def _followed(self, width: int, weight: Array, bias: Array | None) -> Chain:
+        """Return another matrix over what comes before this one's."""
+        return Chain(width, self.before, self.activation, weight, bias, source=self.source)
 
     def scaled(self, scale: Array | float, shift: Array | float) -> Chain:
         """Return ``scale * v + shift``, both numbers or one number for each feature.
@@ -91,7 +108,9 @@ class Chain:
             width = array.size if array.ndim else width
         # The halves that change nothing must not touch the bits of a layer.
         scales, shifts = bool((scale != 1).any()), bool((shift != 0).any())
-        result = replace(self, width=width)
+        result = replace(self, width=width, origin=None) if scales or shifts else self
+        if result.width is None:
+            result = replace(result, width=width)
         with np.errstate(all="ignore"):  # a model may hold infinities; they show in its answers
             if scales:
                 result = result._multiplied(
@@ -115,23 +134,37 @@ class Chain:
         bias = shift if self.bias is None else self.bias.astype(np.float64) + shift
         return replace(self, bias=bias)
 
-    def reordered(self, order: Array) -> Chain:
-        """Return the features ``v[order]``, a permutation of them."""
-        if (order == np.arange(len(order))).all():
+    def selected(self, indices: Array) -> Chain:
+        """Return the features ``v[indices]``: some of them, in any order, repeated ones too.
+
+        Raises
+        ------
+        ValueError
+            If the number of features is not known, or an index is none of theirs.
+        """
+        if self.width is None:
+            raise ValueError("selects some of an unknown number of features")
+        if indices.ndim != 1 or indices.size == 0:
+            raise ValueError(f"selects {indices.size} features")
+        if indices.min() < 0 or indices.max() >= self.width:
+            raise ValueError(f"selects feature {int(indices.max())} of {self.width}")
+        if len(indices) == self.width and (indices == np.arange(self.width)).all():
             return self
+        whole, places = self.origin or (self, np.arange(self.width))
+        result = replace(
+            self,
+            width=len(indices),
+            bias=None if self.bias is None else self.bias[indices],
+            scale=None if self.scale is None else np.broadcast_to(self.scale, self.width)[indices],
+            shift=None if self.shift is None else np.broadcast_to(self.shift, self.width)[indices],
+            origin=(whole, places[indices]),
+        )
         if self.weight is not None:
-            bias = None if self.bias is None else self.bias[order]
-            return replace(self, weight=self.weight[order], bias=bias)
-        scale = None if self.scale is None else self.scale[order]
-        shift = None if self.shift is None else self.shift[order]
-        if self.before is None:
-            return (
-                replace(self, scale=None, shift=None)
-                ._with_matrix()
-                .reordered(order)
-                .scaled(1.0 if scale is None else scale, 0.0 if shift is None else shift)
-            )
-        return replace(self, before=self.before.reordered(order), scale=scale, shift=shift)
+            return replace(result, weight=self.weight[indices])
+        if self.before is not None:
+            return replace(result, before=self.before._with_matrix().selected(indices))
+        inputs = np.arange(self.width) if self.columns is None else self.columns
+        return replace(result, columns=inputs[indices], in_features=self.in_features or self.width)
 
     def activated(self, activation: Activation) -> Chain:
         """Return ``s(v)``.
@@ -144,7 +177,8 @@ class Chain:
         return self if activation.name == "identity" else self._layer(activation)
 
     def _layer(self, activation: Activation) -> Chain:
-        return Chain(width=self.width, before=self._with_matrix(), activation=activation)
+        before = self._with_matrix()
+        return Chain(self.width, before, activation, source=self.source)
 
     def _with_matrix(self) -> Chain:
         """Return this value with a matrix: a diagonal one if there is none."""
@@ -169,8 +203,8 @@ class Chain:
         """
         layers: list[Dense] = []
         chain: Chain | None = self
-        pending = self.weight is not None or self.scale is not None or self.shift is not None
-        if pending or self.before is None:
+        parts = (self.weight, self.scale, self.shift, self.columns)
+        if self.before is None or any(part is not None for part in parts):
             chain = self._layer(Activation("identity"))
         while chain is not None and chain.before is not None and chain.activation is not None:
             layer, activation = chain.before, chain.activation
@@ -179,6 +213,54 @@ class Chain:
             layers.append(Dense(rounded(layer.weight, dtype, "weight"), bias, activation))
             chain = layer
         return MLP(reversed(layers), head=head)
+
+
+def joined(values: Sequence[Chain]) -> Chain:
+    """Return the features of some values side by side, in that order.
+
+    They are parts of one value (as of the input, or of a layer's outputs), or results of matrices
+    over the same value.
+
+    Raises
+    ------
+    ValueError
+        If they are results of different layers: then they are no chain.
+    """
+    if len(values) == 1:
+        return values[0]
+    parts = [v.origin or (v, np.arange(v.width or 0)) for v in values]
+    whole = parts[0][0]
+    if all(v.width is not None for v in values) and all(p[0] is whole for p in parts):
+        return whole.selected(np.concatenate([places for _, places in parts]))
+    first = values[0]
+    same = all(v.before is first.before and v.activation == first.activation for v in values)
+    same = same and all(v.source is first.source for v in values)
+    matrices = [v.weight for v in values]
+    if not same or any(w is None for w in matrices):
+        raise ValueError("joins results of different layers: the model is not a chain")
+    if len({w.shape[1] for w in matrices if w is not None}) > 1:
+        raise ValueError("joins results of layers that take different numbers of features")
+    biases = [v.bias for v in values]
+    bias = None
+    if any(b is not None for b in biases):
+        bias = np.concatenate(
+            [np.zeros(v.width or 0, np.float32) if v.bias is None else v.bias for v in values]
+        )
+    weight = np.concatenate([w for w in matrices if w is not None])
+    return first._followed(len(weight), weight, bias)
+
+
+def _scattered(weight: Array, columns: Array, in_features: int | None) -> Array:
+    """Return a matrix over all inputs that does what `weight` does over some of them."""
+    result = np.zeros((len(weight), in_features or 0), weight.dtype)
+    if len(np.unique(columns)) == len(columns):
+        result[:, columns] = weight
+        return result
+    # An input that comes twice: its weights are summed, exactly in float64 where they are float32.
+    wide = result.astype(np.float64)
+    for column, weights in zip(columns, weight.T, strict=True):
+        wide[:, column] += weights
+    return wide
 
 
 def rounded(array: Array, dtype: np.dtype[Any], name: str) -> Array:

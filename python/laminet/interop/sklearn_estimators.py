@@ -12,7 +12,8 @@ from laminet.activation import Activation
 from laminet.dense import Dense
 from laminet.initialization import as_dtype
 from laminet.interop.chain import rounded
-from laminet.tasks import Classifier, Regressor
+from laminet.mlp import MLP
+from laminet.outputs import Classes, Labels, Outputs, Quantities
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -27,7 +28,9 @@ _Affine = tuple[Array, Array]
 _ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 
 
-def from_sklearn(estimator: Any, *, dtype: DTypeLike | None = None) -> Classifier | Regressor:
+def from_sklearn(
+    estimator: Any, *, dtype: DTypeLike | None = None, outputs: Outputs | None = None
+) -> MLP:
     """Return the network that computes what an estimator of scikit-learn does.
 
     Parameters
@@ -38,10 +41,13 @@ def from_sklearn(estimator: Any, *, dtype: DTypeLike | None = None) -> Classifie
     dtype : {"float32", "float64"}, optional
         By default that of the estimator's weights, which is float64 unless it was fitted to
         float32.
+    outputs : Quantities, Classes or Labels, optional
+        What the outputs stand for, in place of what the estimator says: the `Classes` or `Labels`
+        of a classifier, the `Quantities` of a regressor.
 
     Returns
     -------
-    Classifier or Regressor
+    MLP
         `predict`, `predict_proba` and `predict_log_proba` give what the estimator's give, labels
         included, but for rounding. ``net(x)`` are a classifier's probabilities. Two classes are two
         outputs with a softmax, the first logit 0: the same function as one logistic output.
@@ -85,8 +91,11 @@ def from_sklearn(estimator: Any, *, dtype: DTypeLike | None = None) -> Classifie
                 f"the {type(estimator).__name__} ends in {estimator.out_activation_!r} (loss "
                 f"{estimator.loss!r}), which is no activation that laminet has"
             )
-        return Regressor(_layers(weights, biases, [*activations, "identity"], target))
-    return _classifier(estimator, weights, biases, activations, target)
+        layers = _layers(weights, biases, [*activations, "identity"], target)
+        net = MLP(layers, outputs=Quantities())
+    else:
+        net = _classifier(estimator, weights, biases, activations, target)
+    return net if outputs is None else net.with_outputs(outputs)
 
 
 def _classifier(
@@ -95,7 +104,7 @@ def _classifier(
     biases: list[Array],
     activations: list[str],
     dtype: np.dtype[Any],
-) -> Classifier:
+) -> MLP:
     labels = np.asarray(estimator.classes_)
     if len(labels) < 2:
         raise ValueError(
@@ -103,17 +112,17 @@ def _classifier(
         )
     if estimator.out_activation_ == "softmax":
         layers = _layers(weights, biases, [*activations, "identity"], dtype)
-        return Classifier(layers, labels, head="softmax")
+        return MLP(layers, head="softmax", outputs=Classes(labels))
     if estimator.out_activation_ != "logistic":
         raise ValueError(f"the output activation {estimator.out_activation_!r} is not known")
     if estimator.n_outputs_ > 1:
         layers = _layers(weights, biases, [*activations, "sigmoid"], dtype)
-        return Classifier(layers, labels, multilabel=True)
+        return MLP(layers, outputs=Labels(labels))
     # sigmoid(z) = exp(z) / (exp(0) + exp(z)): a softmax of the logits 0 and z.
     weights[-1] = np.concatenate([np.zeros_like(weights[-1]), weights[-1]])
     biases[-1] = np.concatenate([np.zeros_like(biases[-1]), biases[-1]])
     layers = _layers(weights, biases, [*activations, "identity"], dtype)
-    return Classifier(layers, labels, head="softmax")
+    return MLP(layers, head="softmax", outputs=Classes(labels))
 
 
 def _layers(

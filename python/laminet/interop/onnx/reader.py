@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from laminet import outputs as meaning
 from laminet.errors import FormatError
 from laminet.initialization import as_dtype
 from laminet.interop.atomic import errors_about, text_path
@@ -46,8 +47,8 @@ def from_onnx(model: Any, *, output: str | None = None, dtype: DTypeLike | None 
     -------
     MLP
         ``net(x)`` equals the model's output but for rounding; samples are rows, and what the model
-        gives and takes with more axes has one, flattened in C order. A `Classifier` if the graph
-        has an output of labels, as those of scikit-learn have.
+        gives and takes with more axes has one, flattened in C order. Its outputs are `Classes` or
+        `Labels` if the graph has an output of labels, as those of scikit-learn have.
 
     Raises
     ------
@@ -106,8 +107,6 @@ def _model(model: Any) -> tuple[Any, str | None, str]:
 
 
 def _network(model: Any, external: External, output: str | None, dtype: DTypeLike | None) -> MLP:
-    from laminet.tasks import Classifier
-
     if not model.graph.node or not model.graph.output:
         raise FormatError("not an ONNX model: it has no nodes or no outputs")
     graph = Graph(model, external, OPERATORS)
@@ -121,12 +120,13 @@ def _network(model: Any, external: External, output: str | None, dtype: DTypeLik
             order = tensor.order.ravel()
             if tensor.head is not None and tensor.order.size != tensor.order.shape[-1]:
                 raise ValueError(f"the {tensor.head} goes over some of the features only")
-            chain = chain.reordered(order)
+            chain = chain.selected(order)
         target = as_dtype(("float64" if graph.wide else "float32") if dtype is None else dtype)
         net = chain.network(target, tensor.head)
         if labels is not None and (labels.classes is not None or labels.multilabel):
-            classes = labels.classes
-            return Classifier(net.layers, classes, head=net.head, multilabel=labels.multilabel)
+            found = np.arange(net.out_features) if labels.classes is None else labels.classes
+            kind = meaning.Labels if labels.multilabel else meaning.Classes
+            return net.with_outputs(kind(found))
     except ValueError as error:
         raise FormatError(f"the output: {error}") from None
     return net

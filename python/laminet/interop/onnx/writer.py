@@ -27,7 +27,7 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     net : MLP
-        Its labels, if it is a `Classifier`, are not written: the model gives what ``net(x)`` does.
+        The model gives what ``net(x)`` does.
     path : str or os.PathLike
         The file to write; replaced where it exists.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from laminet.activation import ACTIVATIONS, Activation
 from laminet.head import HEADS
 from laminet.interop.safetensors_files.header import fail, is_count, parse_json, quoted
+from laminet.outputs import Classes, Labels, Outputs, Quantities
 
 if TYPE_CHECKING:
     from laminet.dense import Dense
@@ -22,8 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT_VERSION", "KEY", "Description"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KEY = "laminet"
+# What a description of each version may have beside its format and layers.
+_OPTIONAL = {
+    1: frozenset[str](),
+    2: frozenset({"head", "task", "classes"}),
+    3: frozenset({"head", "outputs", "feature_names", "inputs"}),
+}
 
 # Types of labels. Text has no length here: a type like "<U999999999" would be a huge array.
 _LABEL_TYPES = {
@@ -41,8 +48,9 @@ class Description:
 
     activations: tuple[Activation, ...]
     head: str | None = None
-    task: str | None = None  # None: a plain MLP; "classifier", "multilabel", "regressor"
-    classes: NDArray[Any] | None = None
+    outputs: Outputs | None = None
+    feature_names: tuple[str, ...] | None = None
+    inputs: tuple[tuple[str, int], ...] | None = None
 
     @classmethod
     def of_layers(cls, layers: Iterable[Layer]) -> Description:
@@ -52,25 +60,20 @@ class Description:
     @classmethod
     def of(cls, net: MLP) -> Description:
         """Describe a network."""
-        from laminet.tasks import Classifier, Regressor
-
         activations = tuple(layer.activation for layer in net.layers)
-        if isinstance(net, Classifier):
-            task = "multilabel" if net.multilabel else "classifier"
-            return cls(activations, net.head, task, net.classes)
-        return cls(activations, net.head, "regressor" if isinstance(net, Regressor) else None)
+        return cls(activations, net.head, net.outputs, net.feature_names, net.inputs)
 
     def network(self, layers: list[Dense]) -> MLP:
         """Return the network that this describes."""
         from laminet.mlp import MLP
-        from laminet.tasks import Classifier, Regressor
 
-        if self.task == "regressor":
-            return Regressor(layers)
-        if self.task is None:
-            return MLP(layers, head=self.head)
-        multilabel = self.task == "multilabel"
-        return Classifier(layers, self.classes, head=self.head, multilabel=multilabel)
+        return MLP(
+            layers,
+            head=self.head,
+            outputs=self.outputs,
+            feature_names=self.feature_names,
+            inputs=self.inputs,
+        )
 
     def to_json(self) -> str:
         """Return the JSON text, in the oldest format that can say it.
@@ -78,17 +81,20 @@ class Description:
         Raises
         ------
         ValueError
-            If the labels of the classes are of a type that has no place in JSON.
+            If the labels are of a type that has no place in JSON.
         """
         rows = [{"activation": a.name, **a.parameters} for a in self.activations]
         result: dict[str, Any] = {"format": 1, "layers": rows}
         # Left out where there is none, so that an older laminet reads what it can run.
         if self.head is not None:
             result.update(format=2, head=self.head)
-        if self.task is not None:
-            result.update(format=2, task=self.task)
-        if self.classes is not None:
-            result.update(format=2, classes=_labels_to_json(self.classes))
+        if self.outputs is not None:
+            result.update(format=3, outputs=_outputs_to_json(self.outputs))
+        if self.feature_names is not None:
+            result.update(format=3, feature_names=list(self.feature_names))
+        if self.inputs is not None:
+            pairs = [{"name": name, "width": width} for name, width in self.inputs]
+            result.update(format=3, inputs=pairs)
         return json.dumps(result, allow_nan=False)
 
     @classmethod
@@ -111,9 +117,7 @@ class Description:
                 f"{where}: format {quoted(version)} is of a later laminet; this one reads up to "
                 f"{FORMAT_VERSION}"
             )
-        optional = {"head", "task", "classes"} if version > 1 else set()
-        keys = set(description) - optional
-        if version < 1 or keys != {"format", "layers"}:
+        if version < 1 or set(description) - _OPTIONAL[version] != {"format", "layers"}:
             fail(f"{where}: is not of the form that format {quoted(version)} has")
         rows = description["layers"]
         if not isinstance(rows, list) or not rows:
@@ -122,27 +126,89 @@ class Description:
         head = description.get("head")
         if "head" in description and head not in HEADS:
             fail(f"{where}: unknown head {quoted(head)}")
-        task = description.get("task")
-        if "task" in description and task not in ("classifier", "multilabel", "regressor"):
-            fail(f"{where}: unknown task {quoted(task)}")
-        if ("classes" in description) != (task in ("classifier", "multilabel")):
-            fail(f"{where}: classes belong to a classifier and to nothing else")
-        if task == "regressor" and head is not None:
-            fail(f"{where}: a regressor has no head")
-        classes = None
-        if "classes" in description:
-            classes = _labels_from_json(description["classes"], f"{where}: classes")
-        return cls(activations, head, task, classes)
+        outputs = None
+        if version == 2:
+            outputs = _outputs_of_task(description, where)
+        elif "outputs" in description:
+            outputs = _outputs_from_json(description["outputs"], f"{where}: outputs")
+        names = inputs = None
+        if "feature_names" in description:
+            names = _names_from_json(description["feature_names"], f"{where}: feature_names")
+        if "inputs" in description:
+            inputs = _inputs_from_json(description["inputs"], f"{where}: inputs")
+        return cls(activations, head, outputs, names, inputs)
 
 
-def _labels_to_json(classes: NDArray[Any]) -> dict[str, Any]:
-    name = "str" if classes.dtype.kind == "U" else classes.dtype.name
-    values = classes.tolist()
+def _outputs_to_json(outputs: Outputs) -> dict[str, Any]:
+    if isinstance(outputs, Quantities):
+        names = {} if outputs.names is None else {"names": list(outputs.names)}
+        return {"kind": "quantities", **names}
+    assert isinstance(outputs, (Classes, Labels))  # there is no other kind
+    kind = "classes" if isinstance(outputs, Classes) else "labels"
+    return {"kind": kind, "labels": _labels_to_json(outputs.labels)}
+
+
+def _outputs_from_json(value: Any, where: str) -> Outputs:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if kind == "quantities" and set(value) <= {"kind", "names"}:
+        if "names" not in value:
+            return Quantities()
+        return _made(where, Quantities, _names_from_json(value["names"], where))
+    if kind in ("classes", "labels") and set(value) == {"kind", "labels"}:
+        labels = _labels_from_json(value["labels"], f"{where}: labels")
+        return _made(where, Classes if kind == "classes" else Labels, labels)
+    return fail(f"{where}: {quoted(value)} is none of quantities, classes and labels")
+
+
+def _outputs_of_task(description: dict[str, Any], where: str) -> Outputs | None:
+    """Return what format 2 calls a task, with the classes beside it."""
+    task = description.get("task")
+    if "task" in description and task not in ("classifier", "multilabel", "regressor"):
+        fail(f"{where}: unknown task {quoted(task)}")
+    if ("classes" in description) != (task in ("classifier", "multilabel")):
+        fail(f"{where}: classes belong to a classifier and to nothing else")
+    if task is None:
+        return None
+    if task == "regressor":
+        return Quantities()
+    labels = _labels_from_json(description["classes"], f"{where}: classes")
+    return _made(where, Classes if task == "classifier" else Labels, labels)
+
+
+def _made(where: str, kind: Callable[[Any], Outputs], value: Any) -> Outputs:
+    try:
+        return kind(value)
+    except (ValueError, TypeError) as error:
+        fail(f"{where}: {error}")
+
+
+def _names_from_json(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        fail(f"{where}: must be a list of texts")
+    return tuple(value)
+
+
+def _inputs_from_json(value: Any, where: str) -> tuple[tuple[str, int], ...]:
+    if not isinstance(value, list):
+        fail(f"{where}: must be a list")
+    pairs = []
+    for entry in value:
+        if not isinstance(entry, dict) or set(entry) != {"name", "width"}:
+            fail(f"{where}: {quoted(entry)} is no name with a width")
+        if not isinstance(entry["name"], str) or not is_count(entry["width"]):
+            fail(f"{where}: {quoted(entry)} is no name with a width")
+        pairs.append((entry["name"], entry["width"]))
+    return tuple(pairs)
+
+
+def _labels_to_json(labels: NDArray[Any]) -> dict[str, Any]:
+    name = "str" if labels.dtype.kind == "U" else labels.dtype.name
+    values = labels.tolist()
     allowed = _LABEL_TYPES.get(name, ())
     for value in values:
         if type(value) not in allowed:
-            kind = f"{classes.dtype} that holds {type(value).__name__}"
-            raise ValueError(f"classes of type {kind} cannot be saved; numbers and text can")
+            kind = f"{labels.dtype} that holds {type(value).__name__}"
+            raise ValueError(f"labels of type {kind} cannot be saved; numbers and text can")
     return {"type": name, "values": values}
 
 
@@ -155,17 +221,24 @@ def _labels_from_json(description: Any, where: str) -> NDArray[Any]:
     if not isinstance(values, list):
         fail(f"{where}: values must be a list")
     for value in values:
-        if type(value) not in _LABEL_TYPES[name]:
+        if type(value) not in _LABEL_TYPES[name] or not _fits(value, name):
             fail(f"{where}: {quoted(value)} is not of the type {name}")
     # An array of text gives each the room of the longest.
     lengths = [len(value) for value in values if isinstance(value, str)]
     if name == "str" and max(lengths, default=0) * len(lengths) > 2**20 + 16 * sum(lengths):
         fail(f"{where}: a text of {max(lengths)} characters among {len(lengths)} is too long")
-    try:
-        with np.errstate(all="ignore"):
-            return np.array(values, dtype=name)
-    except (OverflowError, ValueError) as error:
-        fail(f"{where}: {error}")
+    with np.errstate(all="ignore"):
+        return np.array(values, dtype=name)
+
+
+def _fits(value: Any, name: str) -> bool:
+    """Whether a type holds a number. Not every NumPy refuses the 300 of an int8."""
+    if isinstance(value, (bool, str)) or name == "object":
+        return True
+    if "int" in name:
+        limits = np.iinfo(name)
+        return bool(int(limits.min) <= value <= int(limits.max))
+    return bool(abs(value) <= float(np.finfo(name).max))
 
 
 def _activation(row: Any, where: str) -> Activation:

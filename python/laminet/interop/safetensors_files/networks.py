@@ -7,8 +7,11 @@ has one entry, ``laminet``, a JSON text with the version of this layout and the 
 
     {"format": 1, "layers": [{"activation": "elu", "alpha": 1.0}, {"activation": "identity"}]}
 
-Format 2 has more keys, all optional: ``"head": "softmax"``; ``"task": "regressor"``, or
-``"classifier"`` or ``"multilabel"``, with ``"classes": {"type": "str", "values": ["no", "yes"]}``.
+Format 2 may have ``"head": "softmax"``. Format 3 has more keys, all optional: ``"outputs"``, which
+is ``{"kind": "classes", "labels": {"type": "str", "values": ["no", "yes"]}}``, the same with the
+kind "labels", or ``{"kind": "quantities", "names": ["price"]}``, where names may be missing;
+``"feature_names"``, a list of texts; ``"inputs": [{"name": "obs", "width": 17}, ...]``. Format 2
+of older files may have ``"task"``, "classifier", "multilabel" or "regressor", with ``"classes"``.
 
 A safetensors file is 8 bytes (the length of the header, little-endian), the header (JSON) and the
 tensors' bytes.
