@@ -218,8 +218,8 @@ class Chain:
 def joined(values: Sequence[Chain]) -> Chain:
     """Return the features of some values side by side, in that order.
 
-    They are parts of one value (as of the input, or of a layer's outputs), or results of matrices
-    over the same value.
+    They are parts of one value (as of the input, or of a layer's outputs), scaled or not, or
+    results of matrices over the same value.
 
     Raises
     ------
@@ -232,6 +232,10 @@ def joined(values: Sequence[Chain]) -> Chain:
     whole = parts[0][0]
     if all(v.width is not None for v in values) and all(p[0] is whole for p in parts):
         return whole.selected(np.concatenate([places for _, places in parts]))
+    inputs = _inputs_beside(values)
+    if inputs is not None:
+        return inputs
+    values = [v if v.width is None else v._with_matrix() for v in values]
     first = values[0]
     same = all(v.before is first.before and v.activation == first.activation for v in values)
     same = same and all(v.source is first.source for v in values)
@@ -248,6 +252,33 @@ def joined(values: Sequence[Chain]) -> Chain:
         )
     weight = np.concatenate([w for w in matrices if w is not None])
     return first._followed(len(weight), weight, bias)
+
+
+def _inputs_beside(values: Sequence[Chain]) -> Chain | None:
+    """Return columns of the input side by side, each with its scale and shift; None for others."""
+    first = values[0]
+    for v in values:
+        if v.before is not None or v.weight is not None or v.source is not first.source:
+            return None
+        if v.width is None or (v.in_features or v.width) != (first.in_features or first.width):
+            return None
+    columns = [np.arange(v.width or 0) if v.columns is None else v.columns for v in values]
+    parts = {}
+    for name, neutral in (("scale", 1.0), ("shift", 0.0)):
+        if any(getattr(v, name) is not None for v in values):
+            given = [neutral if getattr(v, name) is None else getattr(v, name) for v in values]
+            parts[name] = np.concatenate(
+                [np.broadcast_to(g, v.width or 0) for g, v in zip(given, values, strict=True)]
+            )
+    return replace(
+        first,
+        width=sum(v.width or 0 for v in values),
+        columns=np.concatenate(columns),
+        in_features=first.in_features or first.width,
+        scale=parts.get("scale"),
+        shift=parts.get("shift"),
+        origin=None,
+    )
 
 
 def _scattered(weight: Array, columns: Array, in_features: int | None) -> Array:
