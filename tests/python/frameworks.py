@@ -14,6 +14,7 @@ import laminet as ln
 NEEDED = {
     "test_from_torch.py": ("torch",),
     "test_from_sklearn.py": ("sklearn", "joblib"),
+    "test_sklearn_pipelines.py": ("sklearn", "pandas"),
     "test_cli_convert.py": ("onnx", "torch"),
     "test_from_keras.py": ("keras", "torch"),
     "test_from_onnx.py": ("onnx", "onnxruntime"),

@@ -6,7 +6,7 @@ from laminet.interop.keras_models import from_keras
 from laminet.interop.onnx import from_onnx, to_onnx
 from laminet.interop.pytorch import from_torch, to_torch
 from laminet.interop.safetensors_files import load, save
-from laminet.interop.sklearn_estimators import from_sklearn
+from laminet.interop.sklearn import from_sklearn
 
 __all__ = [
     "from_keras",

@@ -1,0 +1,231 @@
+"""`from_sklearn`: an MLP of scikit-learn, and what is around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laminet.activation import Activation
+from laminet.dense import Dense
+from laminet.initialization import as_dtype
+from laminet.interop.chain import rounded
+from laminet.interop.sklearn.affine import Affine
+from laminet.interop.sklearn.refusals import estimator_refused, name_of
+from laminet.interop.sklearn.transformers import (
+    affine_maps,
+    inverse_map,
+    keeps_columns,
+    own_steps,
+)
+from laminet.mlp import MLP
+from laminet.outputs import Classes, Labels, Quantities
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from laminet.outputs import Outputs
+
+__all__ = ["from_sklearn"]
+
+Array = NDArray[Any]
+
+_ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
+
+
+def from_sklearn(
+    estimator: Any, *, dtype: DTypeLike | None = None, outputs: Outputs | None = None
+) -> MLP:
+    """Return the network that computes what an estimator of scikit-learn does.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier, MLPRegressor, or one of them in a Pipeline, search or the like
+        Fitted. A search (``GridSearchCV`` and its like) stands for its ``best_estimator_``. A
+        pipeline may have before the estimator ``StandardScaler``, ``MinMaxScaler``,
+        ``MaxAbsScaler``, ``RobustScaler``, ``PCA``, ``TruncatedSVD`` and other projections,
+        selections of features, and a ``ColumnTransformer`` or ``FeatureUnion`` of those; they are
+        folded into its first layer. A ``TransformedTargetRegressor`` whose transformer is a scaler
+        is folded into the last.
+    dtype : {"float32", "float64"}, optional
+        By default that of the estimator's weights, which is float64 unless it was fitted to
+        float32.
+    outputs : Quantities, Classes or Labels, optional
+        What the outputs stand for, in place of what the estimator says.
+
+    Returns
+    -------
+    MLP
+        `predict`, `predict_proba` and `predict_log_proba` give what the estimator's give, labels
+        included, but for rounding. ``net(x)`` are a classifier's probabilities. Two classes are two
+        outputs with a softmax, the first logit 0: the same function as one logistic output. Names
+        of features that the estimator has seen are the network's `feature_names`.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is no estimator of the kinds above, or a step is of a kind that no matrix can
+        do, with the step's name.
+    ValueError
+        If it is not fitted, or a step is set to do what no matrix can, such as a MinMaxScaler that
+        clips.
+
+    Notes
+    -----
+    Weights are taken over bit by bit, but for those of the first and last layer where something is
+    folded into them: they are multiplied out in float64 and rounded once. A feature whose mean is
+    many standard deviations from 0 then loses as many digits in the first layer as its own rounding
+    to the network's dtype costs; in float64 that is seldom of interest.
+
+    A ``OneHotEncoder`` of a column of numbers with two categories is the line through both, and an
+    ``OrdinalEncoder`` of categories at equal distances likewise. Other values, for which
+    scikit-learn raises an error, get what lies on that line.
+    """
+    parts = _unwrapped(estimator)
+    mlp = parts.mlp
+    kind = type(mlp).__name__
+    if not hasattr(mlp, "coefs_"):
+        raise ValueError(f"the {kind} is not fitted: call its fit() first")
+    weights = [np.asarray(w).T for w in mlp.coefs_]
+    biases = [np.asarray(b) for b in mlp.intercepts_]
+    target = as_dtype(weights[0].dtype if dtype is None else dtype)
+    for step in reversed(parts.before):
+        try:
+            weights[0], biases[0] = step.before(weights[0], biases[0])
+        except ValueError as error:
+            raise ValueError(f"a step before the {kind} {error}") from None
+    for step in parts.after:
+        weights[-1], biases[-1] = _followed(weights[-1], biases[-1], step)
+
+    hidden = _ACTIVATIONS.get(mlp.activation)
+    if hidden is None:
+        raise ValueError(f"the activation {mlp.activation!r} is none that laminet has")
+    activations = [hidden] * (len(weights) - 1)
+    if name_of(type(mlp)) == "MLPRegressor":
+        if mlp.out_activation_ != "identity":
+            raise ValueError(
+                f"the {kind} ends in {mlp.out_activation_!r} (loss {mlp.loss!r}), which is no "
+                "activation that laminet has: fit it with the loss 'squared_error'"
+            )
+        layers = _layers(weights, biases, [*activations, "identity"], target)
+        net = MLP(layers, outputs=Quantities(), feature_names=parts.names)
+    else:
+        net = _classifier(mlp, weights, biases, activations, target, parts.names)
+    return net if outputs is None else net.with_outputs(outputs)
+
+
+def _classifier(
+    estimator: Any,
+    weights: list[Array],
+    biases: list[Array],
+    activations: list[str],
+    dtype: np.dtype[Any],
+    names: list[str] | None,
+) -> MLP:
+    labels = np.asarray(estimator.classes_)
+    if len(labels) < 2:
+        raise ValueError(
+            f"the MLPClassifier knows {len(labels)} class; it takes two to choose from"
+        )
+    if estimator.out_activation_ == "softmax":
+        layers = _layers(weights, biases, [*activations, "identity"], dtype)
+        return MLP(layers, head="softmax", outputs=Classes(labels), feature_names=names)
+    if estimator.out_activation_ != "logistic":
+        raise ValueError(f"the output activation {estimator.out_activation_!r} is not known")
+    if estimator.n_outputs_ > 1:
+        layers = _layers(weights, biases, [*activations, "sigmoid"], dtype)
+        return MLP(layers, outputs=Labels(labels), feature_names=names)
+    # sigmoid(z) = exp(z) / (exp(0) + exp(z)): a softmax of the logits 0 and z.
+    weights[-1] = np.concatenate([np.zeros_like(weights[-1]), weights[-1]])
+    biases[-1] = np.concatenate([np.zeros_like(biases[-1]), biases[-1]])
+    layers = _layers(weights, biases, [*activations, "identity"], dtype)
+    return MLP(layers, head="softmax", outputs=Classes(labels), feature_names=names)
+
+
+def _layers(
+    weights: list[Array], biases: list[Array], activations: list[str], dtype: np.dtype[Any]
+) -> list[Dense]:
+    return [
+        Dense(rounded(w, dtype, "weight"), rounded(b, dtype, "bias"), Activation(name))
+        for w, b, name in zip(weights, biases, activations, strict=True)
+    ]
+
+
+def _followed(weight: Array, bias: Array, step: Affine) -> tuple[Array, Array]:
+    """Return weight and bias of a scale and a shift after a layer."""
+    if step.factors is not None:
+        weight = step.factors[:, None] * weight.astype(np.float64)
+        bias = step.factors * bias
+    return weight, bias if step.shift is None else bias.astype(np.float64) + step.shift
+
+
+# --- What is around the estimator -------------------------------------------------------------
+
+
+@dataclass
+class _Parts:
+    """An MLP of scikit-learn, the maps before and after it, and the names of the inputs."""
+
+    mlp: Any
+    before: list[Affine] = field(default_factory=list)
+    after: list[Affine] = field(default_factory=list)
+    names: list[str] | None = None
+
+
+def _unwrapped(estimator: Any) -> _Parts:
+    """Return what nested pipelines, searches and transformed targets hold."""
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    kind = type(estimator).__name__
+    steps = own_steps(estimator)
+    if steps is not None:
+        return _of_pipeline(steps)
+    if isinstance(estimator, GridSearchCV.__mro__[1]):  # the base of all searches, which is private
+        if not hasattr(estimator, "best_estimator_"):
+            fitted = hasattr(estimator, "cv_results_")
+            how = (
+                "it was told not to refit its best (refit=False)" if fitted else "it is not fitted"
+            )
+            raise ValueError(f"the {kind} has no best_estimator_: {how}")
+        return _unwrapped(estimator.best_estimator_)
+    if name_of(type(estimator)) == "FrozenEstimator":
+        return _unwrapped(estimator.estimator)
+    if isinstance(estimator, TransformedTargetRegressor) and name_of(type(estimator)):
+        if not hasattr(estimator, "regressor_"):
+            raise ValueError(f"the {kind} is not fitted: call its fit() first")
+        parts = _unwrapped(estimator.regressor_)
+        parts.after += inverse_map("the target's transformer", estimator.transformer_)
+        parts.names = _names(estimator) or parts.names
+        return parts
+    if not isinstance(estimator, (MLPClassifier, MLPRegressor)) or not name_of(type(estimator)):
+        raise TypeError(estimator_refused(estimator))
+    return _Parts(estimator, names=_names(estimator))
+
+
+def _of_pipeline(steps: list[tuple[str, Any]]) -> _Parts:
+    *others, (_, last) = steps
+    parts = _unwrapped(last)
+    names = parts.names
+    for name, step in reversed(others):
+        parts.before[:0] = affine_maps(name, step)
+        own = _names(step)
+        if own is not None or not keeps_columns(step):
+            names = own
+    parts.names = names
+    return parts
+
+
+def _names(step: Any) -> list[str] | None:
+    """Return the names of the columns of the table that an estimator was fitted to.
+
+    None without a table, and where its names do not tell the columns apart.
+    """
+    inner = own_steps(step)
+    if inner is not None:
+        return next((_names(s) for _, s in inner if not keeps_columns(s)), None)
+    names = [str(name) for name in getattr(step, "feature_names_in_", ())]
+    return names if all(names) and len(set(names)) == len(names) > 0 else None

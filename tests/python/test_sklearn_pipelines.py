@@ -1,0 +1,404 @@
+"""What is around an MLP of scikit-learn: transformers, columns, searches, transformed targets."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
+from sklearn.decomposition import FastICA, IncrementalPCA, KernelPCA, TruncatedSVD
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes it importable
+from sklearn.feature_selection import RFE, SelectFromModel, SelectKBest, VarianceThreshold
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PolynomialFeatures,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
+from variants import same_bits
+
+import laminet as ln
+
+RNG = np.random.default_rng(0)
+NAMES = list("abcdef")
+
+
+def table(rows):
+    """Five columns of numbers and one of two categories, 1 and 3."""
+    x = RNG.standard_normal((rows, 6)) * [1, 5, 0.1, 2, 1, 1] + [0, 3, 0, -2, 10, 0]
+    x[:, 5] = np.where(x[:, 5] > 0, 3, 1)
+    return pd.DataFrame(x, columns=NAMES)
+
+
+FRAME, NEW = table(120), table(60)
+X = FRAME.to_numpy()
+CLASSES = np.digitize(X[:, 0], [-0.5, 0.5])
+ONE = X[:, 0] * X[:, 1]
+TWO = X[:, :2] ** 2 + 100
+
+
+def classifier():
+    return MLPClassifier((6,), max_iter=30, learning_rate_init=0.05, random_state=0)
+
+
+def regressor():
+    return MLPRegressor(
+        hidden_layer_sizes=(6,), max_iter=30, learning_rate_init=0.05, random_state=0
+    )
+
+
+def fitted(estimator, x=FRAME, y=CLASSES):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return estimator.fit(x, y)
+
+
+def assert_same(estimator, named=True):
+    net = ln.from_sklearn(estimator)
+    new = NEW if named else NEW.to_numpy()
+    method = "predict_proba" if hasattr(estimator, "predict_proba") else "predict"
+    got, expected = getattr(net, method)(new), getattr(estimator, method)(new)
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-11)
+    assert net.feature_names == (tuple(NAMES) if named else None)
+    return net
+
+
+UNION = FeatureUnion(
+    [("a", StandardScaler()), ("b", TruncatedSVD(2)), ("c", "passthrough"), ("d", "drop")],
+    transformer_weights={"a": 2.0},
+)
+
+TRANSFORMERS = {
+    "IncrementalPCA": IncrementalPCA(3, whiten=True),
+    "TruncatedSVD": TruncatedSVD(3),
+    "FastICA": FastICA(3, random_state=0),
+    "FastICA without whitening": FastICA(whiten=False, random_state=0),
+    "GaussianRandomProjection": GaussianRandomProjection(3, random_state=0),
+    "SparseRandomProjection": SparseRandomProjection(3, random_state=0),
+    "LinearDiscriminantAnalysis": LinearDiscriminantAnalysis(),
+    "its eigenvalues": LinearDiscriminantAnalysis(solver="eigen"),
+    "VarianceThreshold": VarianceThreshold(0.5),
+    "SelectKBest": SelectKBest(k=3),
+    "SelectFromModel": SelectFromModel(Ridge()),
+    "RFE": RFE(Ridge(), n_features_to_select=2),
+    "a constant": PolynomialFeatures(1),
+    "a function that is none": FunctionTransformer(),
+    "FeatureUnion": UNION,
+    "scalers only": FeatureUnion([("a", StandardScaler()), ("b", "passthrough")]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:FastICA did not converge")
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_transformers(name):
+    step = TRANSFORMERS[name]
+    net = assert_same(fitted(make_pipeline(step, classifier())))
+    assert net.in_features == 6
+    assert_same(fitted(make_pipeline(StandardScaler(), step, classifier()), X), named=False)
+
+
+COLUMNS = {
+    "places": [
+        ("a", StandardScaler(), [0, 2]),
+        ("b", MinMaxScaler(), slice(3, 5)),
+        ("c", "passthrough", [-1]),
+        ("d", "drop", [1]),
+    ],
+    "a mask": [("a", StandardScaler(), [True, False, True, False, False, False])],
+    "a mask, the rest dropped": [("a", StandardScaler(), np.array([1, 0, 1, 0, 0, 0], bool))],
+    "names": [
+        ("a", StandardScaler(), ["c", "a"]),
+        ("b", make_pipeline(RobustScaler(), TruncatedSVD(1)), ["e", "f"]),
+    ],
+    "a slice of names": [("a", StandardScaler(), slice("b", "d"))],
+    "a selector": [("a", StandardScaler(), make_column_selector(pattern="[abc]"))],
+    "twice, and none": [
+        ("a", StandardScaler(), ["a", "b"]),
+        ("b", MinMaxScaler(), ["a"]),
+        ("c", StandardScaler(), []),
+    ],
+    "one-hot of two numbers": [("a", OneHotEncoder(), ["f"]), ("b", StandardScaler(), ["a"])],
+    "one of two numbers": [("a", OneHotEncoder(drop="if_binary"), ["f"])],
+    "the first dropped": [("a", OneHotEncoder(drop="first"), ["f"]), ("b", MinMaxScaler(), ["a"])],
+    "ordinal": [("a", OrdinalEncoder(), ["f"]), ("b", StandardScaler(), ["a"])],
+}
+
+
+@pytest.mark.parametrize("remainder", ["drop", "passthrough", MaxAbsScaler()], ids=str)
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns(name, remainder):
+    columns = ColumnTransformer(COLUMNS[name], remainder=remainder)
+    net = assert_same(fitted(make_pipeline(columns, classifier())))
+    assert net.in_features == 6
+
+
+def test_weights_of_columns():
+    parts = [("a", StandardScaler(), ["a", "b"]), ("b", "passthrough", ["c"])]
+    columns = ColumnTransformer(parts, transformer_weights={"a": 3.0, "b": 0.5})
+    assert_same(fitted(make_pipeline(columns, classifier())))
+
+
+def test_what_only_moves_columns_keeps_the_bits_of_weights():
+    columns = ColumnTransformer([("a", "passthrough", ["c", "a"]), ("b", "passthrough", ["f"])])
+    estimator = fitted(make_pipeline(columns, classifier()), FRAME.astype("f4"))
+    net = ln.from_sklearn(estimator)
+    weight, bias = np.array(estimator[-1].coefs_[0].T, order="C"), estimator[-1].intercepts_[0]
+    assert net.dtype == weight.dtype == np.float32
+    assert same_bits(
+        np.ascontiguousarray(net.layers[0].weight[:, [2, 0, 5]]), np.array(weight, order="C")
+    )
+    assert (net.layers[0].weight[:, [1, 3, 4]] == 0).all()
+    assert same_bits(np.array(net.layers[0].bias), bias)
+
+
+ALPHA = {"alpha": [0.1, 1.0]}
+SEARCHES = {
+    "GridSearchCV": lambda: GridSearchCV(classifier(), ALPHA, cv=2),
+    "RandomizedSearchCV": lambda: RandomizedSearchCV(classifier(), ALPHA, n_iter=2, cv=2),
+    "HalvingGridSearchCV": lambda: HalvingGridSearchCV(
+        classifier(), ALPHA, cv=2, min_resources=60, random_state=0
+    ),
+    "of a pipeline": lambda: GridSearchCV(
+        make_pipeline(StandardScaler(), classifier()), {"mlpclassifier__alpha": [0.1, 1.0]}, cv=2
+    ),
+    "in a pipeline": lambda: make_pipeline(
+        StandardScaler(), GridSearchCV(classifier(), ALPHA, cv=2)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_searches(name):
+    assert_same(fitted(SEARCHES[name]()))
+
+
+TARGETS = {
+    "StandardScaler": (StandardScaler(), ONE),
+    "StandardScaler without mean": (StandardScaler(with_mean=False), ONE),
+    "MinMaxScaler": (MinMaxScaler((-1, 3)), ONE),
+    "MaxAbsScaler": (MaxAbsScaler(), ONE),
+    "RobustScaler": (RobustScaler(), ONE),
+    "two outputs": (StandardScaler(), TWO),
+    "a pipeline": (make_pipeline(RobustScaler(), MinMaxScaler()), TWO),
+    "nothing": (None, ONE),
+    "a function that is none": (FunctionTransformer(), TWO),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_transformed_targets(name):
+    transformer, y = TARGETS[name]
+    estimator = fitted(TransformedTargetRegressor(regressor(), transformer=transformer), y=y)
+    net = assert_same(estimator)
+    assert net.outputs == ln.Quantities()
+    assert len(net.layers) == 2
+    inner = make_pipeline(MinMaxScaler(), regressor())
+    assert_same(fitted(TransformedTargetRegressor(inner, transformer=transformer), y=y))
+    outer = TransformedTargetRegressor(regressor(), transformer=transformer)
+    assert_same(fitted(make_pipeline(MinMaxScaler(), outer), y=y))
+
+
+def test_a_search_over_a_pipeline_with_a_transformed_target():
+    inner = TransformedTargetRegressor(regressor(), transformer=StandardScaler())
+    grid = {"transformedtargetregressor__regressor__alpha": [0.1, 1.0]}
+    assert_same(fitted(GridSearchCV(make_pipeline(MinMaxScaler(), inner), grid, cv=2), y=ONE))
+
+
+def test_names_of_features():
+    """Those of the table that the outermost step has seen, where it has names."""
+    for step in (None, "passthrough", FunctionTransformer(), StandardScaler()):
+        assert_same(fitted(Pipeline([("step", step), ("mlp", classifier())])))
+    frame = FRAME.set_axis([*NAMES[:-1], "a"], axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        estimator = fitted(make_pipeline(MinMaxScaler(), classifier()), frame.to_numpy())
+    estimator[0].feature_names_in_ = frame.columns.to_numpy()
+    assert ln.from_sklearn(estimator).feature_names is None
+    pandas_inside = make_pipeline(TruncatedSVD(3), classifier()).set_output(transform="pandas")
+    assert_same(fitted(pandas_inside))
+    assert_same(fitted(pandas_inside, X), named=False)  # the names that the MLP has seen are others
+
+
+class Own(MLPClassifier):
+    def __init__(self, hidden_layer_sizes=(6,), max_iter=30, random_state=0):
+        super().__init__(hidden_layer_sizes, max_iter=max_iter, random_state=random_state)
+
+    def explain(self):
+        raise NotImplementedError
+
+
+def test_a_class_of_the_users_own_that_predicts_the_same():
+    assert_same(fitted(Own()))
+
+
+def test_partial_fit():
+    estimator = classifier()
+    estimator.partial_fit(FRAME, CLASSES, classes=[0, 1, 2])
+    assert_same(estimator)
+
+
+def test_what_the_outputs_stand_for_in_place_of_the_estimators():
+    labels = ln.Classes(["low", "middle", "high"])
+    net = ln.from_sklearn(fitted(classifier()), outputs=labels)
+    assert net.outputs == labels
+
+
+def columns_of(*parts):
+    return lambda: fitted(make_pipeline(ColumnTransformer(list(parts)), classifier()))
+
+
+def text_encoded():
+    frame = FRAME.assign(g=np.where(CLASSES > 0, "u", "v"))
+    columns = ColumnTransformer([("text", OneHotEncoder(), ["g"]), ("b", StandardScaler(), ["a"])])
+    return fitted(make_pipeline(columns, classifier()), frame)
+
+
+def three_encoded(encoder):
+    frame = FRAME.assign(a=np.array([1.0, 2.0, 5.0])[CLASSES])
+    columns = ColumnTransformer([("code", encoder, ["a"]), ("b", StandardScaler(), ["b"])])
+    return lambda: fitted(make_pipeline(columns, classifier()), frame)
+
+
+def steps_of(step, x=FRAME):
+    return lambda: fitted(make_pipeline(step, classifier()), x)
+
+
+def target_of(**options):
+    return lambda: fitted(TransformedTargetRegressor(regressor(), **options), y=abs(ONE))
+
+
+BEFOREHAND = ": do it beforehand (X = pipeline[:-1].transform(X)), and import the estimator alone"
+REFUSED = {
+    "a function": (
+        steps_of(FunctionTransformer(np.tanh)),
+        TypeError,
+        "step 'functiontransformer': a FunctionTransformer cannot be folded into a layer: it "
+        "applies a function of Python (tanh)" + BEFOREHAND,
+    ),
+    "a function of columns": (
+        columns_of(("log", FunctionTransformer(np.tanh), ["a"]), ("b", StandardScaler(), ["b"])),
+        TypeError,
+        "step 'log': a FunctionTransformer",
+    ),
+    "products": (steps_of(PolynomialFeatures(2)), ValueError, "it multiplies features with each"),
+    "powers": (steps_of(PowerTransformer()), TypeError, "a PowerTransformer cannot be folded"),
+    "quantiles": (
+        steps_of(QuantileTransformer(n_quantiles=10)),
+        TypeError,
+        "it applies a distribution function to each feature" + BEFOREHAND,
+    ),
+    "a threshold": (steps_of(Binarizer()), TypeError, "it compares with a threshold"),
+    "missing values": (
+        steps_of(SimpleImputer()),
+        TypeError,
+        "it fills in missing values, and laminet has none. Where the data have none, leave the "
+        "step out; else",
+    ),
+    "another projection": (steps_of(KernelPCA(2)), TypeError, "step 'kernelpca': a KernelPCA"),
+    "text": (text_encoded, ValueError, "step 'text': a OneHotEncoder cannot be folded"),
+    "three categories": (
+        three_encoded(OneHotEncoder()),
+        ValueError,
+        "it encodes 3 categories of column 0, and no line goes through more than two",
+    ),
+    "three categories in order": (
+        three_encoded(OrdinalEncoder()),
+        ValueError,
+        "it numbers the categories of column 0, which no line goes through",
+    ),
+    "unknown categories": (
+        columns_of(("code", OneHotEncoder(handle_unknown="ignore"), ["f"])),
+        ValueError,
+        "it gives unknown values a code of their own (handle_unknown='ignore')",
+    ),
+    "rare categories": (
+        columns_of(("code", OneHotEncoder(min_frequency=2), ["f"])),
+        ValueError,
+        "it joins rare categories",
+    ),
+    "not refitted": (
+        lambda: fitted(GridSearchCV(classifier(), ALPHA, cv=2, refit=False)),
+        ValueError,
+        "the GridSearchCV has no best_estimator_: it was told not to refit its best (refit=False)",
+    ),
+    "a search not fitted": (
+        lambda: GridSearchCV(classifier(), ALPHA),
+        ValueError,
+        "the GridSearchCV has no best_estimator_: it is not fitted",
+    ),
+    "a function of the target": (
+        target_of(func=np.log1p, inverse_func=np.expm1),
+        TypeError,
+        "the target's transformer: applies expm1 to the predictions",
+    ),
+    "quantiles of the target": (
+        target_of(transformer=QuantileTransformer(n_quantiles=10)),
+        TypeError,
+        "the target's transformer: the inverse of a QuantileTransformer cannot be folded",
+    ),
+    "a target not fitted": (
+        lambda: TransformedTargetRegressor(regressor()),
+        ValueError,
+        "the TransformedTargetRegressor is not fitted",
+    ),
+    "a linear model": (
+        lambda: LogisticRegression(),
+        TypeError,
+        "got LogisticRegression, which is a linear model, one layer without an importer: ln.MLP(",
+    ),
+    "CalibratedClassifierCV": (
+        lambda: CalibratedClassifierCV(classifier()),
+        TypeError,
+        "got CalibratedClassifierCV, which maps probabilities by calibration curves: import those",
+    ),
+    "OneVsRestClassifier": (
+        lambda: OneVsRestClassifier(classifier()),
+        TypeError,
+        "got OneVsRestClassifier, which holds an estimator for each class",
+    ),
+    "MultiOutputRegressor": (
+        lambda: MultiOutputRegressor(regressor()),
+        TypeError,
+        "(an MLPRegressor has several outputs by itself)",
+    ),
+    "VotingClassifier": (
+        lambda: VotingClassifier([("a", classifier())]),
+        TypeError,
+        "got VotingClassifier, which holds several estimators",
+    ),
+    "BaggingClassifier": (
+        lambda: BaggingClassifier(classifier()),
+        TypeError,
+        "got BaggingClassifier, which holds several estimators",
+    ),
+    "a class": (lambda: MLPClassifier, TypeError, "got the class MLPClassifier, not an object"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    make, kind, message = REFUSED[name]
+    with pytest.raises(kind, match=re.escape(message)):
+        ln.from_sklearn(make())
