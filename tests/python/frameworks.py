@@ -17,6 +17,8 @@ NEEDED = {
     "test_sklearn_pipelines.py": ("sklearn", "pandas"),
     "test_cli_convert.py": ("onnx", "torch"),
     "test_from_keras.py": ("keras", "torch"),
+    "test_keras_files.py": ("keras", "torch", "h5py"),
+    "test_keras_operations.py": ("keras", "torch"),
     "test_from_onnx.py": ("onnx", "onnxruntime"),
     "test_onnx_backend.py": ("onnx",),
     "test_onnx_hostile.py": ("onnx",),

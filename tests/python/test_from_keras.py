@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import warnings
+from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -13,9 +15,6 @@ from keras import layers
 from variants import same_bits
 
 import laminet as ln
-
-# Keras on PyTorch hands NumPy arrays over in a way that NumPy 2 asks to change.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 X = np.random.default_rng(0).standard_normal((40, 5)) * 2
 
@@ -31,8 +30,27 @@ def _float64():
     keras.config.set_floatx("float32")
 
 
+@contextmanager
+def keras_alone():
+    """Keras on PyTorch hands NumPy arrays over in a way that NumPy 2 asks to change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 def answer(model, x):
-    return keras.ops.convert_to_numpy(model(torch.from_numpy(x)))
+    with keras_alone():
+        return keras.ops.convert_to_numpy(model(torch.from_numpy(x)))
+
+
+def weights(layer):
+    with keras_alone():
+        return layer.get_weights()
+
+
+def set_weights(layer, values):
+    with keras_alone():
+        layer.set_weights(values)
 
 
 def sequential(*parts, shape=(5,), dtype="float64"):
@@ -82,7 +100,7 @@ def test_weights_keep_their_bits_in_float32():
     model = keras.Sequential([keras.Input((5,)), layers.Dense(8, "relu"), layers.Dense(3)])
     net = ln.from_keras(model)
     assert net.dtype == np.float32
-    kernel = keras.ops.convert_to_numpy(model.layers[0].kernel)
+    kernel = weights(model.layers[0])[0]
     assert same_bits(np.ascontiguousarray(net.layers[0].weight.T), kernel)
     assert_agrees(net, X.astype("f4"), answer(model, X.astype("f4")))
     assert ln.from_keras(model, dtype="float64").dtype == np.float64
@@ -92,6 +110,7 @@ LAYERS = {
     "ReLU": layers.ReLU(dtype="float64"),
     "ReLU with a maximum": layers.ReLU(max_value=1.5, dtype="float64"),
     "ReLU with 6": layers.ReLU(max_value=6, dtype="float64"),
+    "ReLU with both": layers.ReLU(max_value=0.5, negative_slope=0.3, dtype="float64"),
     "ReLU with a slope": layers.ReLU(negative_slope=0.3, dtype="float64"),
     "LeakyReLU": layers.LeakyReLU(dtype="float64"),
     "LeakyReLU with a slope": layers.LeakyReLU(negative_slope=0.05, dtype="float64"),
@@ -101,6 +120,7 @@ LAYERS = {
     "AlphaDropout": layers.AlphaDropout(0.5, dtype="float64"),
     "GaussianNoise": layers.GaussianNoise(0.5, dtype="float64"),
     "Identity": layers.Identity(dtype="float64"),
+    "GaussianDropout": layers.GaussianDropout(0.5, dtype="float64"),
     "Flatten": layers.Flatten(dtype="float64"),
     "Reshape": layers.Reshape((8,), dtype="float64"),
     "ActivityRegularization": layers.ActivityRegularization(0.1, dtype="float64"),
@@ -121,7 +141,7 @@ def test_batch_normalization(options):
     model = sequential(norms[0], dense(8), norms[1], layers.Activation("tanh"), norms[2], dense(3))
     rng = np.random.default_rng(1)
     for norm in norms:
-        norm.set_weights([rng.random(w.shape) + 0.5 for w in norm.get_weights()])
+        set_weights(norm, [rng.random(w.shape) + 0.5 for w in weights(norm)])
     check(model)
 
 
@@ -165,6 +185,83 @@ def test_only_what_leads_to_the_output():
     check(keras.Model(inputs, dense(3)(hidden)))
 
 
+def test_a_subclass_made_functional_as_the_message_says():
+    model, inputs = subclassed(), keras.Input((5,), dtype="float64")
+    check(keras.Model(inputs, model.call(inputs)))
+
+
+class Preset(layers.Dense):
+    def __init__(self, units, **options):
+        super().__init__(units, activation="tanh", **options)
+
+
+class Trained(keras.Model):
+    """A functional model of a class of its own, which computes what its layers do."""
+
+    def __init__(self):
+        inputs = keras.Input((5,), dtype="float64")
+        super().__init__(inputs, dense(3)(inputs))
+
+    def train_step(self, data):
+        raise NotImplementedError
+
+
+def test_classes_of_the_users_own_that_compute_the_same():
+    assert check(sequential(Preset(4), dense(2))).layers[0].activation == ln.Activation("tanh")
+    check(Trained())
+
+
+ACTIVATIONS = {
+    "ReLU()": lambda: layers.ReLU(),
+    "ReLU(max_value=1)": lambda: layers.ReLU(max_value=1.0),
+    "LeakyReLU(0.1)": lambda: layers.LeakyReLU(negative_slope=0.1),
+    "ELU(0.5)": lambda: layers.ELU(0.5),
+    "Activation": lambda: layers.Activation("silu"),
+    "Softmax": lambda: layers.Softmax(),
+    "keras.activations.gelu": lambda: keras.activations.gelu,
+    "keras.ops.relu": lambda: keras.ops.relu,
+    "keras.activations.celu": lambda: "celu",
+    "keras.activations.log_sigmoid": lambda: "log_sigmoid",
+    "keras.activations.hard_tanh": lambda: "hard_tanh",
+    "keras.activations.sparse_sigmoid": lambda: "sparse_sigmoid",
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_layer_or_function_as_activation(name):
+    check(sequential(dense(6, "tanh"), dense(4, ACTIVATIONS[name]())))
+    check(sequential(dense(4), layers.Activation(ACTIVATIONS[name]())))
+
+
+def test_lora():
+    model = sequential(dense(4, "tanh"), dense(3))
+    model.layers[0].enable_lora(2)
+    rng = np.random.default_rng(1)
+    values = [rng.standard_normal(w.shape) for w in weights(model.layers[0])]
+    set_weights(model.layers[0], values)
+    check(model)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "bfloat16", "float16"])
+def test_narrow_policies(policy):
+    keras.config.set_dtype_policy(policy)
+    keras.config.set_floatx("float32")
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(8, "relu"), layers.Dense(3)])
+    net = ln.from_keras(model)
+    assert net.dtype == np.float32
+    kernels = [w.astype("f4") for layer in model.layers for w in weights(layer)[:1]]
+    for layer, kernel in zip(net.layers, kernels, strict=True):
+        assert same_bits(np.ascontiguousarray(layer.weight.T), kernel)
+
+
+def test_what_the_outputs_stand_for():
+    model = sequential(dense(4, "relu"), dense(1, "sigmoid"))
+    assert ln.from_keras(model).outputs is None
+    net = ln.from_keras(model, outputs=ln.Classes(["no", "yes"]))
+    p = answer(model, X)[:, 0]
+    np.testing.assert_allclose(net.predict_proba(X), np.stack([1 - p, p], 1), atol=1e-5)
+
+
 def joined():
     inputs = keras.Input((5,), dtype="float64")
     hidden = dense(5)(inputs)
@@ -173,12 +270,55 @@ def joined():
 
 def two_outputs():
     inputs = keras.Input((5,), dtype="float64")
-    return keras.Model(inputs, [dense(2)(inputs), dense(3)(inputs)], name="two")
+    return keras.Model(
+        inputs, [dense(2, name="first")(inputs), dense(3, name="second")(inputs)], name="two"
+    )
 
 
 def calculated():
     inputs = keras.Input((5,), dtype="float64")
     return keras.Model(inputs, keras.ops.sin(dense(3)(inputs)))
+
+
+def branches():
+    inputs = keras.Input((5,), dtype="float64")
+    both = layers.Concatenate(name="both")([dense(2, "relu")(inputs), dense(3, "tanh")(inputs)])
+    return keras.Model(inputs, both)
+
+
+def called_in_training(layer):
+    inputs = keras.Input((5,), dtype="float64")
+    return keras.Model(inputs, dense(2)(layer(inputs, training=True)))
+
+
+def quantized():
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_floatx("float32")
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(3)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.quantize("int8")
+    return model
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = dense(4, "tanh"), dense(2)
+
+    def call(self, inputs):
+        return self.second(self.first(inputs))
+
+
+def subclassed():
+    model = Subclassed()
+    answer(model, X)
+    return model
+
+
+def text():
+    words = keras.Input((5,), dtype="string", name="words")
+    return keras.Model(words, words)
 
 
 class Own(layers.Dense):
@@ -195,15 +335,15 @@ REFUSED = {
         lambda: sequential(dense(3), layers.LayerNormalization(name="norm")),
         "layer 'norm' (LayerNormalization): is not a part of a chain",
     ),
-    "residual": (joined, "layer 'sum' (Add): joins 2 results: the model is not a chain"),
-    "two outputs": (two_outputs, "model 'two' is not built, or has more than one input or output"),
+    "residual": (joined, "layer 'sum' (Add): adds the results of different layers"),
+    "two outputs": (two_outputs, "model 'two' has 2 outputs, of layers first, second: name one"),
     "not built": (
         lambda: keras.Sequential([layers.Dense(3)], name="new"),
-        "'new' is not built",
+        "model 'new' (Sequential) is not built: call it on data",
     ),
     "another activation": (
-        lambda: sequential(dense(3, "exponential")),
-        "activation 'exponential'",
+        lambda: sequential(dense(3, "sparse_plus")),
+        "the activation 'sparse_plus' is none that laminet has; import the layers before it",
     ),
     "a function": (lambda: sequential(dense(3, lambda x: x)), "the activation '<lambda>' is none"),
     "an own layer": (lambda: sequential(Own(3)), "(Own): is not a part of a chain"),
@@ -214,12 +354,47 @@ REFUSED = {
     ),
     "dense before flatten": (
         lambda: sequential(dense(3), layers.Flatten(), shape=(5, 2)),
-        "(Dense): comes before the features are flattened",
+        "(Flatten): moves or joins the rows of a sample, which the dense layers of this model take",
     ),
     "ReLU with a threshold": (
         lambda: sequential(dense(3), layers.ReLU(threshold=1.0)),
         "(ReLU): has a threshold",
     ),
+    "Lambda": (
+        lambda: sequential(layers.Lambda(lambda x: 2 * x, name="twice")),
+        "layer 'twice' (Lambda): is not a part of a chain of dense layers: it runs Python code",
+    ),
+    "Embedding": (
+        lambda: sequential(layers.Embedding(3, 2)),
+        "(Embedding): is not a part of a chain of dense layers: it looks up a row of a table",
+    ),
+    "recurrent": (
+        lambda: sequential(layers.LSTM(2), shape=(5, 1)),
+        "(LSTM): is not a part of a chain of dense layers: it carries a state",
+    ),
+    "Masking": (
+        lambda: sequential(layers.Masking(), dense(2), shape=(5, 1)),
+        "(Masking): is not a part of a chain of dense layers: it marks steps to be skipped",
+    ),
+    "padding": (
+        lambda: sequential(layers.ZeroPadding1D(1), dense(2), shape=(5, 1)),
+        "(ZeroPadding1D): is not a part of a chain of dense layers: it puts zeros",
+    ),
+    "branches": (
+        branches,
+        "layer 'both' (Concatenate): joins results of different layers",
+    ),
+    "chance": (
+        lambda: called_in_training(layers.Dropout(0.5, name="drop")),
+        "layer 'drop' (Dropout): is called with training=True",
+    ),
+    "batch statistics": (
+        lambda: called_in_training(layers.BatchNormalization(name="norm")),
+        "layer 'norm' (BatchNormalization): is called with training=True",
+    ),
+    "quantized": (quantized, "(Dense): is quantized (int8), and rounds what it multiplies"),
+    "subclassed": (subclassed, "(Subclassed) has a call() of its own, which cannot be read: make"),
+    "text": (text, "'words' takes text"),
     "PReLU": (
         lambda: sequential(dense(3), layers.PReLU(keras.initializers.RandomNormal())),
         "(PReLU): has 3 different slopes",
@@ -235,5 +410,5 @@ def test_refused(name):
 
 
 def test_other_things():
-    with pytest.raises(TypeError, match="model must be a Keras model, got Dense"):
+    with pytest.raises(TypeError, match=r"model must be a Keras model or .*, got Dense"):
         ln.from_keras(layers.Dense(3))

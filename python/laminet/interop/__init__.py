@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from laminet.interop.keras_models import from_keras
+from laminet.interop.keras import from_keras
 from laminet.interop.onnx import from_onnx, to_onnx
 from laminet.interop.pytorch import from_torch, to_torch
 from laminet.interop.safetensors_files import load, save
