@@ -5,6 +5,17 @@
 
 namespace laminet {
 
+// Lets a class be made by its function `make` alone. Of what T.__new__(T) gives without an __init__
+// pybind11 takes uninitialised memory for the object.
+template <class Class>
+void only_by_make(Class& type) {
+  reinterpret_cast<PyTypeObject*>(type.ptr())->tp_new = [](PyTypeObject* self, PyObject*,
+                                                           PyObject*) -> PyObject* {
+    PyErr_Format(PyExc_TypeError, "%s is made by %s.make", self->tp_name, self->tp_name);
+    return nullptr;
+  };
+}
+
 void register_runtime(pybind11::module_& module);      // back end, threads, what this build has
 void register_functions(pybind11::module_& module);    // linear
 void register_network(pybind11::module_& module);      // NetworkF32, NetworkF64

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -165,8 +166,11 @@ class NetworkDerivatives {
 template <class T>
 void register_class(py::module_& module, const char* name) {
   using N = NetworkDerivatives<T>;
-  py::class_<N>(module, name)
-      .def(py::init<const py::object&>(), py::arg("network"))
+  py::class_<N> type(module, name);
+  only_by_make(type);
+  type.def_static(
+          "make", [](const py::object& network) { return std::make_unique<N>(network); },
+          py::arg("network"))
       .def("vjp", &N::vjp, py::arg("x"), py::arg("cotangent"), py::arg("out"))
       .def("jvp", &N::jvp, py::arg("x"), py::arg("tangent"), py::arg("out"))
       .def("jacobian", &N::jacobian, py::arg("x"), py::arg("out"))

@@ -169,9 +169,10 @@ class Network {
 template <class T>
 void register_class(py::module_& module, const char* name) {
   using N = Network<T>;
-  py::class_<N>(module, name)
-      .def(py::init(&N::create), py::arg("layers"), py::arg("head"),
-           py::arg("feature_names") = py::none())
+  py::class_<N> type(module, name);
+  only_by_make(type);
+  type.def_static("make", &N::create, py::arg("layers"), py::arg("head"),
+                  py::arg("feature_names") = py::none())
       .def("forward_head", &N::forward_head, py::arg("x"), py::arg("head"))
       .def("trace", &N::trace, py::arg("x"))
       .def("plan", &N::plan, py::arg("batch"))

@@ -1,9 +1,17 @@
-// The GIL, released while the core works.
+// The GIL, released while the core works, and taken now and then to see whether Ctrl-C was pressed.
 #pragma once
 
-#include <Python.h>
 #include <cxxabi.h>
+#include <pybind11/pybind11.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
+
+#include <exception>
+#include <optional>
+
+#include "laminet/base/interruption.h"
 
 namespace laminet {
 
@@ -18,15 +26,34 @@ class MaybeReleaseGil {
  public:
   explicit MaybeReleaseGil(double flops) {
     constexpr double kLeast = 2e6;
-    if (flops >= kLeast) state_ = PyEval_SaveThread();
+    if (flops < kLeast) return;
+    state_ = PyEval_SaveThread();
+    interruptible_.emplace([](void* self) { static_cast<MaybeReleaseGil*>(self)->ask(); }, this);
   }
   ~MaybeReleaseGil() {
-    if (state_) take_back();
+    if (!state_) return;
+    interruptible_.reset();
+    take_back();
   }
   MaybeReleaseGil(const MaybeReleaseGil&) = delete;
   MaybeReleaseGil& operator=(const MaybeReleaseGil&) = delete;
 
  private:
+  // Lets handlers of signals run, Ctrl-C's among them, and throws what they raise.
+  void ask() {
+    // Python runs them on its main thread only; the others need not wait for the GIL in vain.
+#if defined(__linux__)
+    if (getpid() != syscall(SYS_gettid)) return;
+#endif
+    take_back();
+    std::exception_ptr raised;
+    if (PyErr_CheckSignals() != 0) {
+      raised = std::make_exception_ptr(pybind11::error_already_set());
+    }
+    state_ = PyEval_SaveThread();
+    if (raised) std::rethrow_exception(raised);
+  }
+
   void take_back() {
 #if defined(__GLIBCXX__)
     try {
@@ -40,6 +67,7 @@ class MaybeReleaseGil {
   }
 
   PyThreadState* state_ = nullptr;
+  std::optional<Interruptible> interruptible_;
 };
 
 }  // namespace laminet

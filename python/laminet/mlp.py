@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _CORES: dict[np.dtype[Any], Any] = {
-    np.dtype(np.float32): _core.NetworkF32,
-    np.dtype(np.float64): _core.NetworkF64,
+    np.dtype(np.float32): _core.NetworkF32.make,
+    np.dtype(np.float64): _core.NetworkF64.make,
 }
 _DERIVATIVES: dict[np.dtype[Any], Any] = {
-    np.dtype(np.float32): _core.DerivativesF32,
-    np.dtype(np.float64): _core.DerivativesF64,
+    np.dtype(np.float32): _core.DerivativesF32.make,
+    np.dtype(np.float64): _core.DerivativesF64.make,
 }
 
 
@@ -691,13 +692,16 @@ class MLP(_core.NetworkCall):
         Raises
         ------
         ValueError
-            If `batch` is less than 1.
+            If `batch` is less than 1, or so large that no memory holds it.
         TypeError
             If `batch` is not an integer.
         """
         from laminet.analysis.plan import plan_of
 
         count = as_batch(batch)
+        most = sys.maxsize // (8 * max(self.sizes))
+        if count > most:
+            raise ValueError(f"batch is {count}, more than any memory holds: at most {most}")
         return plan_of(self._core.plan(count), self.sizes, count)
 
     def __eq__(self, other: object) -> bool:

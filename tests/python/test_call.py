@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
 import weakref
@@ -51,6 +52,15 @@ def test_forward_documents_itself() -> None:
         *("layers", "head", "outputs", "feature_names", "inputs")
     ]
     assert "in_features" in (inspect.getdoc(ln.MLP.forward) or "")
+
+
+@pytest.mark.parametrize("kind", [_core.NetworkF32, _core.NetworkF64, _core.DerivativesF32])
+def test_no_object_of_the_core_is_made_without_its_memory(kind: type) -> None:
+    for make in (kind, lambda: kind.__new__(kind), lambda: object.__new__(kind)):
+        with pytest.raises(TypeError):
+            make()
+    with pytest.raises(TypeError):
+        copy.copy(NET._core)
 
 
 def test_a_subclass_may_change_the_call() -> None:

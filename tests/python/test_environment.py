@@ -6,6 +6,7 @@ import glob
 import pathlib
 import re
 import shutil
+import subprocess
 
 import pytest
 from process_report import REPORT, report
@@ -228,3 +229,32 @@ def test_a_broken_library_is_said_by_build_info(script, package_without_librarie
     info = report(script(ONLY_PATHS + REPORT, PYTHONPATH=package_without_libraries))
     assert info["blas"] is None
     assert name in info["blas_error"]
+
+
+ILP64 = """
+typedef long long integer;
+void cblas_sgemm(void) {}
+void cblas_dgemm(void) {}
+void cblas_sgemv(void) {}
+void cblas_dgemv(void) {}
+float cblas_sdot(integer n, const float* x, integer incx, const float* y, integer incy) {
+  float sum = 0;
+  for (integer i = 0; i < n; ++i) sum += x[i * incx] * y[i * incy];
+  return sum;
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler to make a library with")
+@pytest.mark.parametrize("integer", ["long long", "int"])
+def test_a_library_is_asked_for_the_size_of_its_integers(script, tmp_path, integer):
+    source, library = tmp_path / "blas.c", tmp_path / "libblas.so"
+    source.write_text(ILP64.replace("long long", integer))
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    code = "import laminet as ln; print(ln.build_info()['blas']['path'])"
+    result = script(code, LAMINET_BLAS=str(library))
+    if integer == "int":
+        assert result.stdout == f"{library}\n", result.stderr
+    else:
+        message = f"LAMINET_BLAS: {library} takes 64-bit integers; a library with 32-bit integers"
+        assert message in result.stderr

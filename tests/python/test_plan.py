@@ -74,3 +74,11 @@ def test_it_takes_any_integer_and_nothing_else():
         net.plan(0)
     with pytest.raises(TypeError):
         net.plan(1.5)
+
+
+def test_a_batch_that_no_memory_holds():
+    net = ln.MLP.init([2, 3])
+    assert net.plan(2**40).batch == 2**40
+    for batch in (2**62, 2**64, 10**30):
+        with pytest.raises(ValueError, match=f"batch is {batch}, more than any memory holds"):
+            net.plan(batch)

@@ -20,6 +20,7 @@
 #include "laminet/base/check.h"
 #include "laminet/base/cpu_info.h"
 #include "laminet/base/float_mode.h"
+#include "laminet/base/interruption.h"
 
 namespace laminet {
 namespace {
@@ -181,6 +182,7 @@ class Team {
   }
 
   void work(std::size_t self) noexcept {
+    const WorkingOn job(failed_);
     if (job_.phase_task) {
       work_phases(self);
     } else {
@@ -192,7 +194,10 @@ class Team {
     for (;;) {
       const std::size_t i = next_.fetch_add(1, std::memory_order_relaxed);
       if (i >= job_.count || failed_.load(std::memory_order_relaxed)) return;
-      guarded([&] { job_.task(job_.context, i); });
+      guarded([&] {
+        interruption_point();
+        job_.task(job_.context, i);
+      });
     }
   }
 
@@ -220,7 +225,10 @@ class Team {
         };
         // Longer than that where the parts are uneven, or where the other thread has lost its CPU:
         // make room for it. To sleep would be to miss the beginning of the next phase.
-        while (!over() && !spin_until(over)) std::this_thread::yield();
+        while (!over() && !spin_until(over)) {
+          guarded([] { interruption_point(); });
+          std::this_thread::yield();
+        }
       }
     }
   }
@@ -229,6 +237,8 @@ class Team {
   void guarded(F run) noexcept {
     try {
       run();
+    } catch (const Dropped&) {
+      // The job has failed already.
     } catch (...) {
       const std::lock_guard lock(error_mutex_);
       if (!error_) error_ = std::current_exception();
@@ -308,7 +318,10 @@ void detail::run_tasks(std::size_t count, TaskFn task, void* context) {
   const std::size_t threads = std::min({num_threads(), count, cpus_at_start});
   const Job job{.task = task, .context = context, .count = count};
   if (threads > 1 && team().try_run(job, threads - 1, Wake::always)) return;
-  for (std::size_t i = 0; i < count; ++i) task(context, i);
+  for (std::size_t i = 0; i < count; ++i) {
+    interruption_point();
+    task(context, i);
+  }
 }
 
 void detail::run_phases(std::size_t phases, std::size_t parts, Wake wake, PhaseFn task,
@@ -317,7 +330,10 @@ void detail::run_phases(std::size_t phases, std::size_t parts, Wake wake, PhaseF
   const Job job{.phase_task = task, .context = context, .count = parts, .phases = phases};
   if (threads > 1 && team().try_run(job, threads - 1, wake)) return;
   for (std::size_t phase = 0; phase < phases; ++phase) {
-    for (std::size_t part = 0; part < parts; ++part) task(context, phase, part);
+    for (std::size_t part = 0; part < parts; ++part) {
+      interruption_point();
+      task(context, phase, part);
+    }
   }
 }
 

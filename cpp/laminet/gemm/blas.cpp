@@ -3,14 +3,18 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
+#include <new>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
 
+#include "laminet/base/interruption.h"
 #include "laminet/gemm/blas_location.h"
 
 namespace laminet::blas {
@@ -27,6 +31,8 @@ using DgemmFn = void (*)(int, int, int, int, int, int, double, const double*, in
                          int, double, double*, int);
 using SgemvFn = void (*)(int, int, int, int, float, const float*, int, const float*, int, float,
                          float*, int);
+using SdotFn = float (*)(std::int64_t, const float*, std::int64_t, const float*, std::int64_t);
+using SetThreadsFn = void (*)(int);
 using DgemvFn = void (*)(int, int, int, int, double, const double*, int, const double*, int, double,
                          double*, int);
 
@@ -50,6 +56,23 @@ Fn find(void* handle, const std::string& symbol) {
   void* address = dlsym(handle, ("scipy_" + symbol).c_str());
   if (!address) address = dlsym(handle, symbol.c_str());
   return reinterpret_cast<Fn>(address);
+}
+
+// Whether the library reads 32-bit integers. One of 64 would read half of each of ours from beside
+// it, and go astray. The number of elements passed here is 2 to the former and negative, which is
+// none, to the latter.
+bool takes_32_bit_integers(SdotFn sdot) {
+  const float x[] = {3.0f, 5.0f};
+  const std::int64_t two_or_negative = std::numeric_limits<std::int64_t>::min() + 2;
+  return sdot(two_or_negative, x, 1, x, 1) == 34.0f;
+}
+
+// One thread for the library: ours share the work out above it. What each vendor calls that.
+void use_one_thread(void* handle) {
+  for (const char* name : {"openblas_set_num_threads", "MKL_Set_Num_Threads",
+                           "bli_thread_set_num_threads", "armpl_set_num_threads"}) {
+    if (const auto set_threads = find<SetThreadsFn>(handle, name)) set_threads(1);
+  }
 }
 
 void describe(void* handle, LibraryInfo& info) {
@@ -101,10 +124,13 @@ Loaded load_file(const std::string& path) {
   void* handle = nullptr;
   {
     const ScopedVariable one_thread("OPENBLAS_NUM_THREADS", "1");
+    const ScopedVariable one_of_mkl("MKL_NUM_THREADS", "1");
     handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   }
   if (!handle) {
     loaded.error = dlerror();
+    // Not a fact about the library: the next call tries again.
+    if (loaded.error.find("annot allocate memory") != std::string::npos) throw std::bad_alloc();
     return loaded;
   }
   loaded.functions = {find<SgemmFn>(handle, "cblas_sgemm"), find<DgemmFn>(handle, "cblas_dgemm"),
@@ -115,16 +141,14 @@ Loaded load_file(const std::string& path) {
     dlclose(handle);
     return loaded;
   }
-  // An ILP64 library would read half of each of our integers from beside them.
-  if (const auto config = find<const char* (*)()>(handle, "openblas_get_config");
-      config && std::string(config()).find("USE64BITINT") != std::string::npos) {
-    loaded.error = path + " takes 64-bit integers; a library with 32-bit integers is needed";
+  const auto sdot = find<SdotFn>(handle, "cblas_sdot");
+  if (!sdot || !takes_32_bit_integers(sdot)) {
+    loaded.error = path + (sdot ? " takes 64-bit integers; a library with 32-bit integers is needed"
+                                : " has no cblas_sdot, which tells the size of its integers");
     dlclose(handle);
     return loaded;
   }
-  if (const auto set_threads = find<void (*)(int)>(handle, "openblas_set_num_threads")) {
-    set_threads(1);
-  }
+  use_one_thread(handle);
   describe(handle, loaded.info);
   loaded.info.path = path;
   loaded.found = true;
@@ -209,10 +233,12 @@ Operand operand(ConstMatrixView<T> v, bool transposed) {
   return {by_rows == transposed ? kTrans : kNoTrans, static_cast<int>(rows <= 1 ? length : stride)};
 }
 
-}  // namespace
+// No call of the library can be interrupted: this much takes a core some 50 ms.
+constexpr double kMostFlops = 4e9;
 
 template <class T>
-void multiply(ConstMatrixView<T> x, ConstMatrixView<T> w, MatrixView<T> y, bool accumulate) {
+void multiply_at_once(ConstMatrixView<T> x, ConstMatrixView<T> w, MatrixView<T> y,
+                      bool accumulate) {
   const Functions& f = loaded().functions;
   const int m = static_cast<int>(x.rows);
   const int n = static_cast<int>(w.rows);
@@ -241,6 +267,20 @@ void multiply(ConstMatrixView<T> x, ConstMatrixView<T> w, MatrixView<T> y, bool 
   } else {
     f.dgemm(kRowMajor, xn.trans, wt.trans, m, n, k, 1.0, x.data, xn.ld, w.data, wt.ld, beta, y.data,
             ldy);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void multiply(ConstMatrixView<T> x, ConstMatrixView<T> w, MatrixView<T> y, bool accumulate) {
+  const double flops_of_row = 2.0 * static_cast<double>(w.rows) * static_cast<double>(w.columns);
+  const auto most = static_cast<std::size_t>(
+      std::clamp(kMostFlops / flops_of_row, 1.0, static_cast<double>(kIntMax)));
+  for (std::size_t i = 0; i < x.rows; i += most) {
+    if (i > 0) interruption_point();
+    const std::size_t count = std::min(most, x.rows - i);
+    multiply_at_once(x.row_block(i, count), w, y.row_block(i, count), accumulate);
   }
 }
 

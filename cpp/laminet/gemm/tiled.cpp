@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "laminet/base/cpu_info.h"
+#include "laminet/base/interruption.h"
 #include "laminet/gemm/blocking.h"
 #include "laminet/gemm/gemm.h"
 
@@ -194,6 +195,7 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRa
                            .next = next,
                            .next_columns = std::min(blocking.columns, columns - next_first)};
         run(pass, x, bias, activation, w.table(), y);
+        interruption_point();
       }
     }
   };

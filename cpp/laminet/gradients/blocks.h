@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "laminet/base/check.h"
+#include "laminet/base/interruption.h"
 #include "laminet/base/parallel.h"
 #include "laminet/gradients/split.h"
 #include "laminet/network/mlp.h"
@@ -34,7 +35,10 @@ void for_tasks(std::size_t threads, std::size_t count, F&& task) {
   if (threads > 1) {
     parallel_for(count, task);
   } else {
-    for (std::size_t i = 0; i < count; ++i) task(i);
+    for (std::size_t i = 0; i < count; ++i) {
+      interruption_point();
+      task(i);
+    }
   }
 }
 

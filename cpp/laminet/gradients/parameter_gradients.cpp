@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "laminet/base/float_mode.h"
+#include "laminet/base/interruption.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/derivatives.h"
@@ -65,6 +66,7 @@ void add_product(const ChainWeights<T>& chain, ConstMatrixView<T> a, ConstMatrix
   }
   const kernels::GradientTile<T>& tile = chain.table->gradient_tile;
   for (std::size_t j = 0; j < c.columns; j += tile.nr) {
+    interruption_point();
     for (std::size_t i = 0; i < c.rows; i += tile.mr) {
       tile.multiply({.k = a.rows,
                      .a = a.data + i,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "laminet/base/float_mode.h"
+#include "laminet/base/interruption.h"
 #include "laminet/base/parallel.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gemm/gemm.h"
@@ -131,6 +132,7 @@ template <class Block>
 void for_row_blocks(const Plan& plan, Block block) {
   const auto task = [&](std::size_t i) {
     const RowRange rows = plan.blocks[i];
+    interruption_point();
     if (rows.count > 0) block(rows);
   };
   if (plan.blocks.threads > 1) {

@@ -1,0 +1,50 @@
+// A way out of long work. A program that calls the core may name a question to be asked now and
+// then while its thread works: what that throws ends the call, on the other threads of the team as
+// well. Python asks for signals so, and Ctrl-C comes through.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+
+namespace laminet {
+
+// While it lives, interruption points of this thread ask `ask(context)` once in a while.
+class Interruptible {
+ public:
+  using Ask = void (*)(void* context);
+
+  Interruptible(Ask ask, void* context);
+  ~Interruptible();
+  Interruptible(const Interruptible&) = delete;
+  Interruptible& operator=(const Interruptible&) = delete;
+
+ private:
+  friend void interruption_point();
+  void ask_when_due();
+
+  Ask ask_;
+  void* context_;
+  Interruptible* before_;
+  std::chrono::steady_clock::time_point next_;
+};
+
+// While it lives, interruption points of this thread throw once `dropped` is true: the job that it
+// works on has failed elsewhere, and nobody waits for the result.
+class WorkingOn {
+ public:
+  explicit WorkingOn(const std::atomic<bool>& dropped);
+  ~WorkingOn();
+  WorkingOn(const WorkingOn&) = delete;
+  WorkingOn& operator=(const WorkingOn&) = delete;
+
+ private:
+  const std::atomic<bool>* before_;
+};
+
+// What the second kind throws. It never leaves the team.
+struct Dropped {};
+
+// To be called between pieces of work of some milliseconds at most; a nanosecond where nobody asks.
+void interruption_point();
+
+}  // namespace laminet
