@@ -11,6 +11,7 @@ _Layer = tuple[Any, Any, Any]
 __version__: str
 
 class NetworkF32:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...  # a TypeError: `make` makes them
     @staticmethod
     def make(
         layers: Sequence[_Layer],
@@ -24,6 +25,7 @@ class NetworkF32:
     def bias(self, layer: int) -> NDArray[Any] | None: ...
 
 class NetworkF64:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...  # a TypeError: `make` makes them
     @staticmethod
     def make(
         layers: Sequence[_Layer],
@@ -45,6 +47,7 @@ class NetworkCall:
     def forward(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
 
 class DerivativesF32:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...  # a TypeError: `make` makes them
     @staticmethod
     def make(network: NetworkF32) -> DerivativesF32: ...
     def vjp(self, x: Any, cotangent: Any, out: Any) -> NDArray[Any]: ...
@@ -59,6 +62,7 @@ class DerivativesF32:
     ) -> tuple[list[NDArray[Any]], list[NDArray[Any] | None], NDArray[Any]]: ...
 
 class DerivativesF64:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...  # a TypeError: `make` makes them
     @staticmethod
     def make(network: NetworkF64) -> DerivativesF64: ...
     def vjp(self, x: Any, cotangent: Any, out: Any) -> NDArray[Any]: ...
