@@ -91,14 +91,25 @@ def test_things_that_numpy_makes_an_array_of(call, x):
         call(x)
 
 
-def test_ragged_lists(call):
-    with pytest.raises(ValueError, match="x is not an array of numbers"):
-        call([[1, 2, 3, 4], [1, 2, 3]])
+@pytest.mark.parametrize(
+    ("x", "where"),
+    [
+        ([[1, 2, 3, 4], [1, 2, 3]], "x[0] has length 4, x[1] has length 3"),
+        ([1, [2, 3]], "x[0] is a number, x[1] has length 2"),
+        ([[1, 2], 3], "x[0] has length 2, x[1] is a number"),
+        ([[[1], [2, 3]], [[1], [2]]], "x[0][0] has length 1, x[0][1] has length 2"),
+        ([np.ones(2), np.ones(3)], "x[0] has length 2, x[1] has length 3"),
+    ],
+)
+def test_ragged_lists(call, x, where):
+    message = f"x is not an array of numbers: its rows have different lengths: {where}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        call(x)
 
 
 def test_ragged_lists_of_a_numpy_that_allows_them(monkeypatch):
     """Before 1.24, NumPy made an array of objects of them, with a warning."""
-    monkeypatch.setattr(_convert, "_NUMPY_ALLOWS_RAGGED", True)
+    monkeypatch.setattr(_convert.arrays, "_NUMPY_ALLOWS_RAGGED", True)
     ragged = ([[1, 2], [3]], [[1, 2], 3], [[[1, 2], [3]], [[1], [2]]], [np.ones(2), np.ones(3)])
     for value in ragged:
         with pytest.raises(ValueError, match="array of numbers: its rows have different lengths"):
@@ -121,8 +132,10 @@ def test_an_array_whose_error_has_its_own_constructor(kind):
         def __array__(self, dtype=None, copy=None):
             raise Special("the sensor", "is off")
 
-    with pytest.raises(kind, match="x is not an array of numbers: the sensor is off"):
+    message = "^x is not an array of numbers: a Broken, whose conversion to one fails$"
+    with pytest.raises(kind, match=message) as caught:
         _convert.real_array(Broken(), "x")
+    assert str(caught.value.__cause__) == "the sensor is off"
 
 
 @pytest.mark.parametrize("mask", [False, True, [[True, False, False, False]] * 2])

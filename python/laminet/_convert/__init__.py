@@ -1,0 +1,8 @@
+"""What the C++ core does not read in place: the one slow path from "array-like" to an array."""
+
+from __future__ import annotations
+
+from laminet._convert.arrays import as_real_array, real_array
+from laminet._convert.counts import as_batch
+
+__all__ = ["as_batch", "as_real_array", "real_array"]
