@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from laminet.analysis.report import Report, TableData
+from laminet.floating_point import silent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class Gradients(Report):
         return [TableData(rows, text_columns=3)]
 
 
+@silent
 def _norm(array: NDArray[Any]) -> float:
     # Frobenius, in float64: the sum of squares of large float32 arrays loses digits otherwise.
     flat = array.astype("float64").ravel()

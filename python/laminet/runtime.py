@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import operator
 import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from laminet import _core
+from laminet._convert.counts import as_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,11 +71,7 @@ def set_num_threads(n: int) -> None:
     TypeError
         If `n` is not an integer.
     """
-    if isinstance(n, bool):
-        raise TypeError("n must be an integer, got bool")
-    count = operator.index(n)
-    if count < 1:
-        raise ValueError(f"n must be at least 1, got {count}")
+    count = as_count(n, "n")
     if count > sys.maxsize:
         raise ValueError(f"n must be at most {sys.maxsize}, got {count}")
     _core.set_num_threads(count)

@@ -9,8 +9,9 @@ from bounds import forward_bound
 
 import laminet as ln
 
-# Test files and what they need (frameworks.txt). These packages are large, so the suite runs
-# without those that are not installed, and its header says so; .ci/run installs them all.
+# Test files and what they need (frameworks.txt), by their imports or within what they call. These
+# packages are large, so the suite runs without those that are not installed, and its header says
+# so; .ci/run installs them all. test_frameworks.py holds this to the imports.
 NEEDED = {
     "test_from_torch.py": ("torch",),
     "test_from_sklearn.py": ("sklearn", "joblib"),
@@ -21,11 +22,19 @@ NEEDED = {
     "test_keras_operations.py": ("keras", "torch"),
     "test_from_onnx.py": ("onnx", "onnxruntime"),
     "test_onnx_backend.py": ("onnx",),
-    "test_onnx_hostile.py": ("onnx",),
+    "test_onnx_hostile.py": ("onnx", "onnxruntime"),
     "test_onnx_exporters.py": ("onnx", "onnxruntime", "onnxscript", "torch", "sklearn", "skl2onnx"),
     "test_onnx_keras.py": ("keras", "torch", "onnx", "onnxscript"),
     "test_onnx_random.py": ("onnx", "onnxruntime"),
     "test_to_onnx.py": ("onnx", "onnxruntime"),
+    "test_tables.py": ("pandas", "polars", "pyarrow"),
+    "test_tensors.py": ("torch", "ml_dtypes"),
+}
+
+# Of these, what no import shows: PyTorch's exporter needs onnxscript, Keras a back end.
+NOT_IMPORTED = {
+    "test_onnx_exporters.py": ("onnxscript",),
+    "test_onnx_keras.py": ("torch", "onnx", "onnxscript"),
 }
 
 

@@ -106,10 +106,11 @@ def _real_array(
                 table.check_names(feature_names)
             return table.array(dtype)
         array = tensor_array(value, name)
-    if array.dtype.kind in _REAL_KINDS:
+    if array.dtype.type.__module__ == "ml_dtypes":  # some are of a kind of NumPy's
+        if array.dtype.name.startswith(_SMALL_TYPES):
+            return array.astype(np.float32)
+    elif array.dtype.kind in _REAL_KINDS:
         return array
-    if array.dtype.type.__module__ == "ml_dtypes" and array.dtype.name.startswith(_SMALL_TYPES):
-        return array.astype(np.float32)
     raise refusals.not_real(value, array, name)
 
 

@@ -123,5 +123,5 @@ def _remedy(dtype: Any, column: str) -> str:
     if getattr(dtype, "kind", "") == "m":
         return f"{column}.dt.total_seconds() counts seconds"
     if dtype == np.dtype(object) or hasattr(dtype, "categories"):
-        return f"{column}.astype(float) makes numbers of it where it holds such, else encode it"
+        return f"{column}.astype(float) makes floats of numbers in it; else encode it as numbers"
     return ""

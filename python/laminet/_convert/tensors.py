@@ -35,6 +35,8 @@ def tensor_array(value: Any, name: str) -> Array:
 
 
 def _torch_array(torch: Any, tensor: Any, name: str) -> Array:
+    if tensor.is_nested:
+        raise TypeError(f"{name} is a nested tensor: give {name}.to_padded_tensor(0.0)")
     if tensor.layout != torch.strided:
         raise TypeError(f"{name} is a sparse tensor: give {name}.to_dense()")
     if tensor.is_quantized:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from laminet import reference
+from laminet.analysis.arguments import require_network
 from laminet.analysis.report import Report, TableData
+from laminet.floating_point import silent
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -54,6 +56,7 @@ class JacobianCheck(Report):
         return [TableData([heading, line], text_columns=1)]
 
 
+@silent
 def check_jacobian(net: MLP, x: ArrayLike, *, step: float | None = None) -> JacobianCheck:
     """Compare ``net.jacobian(x)`` with central differences in float64.
 
@@ -78,7 +81,7 @@ def check_jacobian(net: MLP, x: ArrayLike, *, step: float | None = None) -> Jaco
     ValueError
         If `x` has a wrong shape or no samples, or `step` is not a positive number.
     TypeError
-        If `x` does not hold real numbers.
+        If `net` is not an MLP, `x` does not hold real numbers, or `step` is none.
 
     Notes
     -----
@@ -93,14 +96,15 @@ def check_jacobian(net: MLP, x: ArrayLike, *, step: float | None = None) -> Jaco
     >>> bool(ln.check_jacobian(net, [0.1, 0.2, 0.3, 0.4]).max_error < 1e-8)
     True
     """
+    require_network(net)
+    reference.check_step(step)
     # In the network's dtype, so that both see the same sample.
     points = np.array(net.trace(x).activations[0])
     if points.size == 0:
         raise ValueError("x has no samples")
     analytic = net.jacobian(points).astype(np.float64)
     numerical = reference.numerical_jacobian(net, points, step)
-    with np.errstate(invalid="ignore"):
-        error = np.abs(analytic - numerical)
+    error = np.abs(analytic - numerical)
     flat = int(np.argmax(error))  # the first NaN where there is one
     index = tuple(int(i) for i in np.unravel_index(flat, error.shape))
     return JacobianCheck(

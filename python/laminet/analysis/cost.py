@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from laminet._convert import as_batch
+from laminet.analysis.arguments import require_network
 from laminet.analysis.report import Report, TableData
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     Raises
     ------
     TypeError
-        If `batch` is not an integer.
+        If `net` is not an MLP, or `batch` not an integer.
     ValueError
         If `batch` is less than 1, or `operation` is none of these.
 
@@ -223,6 +224,7 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     (Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009, doi
     10.1145/1498765.1498785).
     """
+    require_network(net)
     batch = as_batch(batch)
     if operation not in OPERATIONS:
         expected = ", ".join(map(repr, OPERATIONS))

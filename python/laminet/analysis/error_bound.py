@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet import reference
+from laminet.analysis.arguments import require_network
+from laminet.floating_point import silent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["error_bound"]
 
 
+@silent
 def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
     """Bound how far each output may be from the exact one, for identity and relu layers.
 
@@ -35,6 +38,8 @@ def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
     ------
     ValueError
         If the network has another activation, or a head.
+    TypeError
+        If `net` is not an MLP.
 
     Notes
     -----
@@ -54,6 +59,7 @@ def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
     .. [1] N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, SIAM 2002,
        section 3.1.
     """
+    require_network(net)
     if net.head is not None or not {layer.activation.name for layer in net.layers} <= {
         "identity",
         "relu",

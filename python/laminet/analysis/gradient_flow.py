@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from laminet.analysis.arguments import require_network
 from laminet.analysis.report import Report, TableData
+from laminet.floating_point import silent
 from laminet.reference.heads import head_jacobian
 
 if TYPE_CHECKING:
@@ -55,12 +57,14 @@ class JacobianSpectrum(Report):
         return float(self.singular_values[0])
 
     @property
+    @silent
     def condition_number(self) -> float:
         """Largest by smallest singular value; infinite where the rank is not full."""
         if self.rank < min(self.shape):
             return float("inf")
         return float(self.singular_values[0] / self.singular_values[-1])
 
+    @silent
     def cells(self) -> tuple[str, ...]:
         """Return a line of a table."""
         smallest, median = self.singular_values[-1], float(np.median(self.singular_values))
@@ -164,6 +168,7 @@ class _Mean:
         return JacobianSpectrum(self.name, self.shape, self.values / samples, self.rank / samples)
 
 
+@silent
 def gradient_flow(net: MLP, x: ArrayLike) -> GradientFlow:
     """Measure how gradients change from the output down to each layer.
 
@@ -185,7 +190,7 @@ def gradient_flow(net: MLP, x: ArrayLike) -> GradientFlow:
     ValueError
         If `x` has a wrong shape or no samples, or a Jacobian is not finite.
     TypeError
-        If `x` does not hold real numbers.
+        If `net` is not an MLP, or `x` does not hold real numbers.
 
     Notes
     -----
@@ -205,6 +210,7 @@ def gradient_flow(net: MLP, x: ArrayLike) -> GradientFlow:
     >>> flow.network.shape, flow.network.rank
     ((4, 8), 4.0)
     """
+    require_network(net)
     wide = net.astype(np.float64)
     traced = wide.trace(x).activations
     inputs, outputs = np.atleast_2d(traced[0]), np.atleast_2d(traced[-1])

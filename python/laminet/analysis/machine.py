@@ -213,6 +213,8 @@ def machine(refresh: bool = False) -> Machine:
     ------
     RuntimeError
         If other calls of laminet keep the threads busy, so that nothing can be measured.
+    TypeError
+        If `refresh` is not a bool.
 
     Notes
     -----
@@ -224,6 +226,8 @@ def machine(refresh: bool = False) -> Machine:
     Bandwidth and Machine Balance in Current High Performance Computers", IEEE TCCA Newsletter,
     1995), but for reading alone, as weights are only read.
     """
+    if not isinstance(refresh, bool):
+        raise TypeError(f"refresh must be a bool, got {type(refresh).__name__}")
     with _lock:
         key = _key()
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]

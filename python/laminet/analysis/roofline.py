@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laminet import runtime
+from laminet._convert.counts import shown
+from laminet.analysis.arguments import require_network
 from laminet.analysis.cost import Cost, cost
 from laminet.analysis.machine import Machine, machine
 from laminet.analysis.prediction import predict, roofs
@@ -320,7 +322,7 @@ def roofline(net: MLP, batches: Iterable[int] = (1, 8, 64, 512)) -> Roofline:
     Raises
     ------
     TypeError
-        If a batch is not an integer.
+        If `net` is not an MLP, or a batch not an integer.
     ValueError
         If there are no batches, or one is less than 1.
     RuntimeError
@@ -339,8 +341,9 @@ def roofline(net: MLP, batches: Iterable[int] = (1, 8, 64, 512)) -> Roofline:
     all weights, while of a single sample the zeros behind relu, with the weights that they would
     read, are left out where no bit of the result changes: there the share may exceed 1.
     """
-    if not isinstance(net, MLP):
-        raise TypeError(f"net must be an MLP, got {type(net).__name__}")
+    require_network(net)
+    if not isinstance(batches, Iterable):
+        raise TypeError(f"batches must be a sequence of integers, got {shown(batches)}")
     sizes = sorted({_batch(b) for b in batches})
     if not sizes:
         raise ValueError("batches is empty, expected at least one batch size")
@@ -362,7 +365,10 @@ def roofline(net: MLP, batches: Iterable[int] = (1, 8, 64, 512)) -> Roofline:
 def _batch(value: Any) -> int:
     if isinstance(value, bool):
         raise TypeError("batches holds a bool, expected integers")
-    batch = operator.index(value)
+    try:
+        batch = operator.index(value)
+    except TypeError:
+        raise TypeError(f"batches holds {shown(value)}, expected integers") from None
     if batch < 1:
         raise ValueError(f"batches holds {batch}, expected 1 or more")
     return batch

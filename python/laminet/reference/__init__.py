@@ -22,6 +22,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import reduce
+from itertools import pairwise
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -29,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from laminet._convert import as_real_array
 from laminet.activation import Activation
+from laminet.floating_point import silent
 from laminet.reference.activations import activation, activation_derivative
 from laminet.reference.heads import apply_head, head_jacobian, log_softmax, softmax
 
@@ -256,6 +259,7 @@ def layer_jacobians(net: MLP | Sequence[Layer], x: ArrayLike) -> list[Array]:
     return factors
 
 
+@silent
 def numerical_jacobian(
     net: MLP | Sequence[Layer], x: ArrayLike, step: float | None = None
 ) -> Array:
@@ -284,10 +288,9 @@ def numerical_jacobian(
     ValueError
         If `x` has not the shape the first layer takes, or `step` is not a positive number.
     TypeError
-        If `x` does not hold real numbers.
+        If `x` does not hold real numbers, or `step` is none.
     """
-    if step is not None and not 0 < step < math.inf:
-        raise ValueError(f"step must be a positive number, not {step}")
+    check_step(step)
     layers = _layers(net)
     points = _input(layers, x)
     if points.ndim == 2:
@@ -309,10 +312,31 @@ def numerical_jacobian(
 # --- Reading the arguments --------------------------------------------------------------------
 
 
+def check_step(step: float | None) -> None:
+    """Raise if the step of `numerical_jacobian` is no positive number, nor None."""
+    if step is None:
+        return
+    if isinstance(step, (bool, np.bool_)) or not isinstance(step, Real):
+        raise TypeError(f"step must be a number, got {type(step).__name__}")
+    if not 0 < step < math.inf:
+        raise ValueError(f"step must be a positive number, not {step}")
+
+
 def _layers(net: MLP | Sequence[Layer]) -> Sequence[Layer]:
-    layers: Sequence[Layer] = net if isinstance(net, Sequence) else net.layers
+    layers: Any = net if isinstance(net, Sequence) else getattr(net, "layers", None)
+    if not isinstance(layers, Sequence) or isinstance(layers, (str, bytes)):
+        raise TypeError(f"net must be an MLP or a sequence of Dense, got {type(net).__name__}")
     if len(layers) == 0:
         raise ValueError("net has no layers")
+    for i, layer in enumerate(layers):
+        if not all(hasattr(layer, name) for name in ("weight", "bias", "activation")):
+            raise TypeError(f"layers[{i}] must be a Dense, got {type(layer).__name__}")
+    for i, (before, after) in enumerate(pairwise(layers), start=1):
+        if after.weight.shape[1] != before.weight.shape[0]:
+            raise ValueError(
+                f"layers[{i}] takes {after.weight.shape[1]} features, "
+                f"layers[{i - 1}] gives {before.weight.shape[0]}"
+            )
     return layers
 
 

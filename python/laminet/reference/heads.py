@@ -32,10 +32,12 @@ def softmax(z: ArrayLike) -> Array:
 
     Raises
     ------
+    ValueError
+        If the last axis has no numbers.
     TypeError
         If `z` does not hold real numbers.
     """
-    logits = as_real_array(z, _FLOAT64, "z")
+    logits = _logits(z)
     with np.errstate(all="ignore"):
         exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
@@ -58,10 +60,12 @@ def log_softmax(z: ArrayLike) -> Array:
 
     Raises
     ------
+    ValueError
+        If the last axis has no numbers.
     TypeError
         If `z` does not hold real numbers.
     """
-    logits = as_real_array(z, _FLOAT64, "z")
+    logits = _logits(z)
     with np.errstate(all="ignore"):
         shifted = logits - logits.max(axis=-1, keepdims=True)
         return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
@@ -82,3 +86,12 @@ def head_jacobian(head: str, a: Array) -> Array:
         if head == "softmax":
             return np.asarray(p[..., :, None] * (identity - p[..., None, :]))
         return np.asarray(identity - p[..., None, :])
+
+
+def _logits(z: ArrayLike) -> Array:
+    logits = as_real_array(z, _FLOAT64, "z")
+    if logits.ndim == 0 or logits.shape[-1] == 0:
+        raise ValueError(
+            f"z must have shape (..., n) with n of at least 1, got shape {logits.shape}"
+        )
+    return logits
