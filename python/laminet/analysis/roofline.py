@@ -368,7 +368,8 @@ def _batch(value: Any) -> int:
     try:
         batch = operator.index(value)
     except TypeError:
-        raise TypeError(f"batches holds {shown(value)}, expected integers") from None
+        kind = type(value).__name__
+        raise TypeError(f"batches holds a {kind}, expected integers") from None
     if batch < 1:
         raise ValueError(f"batches holds {batch}, expected 1 or more")
     return batch
