@@ -99,7 +99,7 @@ OF_FLOAT32 = {"pandas, other dtypes", "pandas, of one float32", "polars, other t
 @pytest.mark.parametrize("kind", TABLES)
 def test_numbers_are_those_of_the_columns(kind, dtype):
     table = TABLES[kind]
-    net = random_net([3, 8, 2], "tanh", dtype=dtype)
+    net = ln.MLP.init([3, 8, 2], "tanh", dtype=dtype, seed=0)
     expected = EXPECTED.copy()
     if kind in OF_FLOAT32:
         expected[:, 2] = expected[:, 2].astype(np.float32)
@@ -111,7 +111,7 @@ def test_numbers_are_those_of_the_columns(kind, dtype):
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
 def test_every_method_reads_tables(table, dtype):
-    net = random_net([3, 8, 2], "tanh", dtype=dtype)
+    net = ln.MLP.init([3, 8, 2], "tanh", dtype=dtype, seed=0)
     x = as_real_array(table, np.dtype(dtype), "x")
     for method in ("jacobian", "predict_proba", "layer_jacobians"):
         ours, theirs = getattr(net, method)(table), getattr(net, method)(x)
@@ -182,7 +182,7 @@ COLUMNS = {
 
 @pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS.keys())
 def test_one_axis_is_one_sample(column, dtype):
-    net = random_net([3, 8, 2], "tanh", dtype=dtype)
+    net = ln.MLP.init([3, 8, 2], "tanh", dtype=dtype, seed=0)
     assert same_bits(net(column), net([1.0, 2.0, 3.0]))
     assert as_real_array(column, np.dtype(dtype), "x", NAMES).shape == (3,)
     assert ln.Dense(np.ones((3, 1)), column).bias.tolist() == [1, 2, 3]
@@ -507,3 +507,40 @@ print([name for name in ("pandas", "polars", "pyarrow", "torch", "scipy") if nam
 """
     )
     assert result.stdout.strip() == "[]", result.stderr
+
+
+# --- Networks that know the names ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [make for make, _ in FRAMES.values()], ids=FRAMES.keys())
+def test_networks_check_the_names_of_their_features(make, dtype):
+    layers = ln.MLP.init([3, 2], dtype=dtype, seed=0).layers
+    net = ln.MLP(layers, feature_names=NAMES)
+    right, wrong = (make({n: np.ones(2, dtype) for n in names}) for names in ("abc", "bac"))
+    assert same_bits(net(right), net(np.ones((2, 3), dtype)))
+    assert same_bits(ln.MLP(layers)(wrong), net(right))
+    calls = [
+        net,
+        net.predict,
+        net.predict_proba,
+        net.trace,
+        net.jacobian,
+        net.layer_jacobians,
+        net.value_and_jacobian,
+        lambda x: net.vjp(x, np.ones((2, 2))),
+        lambda x: net.jvp(x, np.ones((2, 3))),
+        lambda x: net.jvp(np.ones((2, 3)), x),
+        lambda x: net.gradients(x, np.ones((2, 2))),
+        lambda x: net.astype("float32")(x),
+        lambda x: ln.gradient_flow(net, x),
+        lambda x: ln.check_jacobian(net, x),
+        lambda x: ln.reference.forward(net, x),
+        lambda x: ln.reference.forward_components(net, x),
+        lambda x: ln.reference.jacobian(net, x),
+        lambda x: ln.reference.layer_jacobians(net, x),
+        lambda x: ln.reference.numerical_jacobian(net, x),
+    ]
+    for call in calls:
+        call(right)
+        with pytest.raises(ValueError, match="has the columns in another order: expected a, b, c"):
+            call(wrong)

@@ -138,7 +138,7 @@ def trace(net: MLP | Sequence[Layer], x: ArrayLike) -> Trace:
         If `x` does not hold real numbers.
     """
     layers = _layers(net)
-    a = _input(layers, x)
+    a = _input(net, x)
     pre_activations, activations = [], [a]
     for layer in layers:
         with np.errstate(all="ignore"):
@@ -174,7 +174,7 @@ def forward_components(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
         If `x` does not hold real numbers.
     """
     layers = _layers(net)
-    samples = _input(layers, x)
+    samples = _input(net, x)
     if samples.ndim == 2:
         rows = [forward_components(net, sample) for sample in samples]
         return np.array(rows, dtype=np.float64).reshape(len(rows), layers[-1].weight.shape[0])
@@ -252,7 +252,7 @@ def layer_jacobians(net: MLP | Sequence[Layer], x: ArrayLike) -> list[Array]:
     """
     layers = _layers(net)
     factors = []
-    for layer, z in zip(layers, trace(layers, x).pre_activations, strict=True):
+    for layer, z in zip(layers, trace(net, x).pre_activations, strict=True):
         with np.errstate(all="ignore"):
             diagonal = activation_derivative(layer.activation, z)
             factors.append(diagonal[..., :, None] * _weight(layer))
@@ -292,7 +292,7 @@ def numerical_jacobian(
     """
     check_step(step)
     layers = _layers(net)
-    points = _input(layers, x)
+    points = _input(net, x)
     if points.ndim == 2:
         shape = (len(points), layers[-1].weight.shape[0], layers[0].weight.shape[1])
         return np.array([numerical_jacobian(net, row, step) for row in points]).reshape(shape)
@@ -354,10 +354,11 @@ def _bias(layer: Layer) -> Array:
     return as_real_array(layer.bias, _FLOAT64, "bias")
 
 
-def _input(layers: Sequence[Layer], x: ArrayLike) -> Array:
+def _input(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
+    names = getattr(net, "feature_names", None)
     # A copy: a trace keeps it, and the caller may change the original.
-    array = np.array(as_real_array(x, _FLOAT64, "x"))
-    in_features = layers[0].weight.shape[1]
+    array = np.array(as_real_array(x, _FLOAT64, "x", names))
+    in_features = _layers(net)[0].weight.shape[1]
     if array.ndim not in (1, 2):
         raise ValueError(
             f"x has {array.ndim} axes, expected (in_features,) or (batch, in_features)"
