@@ -206,6 +206,17 @@ def test_objects_with_an_array_interface(net, base):
     assert same_bits(net(memoryview(base)), net(base))
 
 
+def test_objects_with_dlpack_alone(net, base):
+    class Tensor:
+        def __dlpack__(self, **options):
+            return base.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return base.__dlpack_device__()
+
+    assert same_bits(net(Tensor()), net(base))
+
+
 def test_subclasses_of_ndarray(net, base):
     class Mine(np.ndarray):
         pass

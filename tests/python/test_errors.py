@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy import sparse
 from variants import normal, random_net
 
 import laminet as ln
@@ -145,6 +147,82 @@ def test_masked_arrays(call, mask):
         x = np.ma.array(np.zeros((2, 4), dtype), mask=mask)
         with pytest.raises(TypeError, match="x is a masked array"):
             call(x)
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_masked_arrays_in_lists(call, mask):
+    """NumPy would read the numbers under the mask."""
+    row = np.ma.array(np.zeros(4), mask=mask)
+    for x in ([row, row], (np.zeros(4), row), [[0.0, np.ma.masked, 0.0, 0.0]]):
+        with pytest.raises(TypeError, match=r"^x is a masked array; .*x\.filled\(0\)$"):
+            call(x)
+
+
+SPARSE = ("bsr", "coo", "csc", "csr", "dia", "dok", "lil")
+
+
+@pytest.mark.parametrize("layout", SPARSE)
+def test_sparse_matrices(call, layout):
+    for x in (sparse.eye(4, format=layout), getattr(sparse, f"{layout}_array")(np.eye(4))):
+        with pytest.raises(TypeError, match=r"^x is sparse \(.*\): give x\.toarray\(\)$"):
+            call(x)
+        with pytest.raises(TypeError, match=r"^weight is sparse .*: give weight\.toarray\(\)$"):
+            ln.Dense(x)
+    with pytest.raises(TypeError, match=r"x\[0\] is sparse: give x\[0\]\.toarray\(\)$"):
+        call([sparse.eye(4, format=layout)] * 2)
+
+
+def test_sparse_arrays_of_other_packages(call):
+    class COO:
+        """As of sparse, whose __array__ refuses; BCOO of JAX counts its elements as nse."""
+
+        nnz = 4
+
+        def todense(self):
+            raise AssertionError
+
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError
+
+    with pytest.raises(TypeError, match=r"^x is sparse \(COO\): give x\.todense\(\)$"):
+        call(COO())
+
+
+@pytest.mark.parametrize(("method", "told"), [("get", "x.get()"), ("other", "x.copy_to_host()")])
+def test_arrays_of_a_gpu(call, method, told):
+    class Array:
+        """As of CuPy, and of Numba."""
+
+        def __array__(self, dtype=None, copy=None):
+            raise TypeError("implicit conversion is not allowed")
+
+    Array.__cuda_array_interface__ = {}
+    setattr(Array, method, None)
+    with pytest.raises(TypeError, match=rf"^x \(Array\) .* GPU: give {re.escape(told)}$"):
+        call(Array())
+
+
+@pytest.mark.parametrize(
+    ("x", "remedy"),
+    [
+        (np.zeros(4, object), "x.astype(float) makes numbers of objects that are such"),
+        ([Fraction(1, 3)] * 4, "numpy.array(x).astype(float) makes numbers of objects"),
+        ([Decimal("0.1")] * 4, "numpy.array(x).astype(float) makes numbers of objects"),
+        (np.array(["1"] * 4), "x.astype(float) reads numbers that are written as text"),
+        (np.zeros(4, complex), "take its real part or its absolute value: x.real, abs(x)"),
+        (np.zeros(4, "M8[s]"), "count units, as in (x - x.min()) / numpy.timedelta64(1, 's')"),
+        (np.zeros(4, "m8[s]"), "count units, as in x / numpy.timedelta64(1, 's')"),
+        (np.zeros(4, [("a", "f4")]), "numpy.lib.recfunctions.structured_to_unstructured(x)"),
+        ([[1, 2, 3, None]], "x[0][3] is None, and no number"),
+        ([{"a": 1}] * 4, "x[0] is a dict, and no number"),
+        ({"a": 1}, "give a table, as in pandas.DataFrame(x)"),
+        ((v for v in range(4)), "got a generator; list(x) is one, of its items"),
+        (object(), "x must hold real numbers, got an object"),
+    ],
+)
+def test_a_refusal_says_what_to_do(call, x, remedy):
+    with pytest.raises(TypeError, match=re.escape(remedy)):
+        call(x)
 
 
 def test_an_array_that_raises(call):

@@ -33,6 +33,8 @@ SMALL = ln.MLP(
 )
 PLAIN = ln.MLP([ln.Dense(np.full((3, 4), 1e-200)), ln.Dense(np.full((2, 3), 1e-200))])
 
+HUGE = ln.MLP([ln.Dense([[1e200]]), ln.Dense([[1e200]])])
+
 CALLS = {
     "call": lambda: NET(X),
     "a list": lambda: NET([1e-300, 1e300, 0, 1]),
@@ -49,11 +51,12 @@ CALLS = {
     "jvp": lambda: NET.jvp(X, X),
     "gradients": lambda: NET.gradients(X, np.full((2, 3), 1e-300)).weights,
     "gradients, shown": lambda: repr(NET.gradients(X, np.full((2, 3), 1e300))),
-    "gradients of float64, shown": lambda: repr(LARGE.gradients(X, np.full((2, 2), 1e300))),
+    "gradients of float64, shown": lambda: repr(HUGE.gradients([1.0], [1.0])),
     "astype": lambda: [layer.weight for layer in LARGE.astype("float32").layers],
     "linear": lambda: ln.linear(X, np.ones((2, 4), np.float32)),
     "linear of float64": lambda: ln.linear(X, np.full((2, 4), 1e-300), [1e-310, 1.0]),
     "check_jacobian": lambda: str(ln.check_jacobian(NET, X)),
+    "check_jacobian of infinity": lambda: str(ln.check_jacobian(HUGE, [0.0])),
     "check_jacobian of small weights": lambda: str(ln.check_jacobian(SMALL, TINY)),
     "gradient_flow": lambda: str(ln.gradient_flow(SMALL, TINY)),
     "gradient_flow of float64": lambda: str(ln.gradient_flow(PLAIN, TINY)),

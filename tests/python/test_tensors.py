@@ -143,3 +143,11 @@ def test_a_tensor_elsewhere_is_told_the_call(monkeypatch):
     x = torch.ones(4).as_subclass(Elsewhere)
     with pytest.raises(TypeError, match=r"^x is a tensor on the device cuda:1: give x\.cpu\(\)$"):
         random_net([4, 3])(x)
+
+
+def test_modules_are_made_whatever_errstate_says():
+    tiny = ln.Activation("hard_sigmoid", alpha=1e-300, beta=0.5)
+    net = ln.MLP([ln.Dense(np.full((2, 3), 1e-300), [1e-300, 0.0], tiny)])
+    with np.errstate(all="raise"):
+        module = ln.to_torch(net)
+    assert not module[0].weight.any()

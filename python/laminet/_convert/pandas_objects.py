@@ -64,8 +64,8 @@ class PandasFrame:
 class PandasColumn:
     """A pandas.Series: one sample, whose features have the names in the index."""
 
-    def __init__(self, series: Any, name: str, labelled: bool = True) -> None:
-        self._series, self._name, self._labelled = series, name, labelled
+    def __init__(self, series: Any, name: str) -> None:
+        self._series, self._name = series, name
         dtype = _dtype(series.dtype)
         if dtype is None:
             remedy = _remedy(series.dtype, name)
@@ -76,8 +76,7 @@ class PandasColumn:
         self._dtype = dtype
 
     def check_names(self, expected: tuple[str, ...]) -> None:
-        if self._labelled:
-            check_series_names(self._series, self._name, expected)
+        check_series_names(self._series, self._name, expected)
 
     def array(self, dtype: np.dtype[Any] | None) -> Array:
         parts = _parts(self._series, self._dtype, self._name, None)

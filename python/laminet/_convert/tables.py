@@ -59,7 +59,7 @@ def table_of(value: Any, name: str) -> Table | None:
         if isinstance(value, _class(pandas, "Series")):
             return PandasColumn(value, name)
         if isinstance(value, (_class(pandas, "Index"), *_extension_arrays(pandas))):
-            return PandasColumn(pandas.Series(value), name, labelled=False)
+            return PandasColumn(pandas.Series(value), name)
     if (polars := sys.modules.get("polars")) is not None:
         if isinstance(value, _class(polars, "DataFrame")):
             return PolarsFrame(polars, value, name)

@@ -31,7 +31,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from laminet._convert import as_real_array
 from laminet.activation import Activation
-from laminet.floating_point import silent
 from laminet.reference.activations import activation, activation_derivative
 from laminet.reference.heads import apply_head, head_jacobian, log_softmax, softmax
 
@@ -259,7 +258,6 @@ def layer_jacobians(net: MLP | Sequence[Layer], x: ArrayLike) -> list[Array]:
     return factors
 
 
-@silent
 def numerical_jacobian(
     net: MLP | Sequence[Layer], x: ArrayLike, step: float | None = None
 ) -> Array:

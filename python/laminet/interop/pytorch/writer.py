@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet.activation import Activation
+from laminet.floating_point import silent
 
 if TYPE_CHECKING:
     from laminet.dense import Dense
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["to_torch"]
 
 
+@silent
 def to_torch(net: MLP) -> Any:
     """Return a ``torch.nn.Sequential`` that computes what a network does.
 
