@@ -35,6 +35,8 @@ NEEDED = {
 NOT_IMPORTED = {
     "test_onnx_exporters.py": ("onnxscript",),
     "test_onnx_keras.py": ("torch", "onnx", "onnxscript"),
+    "test_keras_files.py": ("torch",),
+    "test_keras_operations.py": ("torch",),
 }
 
 

@@ -19,7 +19,7 @@ ALWAYS_THERE |= {"hypothesis", "matplotlib", "mpmath", "mypy", "pytest", "scipy"
 
 #: Names of packages that differ from those of their modules, and what comes with another.
 MODULES = {"scikit-learn": "sklearn"}
-BROUGHT_ALONG = {"joblib"}  # by scikit-learn
+BROUGHT_ALONG = {"joblib", "h5py"}  # by scikit-learn and Keras
 OF_ONNX = {"google"}  # google.protobuf
 
 
