@@ -35,7 +35,7 @@ class Dense:
     in_features, out_features : int
     dtype : numpy.dtype
         float32 where that holds every value of weight and bias by NumPy's rules of promotion
-        (float16, float32, small integers), else float64.
+        (float16, bfloat16, float32, small integers), else float64.
 
     Raises
     ------

@@ -107,6 +107,15 @@ class MLP(_core.NetworkCall):
     batch it comes in, its place there, and the number of threads; a NaN keeps its place, and its
     sign and payload are no promise.
 
+    Samples may come as anything that holds real numbers. An array of the network's dtype is read in
+    place, whatever its strides. Other dtypes (float16, and bfloat16, float8 and int4 of ml_dtypes),
+    nested lists, tensors on the CPU, and tables whose columns are all numbers or bool (pandas,
+    nullable and Arrow-backed columns too, polars, Arrow) are converted. A Series or an Arrow array
+    has one axis, and so is one sample; a column is ``x[["a"]]``. Where `feature_names` are known,
+    the columns of a table, and the labels of a pandas Series, must be those and in that order;
+    labels that are numbers are no names. Missing values are a ValueError, NaN of a float is a
+    number.
+
     Networks are equal if all that is above is, bit for bit, and they are of one class. A subclass
     keeps its class and its attributes through `pickle`, `copy`, `astype` and `with_outputs`.
 
