@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FLOAT_UNITS", "TYPE_NAMES", "External", "to_array"]
+__all__ = ["FLOAT_UNITS", "INTEGERS", "External", "to_array"]
 
 Array = NDArray[Any]
 
@@ -30,7 +30,8 @@ _TYPES: dict[int, tuple[str, str, str]] = {
     13: ("UINT64", "<u8", "uint64_data"),
     16: ("BFLOAT16", "<u2", "int32_data"),
 }
-TYPE_NAMES = {number: name for number, (name, _, _) in _TYPES.items()}
+#: The integer types, and NumPy's names of them.
+INTEGERS = {2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "?", 12: "u4", 13: "u8"}
 #: The floating-point types that a network's values may have, and their unit roundoffs.
 FLOAT_UNITS = {1: 2.0**-24, 10: 2.0**-11, 11: 2.0**-53, 16: 2.0**-8}
 

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from laminet.interop.onnx.graph import Operator
-from laminet.interop.onnx.operators import activations, elementwise, layers, shapes, tails
+from laminet.interop.onnx.node import Operator
+from laminet.interop.onnx.operators import (
+    activations,
+    axes,
+    constants,
+    elementwise,
+    fused,
+    layers,
+    linear_models,
+    selections,
+    tails,
+)
 
 __all__ = ["OPERATORS"]
 
 OPERATORS: dict[tuple[str, str], Operator] = {
-    **{("", name): operator for name, operator in layers.OPERATORS.items()},
-    **{("", name): operator for name, operator in elementwise.OPERATORS.items()},
-    **{("", name): operator for name, operator in activations.OPERATORS.items()},
-    **{("", name): operator for name, operator in shapes.OPERATORS.items()},
+    **constants.OPERATORS,
+    **axes.OPERATORS,
+    **selections.OPERATORS,
+    **elementwise.OPERATORS,
+    **activations.OPERATORS,
+    **layers.OPERATORS,
     **tails.OPERATORS,
+    **linear_models.OPERATORS,
+    **fused.OPERATORS,
 }

@@ -9,28 +9,28 @@ import numpy as np
 
 from laminet.activation import Activation
 from laminet.interop import scalar_functions as functions
-from laminet.interop.onnx.graph import Node, Operator
+from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.values import RowWise, Tensor
 from laminet.interop.scalar_functions import Apply
 
-__all__ = ["OPERATORS"]
+__all__ = ["OPERATORS", "activated"]
 
 # The defaults of Selu's attributes: those of the activation, rounded to float32.
 _SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 
 
-def _activated(x: Tensor, activation: Activation) -> Tensor:
+def activated(x: Tensor, activation: Activation) -> Tensor:
     return x.with_function(functions.apply(activation, x.symbol.function), activation.name)
 
 
 def _plain(name: str) -> Operator:
-    return lambda node: _activated(node.tensor(), Activation(name))
+    return lambda node: activated(node.tensor(), Activation(name))
 
 
 def _with_alpha(name: str, default: float) -> Operator:
     def operator(node: Node) -> Tensor:
         alpha = node.attribute("alpha", default)
-        return _activated(node.tensor(), Activation(name, alpha=alpha))
+        return activated(node.tensor(), Activation(name, alpha=alpha))
 
     return operator
 
@@ -41,13 +41,13 @@ def _selu(node: Node) -> Tensor:
     if np.float32(alpha) == np.float32(_SELU_ALPHA) and np.float32(gamma) == np.float32(
         _SELU_GAMMA
     ):
-        return _activated(x, Activation("selu"))
-    return _activated(x, Activation("elu", alpha=alpha)).scaled(gamma, 0.0)
+        return activated(x, Activation("selu"))
+    return activated(x, Activation("elu", alpha=alpha)).scaled(gamma, 0.0)
 
 
 def _celu(node: Node) -> Tensor:
     alpha = node.attribute("alpha", 1.0)
-    return _activated(node.tensor().scaled(1 / alpha, 0.0), Activation("elu")).scaled(alpha, 0.0)
+    return activated(node.tensor().scaled(1 / alpha, 0.0), Activation("elu")).scaled(alpha, 0.0)
 
 
 def _hard_sigmoid(node: Node) -> Tensor:
@@ -55,7 +55,7 @@ def _hard_sigmoid(node: Node) -> Tensor:
     alpha, beta = node.attribute("alpha", 0.2), node.attribute("beta", 0.5)
     sixth = float(np.float32(1 / 6))
     alpha = 1 / 6 if alpha == sixth else alpha
-    return _activated(node.tensor(), Activation("hard_sigmoid", alpha=alpha, beta=beta))
+    return activated(node.tensor(), Activation("hard_sigmoid", alpha=alpha, beta=beta))
 
 
 def _gelu(node: Node) -> Tensor:
@@ -63,7 +63,7 @@ def _gelu(node: Node) -> Tensor:
     names = {"none": "gelu", "tanh": "gelu_tanh"}
     if kind not in names:
         raise ValueError(f"has approximate={kind!r}")
-    return _activated(node.tensor(), Activation(names[kind]))
+    return activated(node.tensor(), Activation(names[kind]))
 
 
 def _swish(node: Node) -> Tensor:
@@ -78,8 +78,8 @@ def _prelu(node: Node) -> Tensor:
     x, slope = node.tensor(), node.constant(1, "the slope")
     alpha = x.broadcast(slope)
     if not isinstance(alpha, float):
-        raise ValueError("has different slopes for the features; laminet has one for a layer")
-    return _activated(x, Activation("leaky_relu", alpha=alpha))
+        raise ValueError("has different slopes for the features, and laminet one for a layer")
+    return activated(x, Activation("leaky_relu", alpha=alpha))
 
 
 # --- Softmax ----------------------------------------------------------------------------------
@@ -102,9 +102,9 @@ def _softmax(head: str) -> Operator:
 def _require_features(x: Tensor, axes: list[int]) -> None:
     """Refuse axes that do not hold all features of a sample, and nothing else."""
     counted = {axis % x.rank for axis in axes if -x.rank <= axis < x.rank}
-    if len(counted) != len(axes) or x.batch_axis in counted:
+    if len(counted) != len(axes) or counted & set(x.row_axes):
         raise ValueError(f"goes over the axes {axes} of {x.dims}, which are not the features")
-    rest = [d for i, d in enumerate(x.dims) if i not in counted and i != x.batch_axis]
+    rest = [d for i, d in enumerate(x.dims) if i not in counted and x.axes[i] is None]
     if any(extent != 1 for extent in rest):
         raise ValueError(f"goes over the axes {axes} of {x.dims}, which are not all features")
 
@@ -134,7 +134,7 @@ def _reduced(name: str) -> Operator:
     return operator
 
 
-OPERATORS: dict[str, Operator] = {
+_NAMED: dict[str, Operator] = {
     "Relu": _plain("relu"),
     "LeakyRelu": _with_alpha("leaky_relu", 0.01),
     "Elu": _with_alpha("elu", 1.0),
@@ -155,4 +155,7 @@ OPERATORS: dict[str, Operator] = {
     "ReduceMax": _reduced("ReduceMax"),
     "ReduceSum": _reduced("ReduceSum"),
     "ReduceLogSumExp": _reduced("ReduceLogSumExp"),
+}
+OPERATORS: dict[tuple[str, str], Operator] = {
+    ("", name): operator for name, operator in _NAMED.items()
 }

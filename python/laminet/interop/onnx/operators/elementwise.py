@@ -10,39 +10,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from laminet.activation import Activation
 from laminet.interop import scalar_functions as functions
-from laminet.interop.onnx.graph import Node, Operator
-from laminet.interop.onnx.values import Greater, RowWise, Tensor
+from laminet.interop.onnx.node import Node, Operator
+from laminet.interop.onnx.operators.constants import folded, repeated
+from laminet.interop.onnx.values import Greater, Repeated, RowWise, Rows, Tensor
 from laminet.interop.scalar_functions import Function
 
-__all__ = ["OPERATORS", "add", "affine", "folded"]
+__all__ = ["OPERATORS", "add", "affine"]
 
 Array = NDArray[Any]
 
-# Two constants whose shapes are broadcast could make one of any size.
-_LARGEST_OUTER = 2**16
-
-
-def folded(operation: Callable[..., Any], *arrays: Array) -> Array:
-    """Return an operation on constants; refuse a result much larger than they are."""
-    shape = np.broadcast_shapes(*(a.shape for a in arrays))
-    size = int(np.prod(shape, dtype=object))
-    if size > max(_LARGEST_OUTER, *(a.size for a in arrays)):
-        raise ValueError(f"makes a constant of shape {shape} of smaller ones")
-    if any(a.dtype.kind not in "fiub" for a in arrays):
-        raise ValueError("computes with constants that are no numbers")
-    with np.errstate(all="ignore"):
-        return np.asarray(operation(*arrays))
-
-
 def affine(node: Node, x: Tensor, scale: Array, shift: Array) -> Tensor:
     """Return ``scale * x + shift``, constants that are broadcast to x."""
-    if x.width is None and x.order is None and x.batch_axis in (None, 0):
+    if x.width is None and x.order is None and x.axes[-1] is None:
         x = x.sized(max(a.shape[-1] if a.ndim else 1 for a in (scale, shift)))
     k, m = x.broadcast(scale), x.broadcast(shift)
+    chain = x.symbol.chain
+    whole = shift.ndim > 0 and shift.size == chain.width
+    if isinstance(k, float) and k == 1 and whole and _can_be_biased(x):
+        # Of zeros too: the layer has a bias then, as it would have for other numbers.
+        bias = np.broadcast_to(m, chain.width) if isinstance(m, np.ndarray) else shift.reshape(-1)
+        return x.with_chain(replace(chain, bias=bias))
     if isinstance(k, float) and isinstance(m, float):
         return x.scaled(k, m)
     return x.with_chain(node.resolved(x).scaled(k, m))
+
+
+def _can_be_biased(x: Tensor) -> bool:
+    """Whether a tensor is what a matrix gives, without a bias until now."""
+    chain = x.symbol.chain
+    plain = x.symbol.function == functions.variable()
+    return plain and chain.weight is not None and chain.bias is None
 
 
 def add(node: Node, a: Any, b: Any) -> Any:
@@ -60,7 +59,7 @@ def _combined(node: Node, a: Any, b: Any, name: str) -> Any:
     if isinstance(a, Tensor) and isinstance(b, np.ndarray):
         x = a.open()
         if name == "maximum":
-            return _clipped(x, b, None)
+            return _clipped(node, x, b, None)
         one, zero = np.ones(()), np.zeros(())
         return affine(node, x, *((one, b) if name == "add" else (b, zero)))
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
@@ -72,12 +71,18 @@ def _of_two(a: Any, b: Any, name: str | None) -> Tensor:
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         raise ValueError("combines a step of a softmax with another")
     x, y = a.open(), b.open()
+    if x.inputs != y.inputs:
+        names = " and ".join(repr(n[:60]) for n, _ in dict.fromkeys(x.inputs + y.inputs))
+        raise ValueError(f"combines the inputs {names}, and a laminet network has one input")
     if x.symbol.chain is not y.symbol.chain:
-        raise ValueError("combines results of two different layers: the model is not a chain")
+        raise ValueError(
+            "combines results of two different layers: the model is not a chain, in which each "
+            "layer takes the one before it"
+        )
     same_order = x.order is y.order or (
         x.order is not None and y.order is not None and np.array_equal(x.order, y.order)
     )
-    if x.batch_axis != y.batch_axis or not same_order:
+    if x.axes != y.axes or not same_order:
         raise ValueError("combines the features of a layer in two different orders")
     if name is None:
         return x
@@ -125,8 +130,11 @@ def _divide(node: Node) -> Any:
     if isinstance(b, RowWise):
         return _softmax_of_parts(a, b)
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        if a.dtype.kind in "iub" and b.dtype.kind in "iub":
-            raise ValueError("divides integers")
+        if a.dtype.kind in "iubO" and b.dtype.kind in "iubO":
+            # ONNX rounds towards zero, NumPy down; sizes are not negative.
+            if any((v <= 0) is True for v in (*b.ravel().tolist(),) if isinstance(v, int)):
+                raise ValueError("divides by 0 or a negative integer")
+            return folded(np.floor_divide, a, b)
         return folded(np.divide, a, b)
     if isinstance(a, Tensor) and isinstance(b, np.ndarray):
         with np.errstate(all="ignore"):
@@ -166,23 +174,48 @@ def _power(node: Node) -> Any:
     return x.with_function(functions.power(x.symbol.function, power), f"the power {power:g}")
 
 
-def _clip(node: Node) -> Tensor:
-    x = node.tensor()
+def _clip(node: Node) -> Any:
     if node.opset < 11:
-        low, high = node.attribute("min", -np.inf), node.attribute("max", np.inf)
-        return _clipped(x, np.asarray(low), np.asarray(high))
-    return _clipped(x, node.optional(1, "min"), node.optional(2, "max"))
+        bounds: list[Any] = [np.asarray(node.attribute("min", -np.inf))]
+        bounds.append(np.asarray(node.attribute("max", np.inf)))
+    else:
+        bounds = [node.optional(1, "min"), node.optional(2, "max")]
+    low, high = bounds
+    value = node.value(0)
+    if isinstance(value, np.ndarray):
+        result = value if low is None else folded(np.maximum, value, low)
+        return result if high is None else folded(np.minimum, result, high)
+    return _clipped(node, node.tensor(), low, high)
 
 
-def _clipped(x: Tensor, low: Array | None, high: Array | None) -> Tensor:
-    bounds = []
-    for bound, otherwise in ((low, -np.inf), (high, np.inf)):
-        value = otherwise if bound is None else x.broadcast(bound)
-        if not isinstance(value, float):
-            raise ValueError("clips each feature to bounds of its own")
-        bounds.append(value)
-    what = f"clip to {bounds[0]:g} .. {bounds[1]:g}"
+def _clipped(node: Node, x: Tensor, low: Array | None, high: Array | None) -> Tensor:
+    bounds = [
+        otherwise if bound is None else x.broadcast(bound)
+        for bound, otherwise in ((low, -np.inf), (high, np.inf))
+    ]
+    if not all(isinstance(bound, float) for bound in bounds):
+        return _clipped_each(node, x, *bounds)
+    what = f"the clip to {bounds[0]:g} .. {bounds[1]:g}"
     return x.with_function(functions.clip(x.symbol.function, *bounds), what)
+
+
+def _clipped_each(node: Node, x: Tensor, low: Any, high: Any) -> Tensor:
+    """Return ``clip(x, low, high)``, with bounds for each feature: a clip to 0 .. 1, scaled."""
+    chain = node.resolved(x)
+    below, above = np.isfinite(low).all(), np.isfinite(high).all()
+    if above and below:
+        width = high - low
+        if not (width > 0).all():
+            raise ValueError("clips to bounds of which the upper is not above the lower")
+        unit = Activation("hard_sigmoid", alpha=1.0, beta=0.0)
+        chain = chain.scaled(1 / width, -low / width).activated(unit).scaled(width, low)
+    elif below and np.isposinf(high).all():
+        chain = chain.scaled(1.0, -low).activated(Activation("relu")).scaled(1.0, low)
+    elif above and np.isneginf(low).all():
+        chain = chain.scaled(-1.0, high).activated(Activation("relu")).scaled(-1.0, high)
+    else:
+        raise ValueError("clips some features to finite bounds, and others not")
+    return x.with_chain(chain)
 
 
 def _minimum(node: Node) -> Any:
@@ -195,22 +228,45 @@ def _minimum(node: Node) -> Any:
     result = tensors[0].open()
     for value in node.inputs:
         if isinstance(value, np.ndarray):
-            result = _clipped(result, None, value)
+            result = _clipped(node, result, None, value)
     return result
 
 
-def _greater(node: Node) -> Greater:
-    x, bound = node.tensor(), node.constant(1, "the bound")
-    value = x.broadcast(bound)
-    if not isinstance(value, float):
-        raise ValueError("compares each feature with a bound of its own")
-    return Greater(x, value)
+def _comparison(less: bool, numpy: Callable[..., Any]) -> Operator:
+    """Return the operator a > b or a < b; at equality all that follows is continuous."""
+
+    def operator(node: Node) -> Any:
+        a, b = node.value(0), node.value(1)
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+            return folded(numpy, a, b)
+        turned = isinstance(a, np.ndarray)
+        x, bound = node.tensor(1 if turned else 0), node.constant(0 if turned else 1, "the bound")
+        value = x.broadcast(bound)
+        if not isinstance(value, float):
+            raise ValueError("compares each feature with a bound of its own")
+        return Greater(x, value, swapped=less != turned)
+
+    return operator
 
 
-def _where(node: Node) -> Tensor:
+def _not(node: Node) -> Any:
+    value = node.value(0)
+    if isinstance(value, Greater):
+        return replace(value, swapped=not value.swapped)
+    return folded(np.logical_not, node.constant(0, "its input"))
+
+
+def _where(node: Node) -> Any:
     condition, a, b = node.value(0), node.value(1), node.value(2)
+    if isinstance(condition, np.ndarray):
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+            return folded(np.where, condition, a, b)
+        if condition.size == 1 and condition.ndim < 2:
+            return _alone(a if condition.all() else b, b if condition.all() else a)
     if not isinstance(condition, Greater):
         raise ValueError("does not choose by a comparison of a step of the network with a number")
+    if condition.swapped:
+        a, b = b, a
     parts: list[Function] = []
     for value in (a, b):
         if isinstance(value, np.ndarray) and isinstance(condition.tensor.broadcast(value), float):
@@ -225,6 +281,16 @@ def _where(node: Node) -> Tensor:
     found = functions.where_greater(x.symbol.function, condition.bound, parts[0], parts[1])
     texts = " or ".join(functions.text(f) for f in parts)
     return x.with_function(found, f"the choice of {texts} by > {condition.bound:g}")
+
+
+def _alone(chosen: Any, other: Any) -> Any:
+    """Return what a constant condition chooses, if the other one does not widen it."""
+    if isinstance(chosen, Tensor) and isinstance(other, np.ndarray):
+        chosen.broadcast(other)
+        return chosen
+    if isinstance(chosen, Tensor) and isinstance(other, Tensor) and chosen.axes == other.axes:
+        return chosen
+    raise ValueError("chooses between values of different shapes")
 
 
 def _unary(name: str, numpy: Callable[[Array], Any] | None) -> Operator:
@@ -265,7 +331,28 @@ def _inverse(node: Node) -> Any:
     return _reciprocal(node.tensor())
 
 
-OPERATORS: dict[str, Operator] = {
+def _each_sample(operator: Operator) -> Operator:
+    """Return an operator that takes constants of the batch's shape, which are `Repeated`, too."""
+
+    def repeating(node: Node) -> Any:
+        given = node.inputs
+        if not any(isinstance(value, Repeated) for value in given):
+            return operator(node)
+        node.inputs = [v.array if isinstance(v, Repeated) else v for v in given]
+        result = operator(node)
+        if not isinstance(result, np.ndarray):
+            return result
+        dims: list[Any] = list(result.shape)
+        for value in given:
+            own = value.dims if isinstance(value, Repeated) else ()
+            for axis, d in enumerate(own, start=len(dims) - len(own)):
+                dims[axis] = d if isinstance(d, Rows) else dims[axis]
+        return repeated(result, dims)
+
+    return repeating
+
+
+_NAMED: dict[str, Operator] = {
     "Add": _nary("add"),
     "Sum": _nary("add"),
     "Mul": _nary("multiply"),
@@ -280,8 +367,17 @@ OPERATORS: dict[str, Operator] = {
     "Exp": _unary("exp", np.exp),
     "Log": _unary("log", np.log),
     "Abs": _unary("abs", np.abs),
-    "Greater": _greater,
+    "Greater": _comparison(False, np.greater),
+    "GreaterOrEqual": _comparison(False, np.greater_equal),
+    "Less": _comparison(True, np.less),
+    "LessOrEqual": _comparison(True, np.less_equal),
+    "Not": _not,
     "Where": _where,
     "Erf": _unary("erf", None),
     "Sqrt": _constants_only(np.sqrt),
+    "Floor": _constants_only(np.floor),
+    "Ceil": _constants_only(np.ceil),
+}
+OPERATORS: dict[tuple[str, str], Operator] = {
+    ("", name): _each_sample(operator) for name, operator in _NAMED.items()
 }

@@ -1,4 +1,4 @@
-"""Matrices: Gemm, MatMul, BatchNormalization, and the Scaler of scikit-learn's exporter."""
+"""Matrices: Gemm, MatMul and BatchNormalization."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.interop.onnx.graph import Node, Operator
+from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.elementwise import add, affine
-from laminet.interop.onnx.operators.shapes import transposed
 from laminet.interop.onnx.values import Tensor
 
-__all__ = ["OPERATORS", "scaler"]
+__all__ = ["OPERATORS", "SEVERAL_PARTS", "gemm", "product"]
 
 Array = NDArray[Any]
 
+#: What is said where axes that were taken for features may count samples.
+SEVERAL_PARTS = "is applied to each of several parts of a sample"
 
-def _gemm(node: Node) -> Any:
+
+def gemm(node: Node) -> Any:
     """Y = alpha A' B' + beta C."""
     a, b, c = node.value(0), node.value(1), node.value(2)
     alpha, beta = node.attribute("alpha", 1.0), node.attribute("beta", 1.0)
@@ -28,7 +30,7 @@ def _gemm(node: Node) -> Any:
             raise ValueError(f"{name} has {rank} axes, not 2")
         turned = node.attribute(flag, 0)
         if turned and isinstance(value, Tensor):
-            value = transposed(value, [1, 0])
+            value = value.transposed([1, 0])
         elif turned:
             value = value.T
         a, b = (value, b) if name == "A" else (a, value)
@@ -36,19 +38,19 @@ def _gemm(node: Node) -> Any:
         a = a.astype(np.float64) * alpha
     elif alpha != 1 and isinstance(b, np.ndarray):
         b = b.astype(np.float64) * alpha
-    product = _product(node, a, b)
+    result = product(node, a, b)
     if c is None or beta == 0:
-        return product
+        return result
     if not isinstance(c, np.ndarray):
         raise ValueError("C is not a constant")
-    return add(node, product, c if beta == 1 else np.asarray(c.astype(np.float64) * beta))
+    return add(node, result, c if beta == 1 else np.asarray(c.astype(np.float64) * beta))
 
 
-def _matmul(node: Node) -> Any:
-    return _product(node, node.value(0), node.value(1))
+def matmul(node: Node) -> Any:
+    return product(node, node.value(0), node.value(1))
 
 
-def _product(node: Node, a: Any, b: Any) -> Tensor:
+def product(node: Node, a: Any, b: Any) -> Tensor:
     if isinstance(a, Tensor) and isinstance(b, np.ndarray):
         return _rows(node, a.open(), b)
     if isinstance(a, np.ndarray) and isinstance(b, Tensor):
@@ -62,7 +64,7 @@ def _rows(node: Node, x: Tensor, matrix: Array) -> Tensor:
         matrix = matrix[0]
     if matrix.ndim not in (1, 2):
         raise ValueError(f"the constant has shape {matrix.shape}, and is no matrix")
-    if x.batch_axis is not None and x.batch_axis == x.rank - 1:
+    if x.rank == 0 or x.axes[-1] is not None:
         raise ValueError("sums over the samples")
     if 0 in matrix.shape:
         raise ValueError(f"the constant has shape {matrix.shape}, and is empty")
@@ -71,19 +73,19 @@ def _rows(node: Node, x: Tensor, matrix: Array) -> Tensor:
         raise ValueError(f"a matrix of shape {matrix.shape} does not take {x.dims[-1]} features")
     leading = () if x.order is None else x.order.shape[:-1]
     if any(extent != 1 for extent in leading):
-        raise ValueError("is applied to each of several parts of a sample")
+        raise ValueError(SEVERAL_PARTS)
     weight = matrix.T if matrix.ndim == 2 else matrix[None, :]
     chain = node.resolved(x).linear(_by_feature(x, weight))
     if matrix.ndim == 1:
-        return x.with_features(chain, np.zeros(leading, int))
+        return replace(x.with_features(chain, np.zeros(leading, int)), axes=x.axes[:-1])
     order = np.arange(weight.shape[0]).reshape(*leading, -1) if leading else None
     return x.with_features(chain, order)
 
 
 def _columns(node: Node, matrix: Array, x: Tensor) -> Tensor:
     """Return ``M x``, where the samples are the columns of x; or x is one sample."""
-    single = x.batch_axis is None and x.rank == 1
-    if not single and not (x.rank == 2 and x.batch_axis == 1):
+    single = x.axes == (None,)
+    if not single and not (x.rank == 2 and x.axes[0] is None and x.axes[1] is not None):
         raise ValueError("multiplies from the left: that sums over the samples")
     if matrix.ndim not in (1, 2) or 0 in matrix.shape:
         raise ValueError(f"the constant has shape {matrix.shape}, and is no matrix")
@@ -93,7 +95,8 @@ def _columns(node: Node, matrix: Array, x: Tensor) -> Tensor:
     weight = matrix if matrix.ndim == 2 else matrix[None, :]
     chain = node.resolved(x).linear(_by_feature(x, weight))
     if matrix.ndim == 1:
-        return replace(x.with_features(chain, np.zeros((), int)), batch_axis=None if single else 0)
+        axes = () if single else (x.axes[1],)
+        return replace(x.with_features(chain, np.zeros((), int)), axes=axes)
     return x.with_features(chain)
 
 
@@ -121,7 +124,7 @@ def _batch_normalization(node: Node) -> Tensor:
         raise ValueError("is in training mode")
     if node.opset < 9 and node.attribute("spatial", 1) != 1:
         raise ValueError("has spatial=0")
-    if x.batch_axis != 0 or x.rank < 2:
+    if x.rank < 2 or x.row_axes != [0]:
         raise ValueError("takes a tensor whose first axis is not the samples")
     shapes = {array.shape for array in (scale, bias, mean, variance)}
     if len(shapes) > 1 or scale.ndim != 1:
@@ -137,23 +140,8 @@ def _batch_normalization(node: Node) -> Tensor:
     return affine(node, x, factor.reshape(shape), shift.reshape(shape))
 
 
-def scaler(node: Node) -> Tensor:
-    """Return ``(x - offset) * scale``, of the domain ai.onnx.ml."""
-    x = node.value(0)
-    if not isinstance(x, Tensor):
-        raise ValueError("is not given a step of the network")
-    x = replace(x, integer=False).open()  # its output is float, whatever its input is
-    offset = np.asarray(node.attribute("offset", []), np.float64)
-    scale = np.asarray(node.attribute("scale", []), np.float64)
-    if offset.ndim != 1 or scale.ndim != 1:
-        raise ValueError("offset and scale are not lists of numbers")
-    offset = offset if offset.size else np.zeros(1)
-    scale = scale if scale.size else np.ones(1)
-    return affine(node, x, scale, -offset * scale)
-
-
-OPERATORS: dict[str, Operator] = {
-    "Gemm": _gemm,
-    "MatMul": _matmul,
-    "BatchNormalization": _batch_normalization,
+OPERATORS: dict[tuple[str, str], Operator] = {
+    ("", "Gemm"): gemm,
+    ("", "MatMul"): matmul,
+    ("", "BatchNormalization"): _batch_normalization,
 }

@@ -1,0 +1,100 @@
+"""Networks of models that `to_onnx` wrote: what the metadata adds to a graph that it describes.
+
+The numbers are always the graph's. A graph that is the one that `to_onnx` writes of the network
+that the metadata describes, node by node, is that network; of any other graph, the metadata only
+says what inputs and outputs stand for, if its layers are still those.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from laminet.dense import Dense
+from laminet.errors import FormatError
+from laminet.interop.onnx.graph import Graph
+from laminet.interop.onnx.written import OPSET, written
+from laminet.interop.safetensors_files.description import KEY, Description
+from laminet.mlp import MLP
+
+__all__ = ["Restored"]
+
+
+class Restored:
+    """What laminet's metadata in a model says, if it has some.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+
+    Raises
+    ------
+    FormatError
+        If there is such metadata, and it is damaged.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        texts = {entry.key: entry.value for entry in model.metadata_props}
+        self._description = Description.from_json(texts) if KEY in texts else None
+
+    def network(self, graph: Graph, output: str | None) -> MLP | None:
+        """Return the network that was written, if the graph is the one that is written of it."""
+        if self._description is None or output not in (None, "y"):
+            return None
+        held = {tensor.name: tensor for tensor in self._model.graph.initializer}
+        if len(held) < len(self._description.activations):
+            return None
+        layers = []
+        try:
+            for index, activation in enumerate(self._description.activations):
+                if f"{index}.weight" not in held:
+                    return None
+                bias = held.get(f"{index}.bias")
+                weight = graph.array(held[f"{index}.weight"])
+                layers.append(Dense(weight, None if bias is None else graph.array(bias), activation))
+            net = self._description.network(layers)
+            return net if self._is_written(net, graph, held) else None
+        except (ValueError, TypeError):
+            return None  # the graph tells what is wrong
+
+    def _is_written(self, net: MLP, graph: Graph, held: dict[str, Any]) -> bool:
+        expected, found = written(net), self._model.graph
+        same = (
+            list(found.node) == expected.nodes
+            and list(found.input) == expected.inputs
+            and list(found.output) == expected.outputs
+            and [(o.domain, o.version) for o in self._model.opset_import] == [("", OPSET)]
+            and not self._model.functions
+            and set(held) == set(expected.constants)
+        )
+        if not same:
+            return False
+        for name, array in expected.constants.items():
+            own = graph.array(held[name])
+            if own.dtype == object:
+                equal = own.tolist() == array.tolist()
+            else:
+                equal = own.dtype == array.dtype and own.tobytes() == array.tobytes()
+            if not equal or own.shape != array.shape:
+                return False
+        return True
+
+    def described(self, net: MLP) -> MLP:
+        """Return a network of another graph with the meaning that the metadata gives it."""
+        said = self._description
+        if said is None:
+            return net
+        names = [a.name for a in said.activations]
+        if [layer.activation.name for layer in net.layers] != names or net.head != said.head:
+            return net
+        outputs = said.outputs if net.outputs is None else net.outputs
+        try:
+            return MLP(
+                net.layers,
+                head=net.head,
+                outputs=outputs,
+                feature_names=said.feature_names,
+                inputs=net.inputs or said.inputs,
+            )
+        except ValueError as error:
+            raise FormatError(f"metadata {KEY!r} does not fit the graph: {error}") from None
