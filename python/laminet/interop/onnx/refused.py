@@ -11,9 +11,7 @@ _NORMALISED = (
 _CONVOLVED = "slides over an image or a sequence, and laminet's layers are dense"
 _RECURRENT = "keeps a state from step to step, and a laminet network has none"
 _RANDOM = "draws random numbers, and a laminet network gives the same for the same sample"
-_QUANTISED = (
-    "computes with integers and rounds on the way: export the model before it is quantised"
-)
+_QUANTISED = "computes with integers and rounds on the way: export the model before it is quantised"
 _COUNTED = "gives integers or picks by them, and a network's outputs are real numbers"
 _ATTENDED = "weighs values by other values, and laminet's layers are dense"
 _TREES = "is another kind of model than a network of dense layers"

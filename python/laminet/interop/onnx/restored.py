@@ -51,7 +51,9 @@ class Restored:
                     return None
                 bias = held.get(f"{index}.bias")
                 weight = graph.array(held[f"{index}.weight"])
-                layers.append(Dense(weight, None if bias is None else graph.array(bias), activation))
+                layers.append(
+                    Dense(weight, None if bias is None else graph.array(bias), activation)
+                )
             net = self._description.network(layers)
             return net if self._is_written(net, graph, held) else None
         except (ValueError, TypeError):

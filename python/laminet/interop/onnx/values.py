@@ -22,7 +22,17 @@ from laminet.interop.symbols import Symbol
 # The order of features takes 8 bytes for each, and a graph can claim any number of them.
 _MOST_ORDERED = 2**22
 
-__all__ = ["Column", "Decision", "Failure", "Greater", "Repeated", "RowWise", "Rows", "Tensor", "shape_text"]
+__all__ = [
+    "Column",
+    "Decision",
+    "Failure",
+    "Greater",
+    "Repeated",
+    "RowWise",
+    "Rows",
+    "Tensor",
+    "shape_text",
+]
 
 Array = NDArray[Any]
 
@@ -58,7 +68,7 @@ class Rows:
         return NotImplemented
 
     def __rmul__(self, other: Any) -> Rows:
-        return self * other
+        return self.__mul__(other)
 
     def __repr__(self) -> str:
         return "batch" if self.parts == (0,) else "rows"
@@ -290,4 +300,3 @@ class Failure:
 def shape_text(dims: list[Any]) -> str:
     """Return sizes of axes for a message."""
     return "(" + ", ".join("?" if d is None else str(d) for d in dims) + ")"
-

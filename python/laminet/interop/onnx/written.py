@@ -89,10 +89,10 @@ class _Builder:
         """Return the name of a constant, one for each value."""
         return self.constant(f"number {value!r}", np.array(value, self.dtype))
 
-    def node(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
         from onnx import helper
 
-        output = output or f"{len(self.nodes)}.{operator}"
+        output = f"{len(self.nodes)}.{operator}"
         self.nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))
         return output
 
@@ -149,7 +149,6 @@ class _Builder:
         total = node("Add", node("Relu", z), node("Mul", below, number(slope)))
         return node("Mul", total, number(_SELU_SCALE)) if name == "selu" else total
 
-
     def labels(self, net: MLP) -> list[Any]:
         """Add what the network predicts, where that is labels; return the output."""
         from onnx import TensorProto, helper
@@ -163,8 +162,8 @@ class _Builder:
             if stated.labels.dtype == object:
                 return []  # ONNX has no lists of numbers and text
             text = stated.labels.dtype.kind == "U"
-            kind = TensorProto.STRING if text else helper.np_dtype_to_tensor_dtype(
-                stated.labels.dtype
+            kind = (
+                TensorProto.STRING if text else helper.np_dtype_to_tensor_dtype(stated.labels.dtype)
             )
         if classes and several:
             index = self.node("ArgMax", "y", axis=1, keepdims=0)
@@ -175,9 +174,8 @@ class _Builder:
         if classes:
             if not several:
                 index = self.node("Reshape", index, self.constant("rows", np.array([-1])))
-            self.node("Gather", self.constant("labels", stated.labels), index, output="label")
-        else:
-            self.nodes[-1].output[0] = "label"
+            self.node("Gather", self.constant("labels", stated.labels), index)
+        self.nodes[-1].output[0] = "label"
         shape = ["batch"] if classes else ["batch", net.out_features]
         return [helper.make_tensor_value_info("label", kind, shape)]
 

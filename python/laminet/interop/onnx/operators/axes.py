@@ -201,7 +201,9 @@ def _matched(dims: list[Any], pieces: list[Rows]) -> list[Rows] | None:
             wanted = left.pop(end)
             parts = wanted.parts if isinstance(wanted, Rows) else None
             count = 1 if parts is None else len(parts)
-            taken = [right.pop(end) for _ in range(min(count, len(right)))][:: 1 if end == 0 else -1]
+            taken = [right.pop(end) for _ in range(min(count, len(right)))][
+                :: 1 if end == 0 else -1
+            ]
             if len(taken) < count:
                 return None
             found = _one(taken)

@@ -215,7 +215,7 @@ def _dequantized(node: Node) -> Array:
     node.attribute("output_dtype", 0)
     if block or value.dtype.kind not in "iu" or scale.dtype.kind != "f":
         raise ValueError("has blocks, or takes something else than integers and a scale")
-    if scale.ndim == 1 and scale.size > 1 or (scale.ndim == 1 and value.ndim == 1):
+    if (scale.ndim == 1 and scale.size > 1) or (scale.ndim == 1 and value.ndim == 1):
         if not -value.ndim <= axis < value.ndim or value.shape[axis] != scale.size:
             raise ValueError(f"has {scale.size} scales for a constant of shape {value.shape}")
         shape = [1] * value.ndim

@@ -14,12 +14,13 @@ from laminet.activation import Activation
 from laminet.interop import scalar_functions as functions
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.constants import folded, repeated
-from laminet.interop.onnx.values import Greater, Repeated, RowWise, Rows, Tensor
+from laminet.interop.onnx.values import Greater, Repeated, Rows, RowWise, Tensor
 from laminet.interop.scalar_functions import Function
 
 __all__ = ["OPERATORS", "add", "affine"]
 
 Array = NDArray[Any]
+
 
 def affine(node: Node, x: Tensor, scale: Array, shift: Array) -> Tensor:
     """Return ``scale * x + shift``, constants that are broadcast to x."""
@@ -30,7 +31,7 @@ def affine(node: Node, x: Tensor, scale: Array, shift: Array) -> Tensor:
     whole = shift.ndim > 0 and shift.size == chain.width
     if isinstance(k, float) and k == 1 and whole and _can_be_biased(x):
         # Of zeros too: the layer has a bias then, as it would have for other numbers.
-        bias = np.broadcast_to(m, chain.width) if isinstance(m, np.ndarray) else shift.reshape(-1)
+        bias = np.broadcast_to(m, shift.size) if isinstance(m, np.ndarray) else shift.reshape(-1)
         return x.with_chain(replace(chain, bias=bias))
     if isinstance(k, float) and isinstance(m, float):
         return x.scaled(k, m)
@@ -193,10 +194,11 @@ def _clipped(node: Node, x: Tensor, low: Array | None, high: Array | None) -> Te
         otherwise if bound is None else x.broadcast(bound)
         for bound, otherwise in ((low, -np.inf), (high, np.inf))
     ]
-    if not all(isinstance(bound, float) for bound in bounds):
-        return _clipped_each(node, x, *bounds)
-    what = f"the clip to {bounds[0]:g} .. {bounds[1]:g}"
-    return x.with_function(functions.clip(x.symbol.function, *bounds), what)
+    least, most = bounds
+    if not isinstance(least, float) or not isinstance(most, float):
+        return _clipped_each(node, x, least, most)
+    found = functions.clip(x.symbol.function, least, most)
+    return x.with_function(found, f"the clip to {least:g} .. {most:g}")
 
 
 def _clipped_each(node: Node, x: Tensor, low: Any, high: Any) -> Tensor:

@@ -21,7 +21,7 @@ SEVERAL_PARTS = "is applied to each of several parts of a sample"
 
 
 def gemm(node: Node) -> Any:
-    """Y = alpha A' B' + beta C."""
+    """Return ``alpha A' B' + beta C``."""
     a, b, c = node.value(0), node.value(1), node.value(2)
     alpha, beta = node.attribute("alpha", 1.0), node.attribute("beta", 1.0)
     for name, value, flag in (("A", a, "transA"), ("B", b, "transB")):
@@ -46,11 +46,12 @@ def gemm(node: Node) -> Any:
     return add(node, result, c if beta == 1 else np.asarray(c.astype(np.float64) * beta))
 
 
-def matmul(node: Node) -> Any:
+def _matmul(node: Node) -> Any:
     return product(node, node.value(0), node.value(1))
 
 
 def product(node: Node, a: Any, b: Any) -> Tensor:
+    """Return the product of a step of the network and a constant matrix, in their order."""
     if isinstance(a, Tensor) and isinstance(b, np.ndarray):
         return _rows(node, a.open(), b)
     if isinstance(a, np.ndarray) and isinstance(b, Tensor):
@@ -142,6 +143,6 @@ def _batch_normalization(node: Node) -> Tensor:
 
 OPERATORS: dict[tuple[str, str], Operator] = {
     ("", "Gemm"): gemm,
-    ("", "MatMul"): matmul,
+    ("", "MatMul"): _matmul,
     ("", "BatchNormalization"): _batch_normalization,
 }
