@@ -23,6 +23,8 @@ NEEDED = {
     "test_from_onnx.py": ("onnx", "onnxruntime"),
     "test_onnx_backend.py": ("onnx",),
     "test_onnx_hostile.py": ("onnx", "onnxruntime"),
+    "test_onnx_around.py": ("onnx", "onnxruntime"),
+    "test_onnx_operators.py": ("onnx", "onnxruntime"),
     "test_onnx_exporters.py": ("onnx", "onnxruntime", "onnxscript", "torch", "sklearn", "skl2onnx"),
     "test_onnx_keras.py": ("keras", "torch", "onnx", "onnxscript"),
     "test_onnx_random.py": ("onnx", "onnxruntime"),

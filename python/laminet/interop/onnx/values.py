@@ -162,7 +162,11 @@ class Tensor:
         """Return the tensor with a known number of features, if that was not known."""
         if self.order is not None or self.width is not None:
             return self
-        return replace(self, width=width)
+        chain = self.symbol.chain
+        symbol = self.symbol
+        if chain.width is None:
+            symbol = Symbol(replace(chain, width=width), symbol.function)
+        return replace(self, symbol=symbol, width=width)
 
     def feature_order(self) -> Array:
         """Return which feature is where."""

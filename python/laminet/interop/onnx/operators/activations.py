@@ -20,6 +20,7 @@ _SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 
 
 def activated(x: Tensor, activation: Activation) -> Tensor:
+    """Return an activation of a tensor."""
     return x.with_function(functions.apply(activation, x.symbol.function), activation.name)
 
 

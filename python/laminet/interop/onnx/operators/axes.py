@@ -263,7 +263,7 @@ def _unsqueeze(node: Node) -> Any:
 
 
 def _expand(node: Node) -> Any:
-    """Return the input repeated to a shape: a step of the network only where that changes nothing."""
+    """Repeat a constant to a shape; of a step of the network nothing may be repeated."""
     value, shape = node.value(0), node.constant(1, "the shape")
     wanted = listed(shape)
     if isinstance(value, (np.ndarray, Repeated)):

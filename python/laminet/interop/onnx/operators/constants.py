@@ -208,7 +208,7 @@ def _dropout(node: Node) -> Any:
 
 
 def _dequantized(node: Node) -> Array:
-    """Return ``(x - zero_point) * scale`` of a constant, in the type of the scale as ONNX has it."""
+    """Return ``(x - zero_point) * scale`` of a constant, in the type of the scale, as ONNX does."""
     value, scale = node.constant(0, "its input"), node.constant(1, "the scale")
     zero = node.optional(2, "the zero point")
     axis, block = node.attribute("axis", 1), node.attribute("block_size", 0)

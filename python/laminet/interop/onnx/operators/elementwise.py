@@ -24,8 +24,9 @@ Array = NDArray[Any]
 
 def affine(node: Node, x: Tensor, scale: Array, shift: Array) -> Tensor:
     """Return ``scale * x + shift``, constants that are broadcast to x."""
-    if x.width is None and x.order is None and x.axes[-1] is None:
-        x = x.sized(max(a.shape[-1] if a.ndim else 1 for a in (scale, shift)))
+    longest = max(a.shape[-1] if a.ndim else 1 for a in (scale, shift))
+    if longest > 1 and x.rank and x.axes[-1] is None:
+        x = x.sized(longest)
     k, m = x.broadcast(scale), x.broadcast(shift)
     chain = x.symbol.chain
     whole = shift.ndim > 0 and shift.size == chain.width
