@@ -153,7 +153,11 @@ def test_inputs_that_are_joined_first(order):
     names = order.split(",")
     total = sum(widths[name] for name in names)
     w = RNG.standard_normal((total, 2))
-    nodes = [node("Concat", order, "c", axis=-1), node("MatMul", "c,w2", "z"), node("Tanh", "z", "y")]
+    nodes = [
+        node("Concat", order, "c", axis=-1),
+        node("MatMul", "c,w2", "z"),
+        node("Tanh", "z", "y"),
+    ]
     CONSTANTS["w2"] = w
     more = [(n, widths[n]) for n in ("x2", "x3") if n in names]
     proto = double(nodes, inputs=more)
@@ -254,7 +258,9 @@ def test_random_outputs_beside(names):
 def test_values_within_the_graph_by_name():
     nodes = [LAYER, node("Tanh", "z", "h"), node("LayerNormalization", "h,b,b", "y")]
     proto = double(nodes)
-    with pytest.raises(ln.FormatError, match=r"from_onnx\(model, output='h'\) reads the network be"):
+    with pytest.raises(
+        ln.FormatError, match=r"from_onnx\(model, output='h'\) reads the network be"
+    ):
         ln.from_onnx(proto)
     np.testing.assert_allclose(ln.from_onnx(proto, output="h")(X), np.tanh(X @ W + B), rtol=1e-12)
     with pytest.raises(ValueError, match="output must be one of y; got 'nothing'"):
@@ -365,7 +371,11 @@ def test_several_axes_of_samples_that_are_mixed(nodes, message):
 def test_one_sample_that_loses_its_axis_and_gets_it_again(to):
     CONSTANTS["to"] = to
     CONSTANTS["one4"] = [1, 4]
-    nodes = [node("Reshape", "x,to", "r"), node("Reshape", "r,one4", "q"), node("MatMul", "q,w", "y")]
+    nodes = [
+        node("Reshape", "x,to", "r"),
+        node("Reshape", "r,one4", "q"),
+        node("MatMul", "q,w", "y"),
+    ]
     check(double(nodes, shape=(1, 4)), X[:1])
 
 
@@ -542,4 +552,3 @@ def test_bfloat16_and_float16_of_ml_dtypes():
         (layer,) = ln.from_onnx(proto).layers
         assert layer.weight.dtype == np.float32
         assert same_bits(np.ascontiguousarray(layer.weight.T), w.astype("f4"))
-

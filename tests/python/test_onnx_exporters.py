@@ -14,6 +14,7 @@ from onnx_graphs import answer
 from skl2onnx import to_onnx
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -100,6 +101,67 @@ def test_torch_modules_with_a_forward(newer, tmp_path):
     np.testing.assert_allclose(net(x.numpy()), expected, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("newer", [False, True])
+@pytest.mark.parametrize("flat", [True, False])
+def test_torch_policies(flat, newer, tmp_path):
+    """Observations clipped after a normaliser, the mean of a Split, actions scaled and clamped."""
+
+    class Policy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(4, 8), nn.ELU(), nn.Linear(8, 8), nn.SiLU())
+            self.heads = nn.Linear(8, 6)
+            self.register_buffer("mean", torch.randn(4))
+            self.register_buffer("std", torch.rand(4) + 0.5)
+            self.register_buffer("low", -torch.rand(3) - 0.1)
+            self.register_buffer("high", torch.rand(3) + 0.1)
+
+        def forward(self, x):
+            x = torch.clamp((x - self.mean) / self.std, -1.5, 1.5)
+            mean, _ = self.heads(self.body(x)).chunk(2, dim=-1)
+            mean = torch.tanh(mean) * 2
+            return mean[..., [2, 0]] if flat else torch.clamp(mean, self.low, self.high)
+
+    torch.manual_seed(0)
+    module = Policy().eval()
+    net = ln.from_onnx(export(module, 4, tmp_path / "net.onnx", newer, 18))
+    x = torch.randn(50, 4) * 3
+    with torch.no_grad():
+        expected = module.double()(x.double()).numpy()
+    np.testing.assert_allclose(net(x.numpy()), expected, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(("newer", "opset"), EXPORTERS)
+def test_torch_on_the_last_of_three_axes(newer, opset, tmp_path):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 3)).eval()
+    path, x = tmp_path / "net.onnx", torch.randn(2, 5, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            if newer:
+                dims = {0: torch.export.Dim("batch"), 1: torch.export.Dim("time")}
+                torch.onnx.export(
+                    module, (x,), path, dynamo=True, dynamic_shapes=(dims,), verbose=False,
+                    opset_version=opset,
+                )  # fmt: skip
+            else:
+                axes = {"x": {0: "batch", 1: "time"}}
+                torch.onnx.export(
+                    module, (x,), path, dynamo=False, dynamic_axes=axes, opset_version=opset,
+                    input_names=["x"],
+                )  # fmt: skip
+        finally:
+            logging.disable(logging.NOTSET)
+    net = ln.from_onnx(path)
+    with torch.no_grad():
+        expected = module.double()(x.double()).numpy()
+    assert net.sizes == (4, 8, 3)
+    got = net(x.numpy().reshape(-1, 4)).reshape(2, 5, 3)
+    np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-5)
+
+
 def test_a_residual_network_of_torch_is_refused(tmp_path):
     class Residual(nn.Module):
         def __init__(self):
@@ -165,10 +227,67 @@ def test_sklearn_classifiers(target, activation, pipeline):
             np.testing.assert_allclose(net(X), answer(proto, X, 1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("target", ["binary", "binary text", "multiclass", "multiclass text"])
+def test_zip_map_as_columns(target):
+    """One output a class, each a column of the softmax."""
+    estimator = fitted(small(MLPClassifier), TARGETS[target])
+    proto = to_onnx(estimator, X[:1], options={id(estimator): {"zipmap": "columns"}})
+    net = ln.from_onnx(proto)
+    assert net.outputs == ln.Classes(estimator.classes_)
+    np.testing.assert_allclose(net.predict_proba(X), estimator.predict_proba(X), atol=2e-4)
+    columns = [answer(proto, X, i + 1) for i in range(len(estimator.classes_))]
+    np.testing.assert_allclose(net(X), np.stack(columns, 1), rtol=1e-4, atol=1e-5)
+    names = [o.name for o in proto.graph.output]
+    with pytest.raises(ln.FormatError, match="it is one output of a softmax"):
+        ln.from_onnx(proto, output=names[1])
+    del proto.graph.output[1]
+    with pytest.raises(ln.FormatError, match="gives some outputs of a softmax"):
+        ln.from_onnx(proto)
+
+
+@pytest.mark.parametrize(
+    "labels", [[-1, 5], [1.0, 2.0], [True, False], ["a", "b", "c"], [3, -4, 0]]
+)
+def test_labels_of_every_kind(labels):
+    y = np.array(labels)[np.digitize(SUM, np.linspace(-0.5, 0.5, len(labels) - 1))]
+    estimator = fitted(small(MLPClassifier), y)
+    net = ln.from_onnx(to_onnx(estimator, X[:1], options={id(estimator): {"zipmap": False}}))
+    assert isinstance(net.outputs, ln.Classes)
+    assert net.outputs.labels.tolist() == estimator.classes_.tolist()
+
+
+@pytest.mark.parametrize("model", [LinearRegression, Ridge, LogisticRegression])
+def test_linear_models(model):
+    y = TARGETS["multiclass text"] if model is LogisticRegression else X[:, :2] + SUM[:, None]
+    estimator = fitted(make_pipeline(StandardScaler(), model()), y)
+    net = ln.from_onnx(to_onnx(estimator, X[:1]))
+    assert len(net.layers) == 1
+    if model is LogisticRegression:
+        np.testing.assert_allclose(net.predict_proba(X), estimator.predict_proba(X), atol=1e-5)
+        assert (net.predict(X) == estimator.predict(X)).all()
+    else:
+        assert net.outputs is None
+        np.testing.assert_allclose(net(X), estimator.predict(X), rtol=1e-4, atol=1e-4)
+
+
 def test_sklearn_regressors():
     estimator = fitted(small(MLPRegressor), SUM)
     net = ln.from_onnx(to_onnx(estimator, X[:1]))
+    assert net.outputs is None  # the graph does not say what its output stands for
     np.testing.assert_allclose(net(X)[:, 0], estimator.predict(X), rtol=1e-4, atol=1e-4)
+
+
+def test_sklearn_regressors_of_several_outputs():
+    """The exporter puts all outputs of all samples into one column: that is no network."""
+    estimator = fitted(small(MLPRegressor), X[:, :2] + SUM[:, None])
+    proto = to_onnx(estimator, X[:1])
+    assert answer(proto, X).shape == (400, 1)
+    with pytest.raises(
+        ln.FormatError, match=r"mixes the samples; from_onnx\(model, output='(\w+)'"
+    ):
+        ln.from_onnx(proto)
+    net = ln.from_onnx(proto, output="add_result2")
+    np.testing.assert_allclose(net(X), estimator.predict(X), rtol=1e-4, atol=1e-4)
 
 
 def test_models_of_older_onnx(tmp_path):

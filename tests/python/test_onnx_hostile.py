@@ -46,6 +46,19 @@ def samples():
     ]  # fmt: skip
     constants = {"w": w, "c": np.ones(4, "f4") + 1, "zero": [0], "one": [1], "m": [-1]}
     yield model(shapes, constants, ["batch", 2, 2])
+    parts = [
+        node("Shape", "x", "s"), node("Reshape", "x,flat", "r"), node("Gemm", "r,w,b", "z"),
+        node("Slice", "s,zero,two", "lead"), node("Concat", "lead,three", "full", axis=0),
+        node("Reshape", "z,full", "q"), node("Split", "q,sizes", "a,c", axis=2),
+        node("Concat", "c,a", "j", axis=-1), node("Gather", "j,some", "g", axis=2),
+        node("Shape", "g", "gs"), node("ConstantOfShape", "gs", "k"), node("Add", "g,k", "i"),
+        node("Less", "i,half", "l"), node("Where", "l,half,i", "y"),
+    ]  # fmt: skip
+    constants = {
+        "w": w, "b": b, "flat": [-1, 4], "zero": [0], "two": [2], "three": [3], "sizes": [1, 2],
+        "some": [2, 0], "half": np.float32(0),
+    }  # fmt: skip
+    yield model(parts, constants, ["batch", "time", 4])
 
 
 GOOD = [m.SerializeToString() for m in samples()]
@@ -201,3 +214,37 @@ def test_a_long_chain():
     nodes += [node("Tanh" if i % 2 else "Exp", str(i), str(i + 1)) for i in range(5000)]
     with pytest.raises(ln.FormatError, match="the last of more than 16 functions of one layer"):
         ln.from_onnx(model(nodes, {}, ["batch", 3], "5000"))
+
+
+def test_constants_that_double():
+    """A file of a few nodes cannot ask for more than its weights have."""
+    nodes = [node("Concat", "w,w", "0", axis=0)]
+    nodes += [node("Concat", f"{i},{i}", str(i + 1), axis=0) for i in range(60)]
+    nodes += [node("MatMul", "x,60", "y")]
+    with pytest.raises(ln.FormatError, match="much larger than the model's weights"):
+        ln.from_onnx(model(nodes, {"w": np.ones((4, 4), "f4")}, ["batch", 4]))
+
+
+def test_sizes_that_explode():
+    """Sizes of shapes are integers of any length in Python: x, x^2, x^4 and so on."""
+    nodes = [node("Shape", "x", "s"), node("Slice", "s,one,two", "0")]
+    nodes += [node("Mul", f"{i},{i}", str(i + 1)) for i in range(60)]
+    nodes += [node("Reshape", "x,60", "y")]
+    with pytest.raises(ln.FormatError, match="something else than a shape"):
+        ln.from_onnx(model(nodes, {"one": [1], "two": [2]}, ["batch", 4]))
+
+
+def test_text_that_is_multiplied():
+    """Python would repeat it."""
+    nodes = [node("Mul", "l,n", "k"), node("Add", "x,k", "y")]
+    proto = model(nodes, {"n": [10**9]}, ["batch", 4])
+    proto.graph.initializer.append(numpy_helper.from_array(np.array(["a"], object), "l"))
+    with pytest.raises(ln.FormatError, match="constants that are no numbers"):
+        ln.from_onnx(proto)
+
+
+def test_selections_of_many_features():
+    nodes = [node("Slice", "x,zero,one,one", "a"), node("Relu", "a", "y")]
+    proto = model(nodes, {"zero": [0], "one": [1]}, ["batch", 10**15])
+    with pytest.raises(ln.FormatError, match="unknown, or too many"):
+        ln.from_onnx(proto)

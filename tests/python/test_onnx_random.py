@@ -48,7 +48,8 @@ class Builder:
     def step(self):
         kind = self.rng.choice(
             ["gemm", "matmul", "add", "mul", "sub", "div", "transpose", "turn", "activation",
-             "norm", "reshape", "spelled", "softsign"]
+             "norm", "reshape", "spelled", "softsign", "slice", "gather", "halves", "clip", "heads",
+             "filled", "squeeze"]
         )  # fmt: skip
         getattr(self, kind)()
 
@@ -140,6 +141,71 @@ class Builder:
         self.node("Add", f"{self.name},{self.constant(1.0)}")
         self.node("Div", f"{x},{self.name}")
 
+    def axis(self):
+        if self.columns:
+            return int(self.rng.choice([0, -2]))
+        return int(self.rng.choice([1, -1]))
+
+    def slice(self):
+        begin = int(self.rng.integers(self.width))
+        end = int(self.rng.integers(begin + 1, self.width + 1))
+        step = int(self.rng.choice([1, 2]))
+        width = len(range(begin, end, step))
+        if self.rng.integers(3) == 0:  # backwards
+            begin, end, step = end - 1, begin - self.width - 1, -1
+            width = begin - (end + self.width)
+        names = [self.constant(np.array([v])) for v in (begin, end, self.axis(), step)]
+        self.node("Slice", ",".join([self.name, *names]))
+        self.width = width
+
+    def gather(self):
+        indices = self.rng.integers(-self.width, self.width, int(self.rng.integers(1, 5)))
+        self.node("Gather", f"{self.name},{self.constant(indices)}", axis=self.axis())
+        self.width = len(indices)
+
+    def halves(self):
+        """Parts in another order, one of them scaled."""
+        if self.width < 2:
+            return
+        at = int(self.rng.integers(1, self.width))
+        self.count += 1
+        names = [f"v{self.count}", f"v{self.count}b"]
+        sizes = self.constant(np.array([at, self.width - at]))
+        axis = self.axis()
+        self.nodes.append(node("Split", f"{self.name},{sizes}", ",".join(names), axis=axis))
+        self.node("Concat", ",".join(names[:: int(self.rng.choice([1, -1]))]), axis=axis)
+
+    def clip(self):
+        low, high = np.sort(self.normal(2)) + [-0.1, 0.1]
+        if self.rng.integers(2):
+            self.node("Clip", f"{self.name},{self.constant(low)},{self.constant(high)}")
+        else:
+            self.node("Min", f"{self.name},{self.constant(np.abs(self.normal(1)))}")
+            self.node("Max", f"{self.constant(np.array([low]))},{self.name}")
+
+    def heads(self):
+        """Two layers over the same values, side by side."""
+        if self.columns:
+            return
+        self.activation()
+        x, names = self.name, []
+        for _ in range(2):
+            self.node("MatMul", f"{x},{self.constant(self.normal(self.width, 2))}")
+            names.append(self.name)
+        self.node("Concat", ",".join(names), axis=self.axis())
+        self.width = 4
+
+    def filled(self):
+        x = self.name
+        self.node("Shape", x)
+        self.node("Expand", f"{self.constant(self.normal())},{self.name}")
+        self.node("Add", f"{self.name},{x}")
+
+    def squeeze(self):
+        axes = self.constant(np.array([int(self.rng.choice([0, 1, 2, -1]))]))
+        self.node("Unsqueeze", f"{self.name},{axes}")
+        self.node("Squeeze", f"{self.name},{axes}")
+
     def finish(self):
         if self.columns:
             self.turn()
@@ -149,7 +215,7 @@ class Builder:
         self.nodes[-1].output[0] = "y"
 
 
-@pytest.mark.parametrize("seed", range(400))
+@pytest.mark.parametrize("seed", range(800))
 def test_random_chains(seed):
     rng = np.random.default_rng(seed)
     builder = Builder(rng)

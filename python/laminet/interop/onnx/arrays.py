@@ -111,7 +111,7 @@ def to_array(tensor: Any, external: External) -> Array:
             np.array([_text(b) for b in tensor.string_data], dtype=object), size, shape
         )
     if tensor.data_type not in _TYPES:
-        raise ValueError(f"a constant has the type {tensor.data_type}, which no network has")
+        raise ValueError(f"a constant has the type {_type_name(tensor)}, which is not read")
     _, raw_type, field = _TYPES[tensor.data_type]
     if tensor.data_location == _EXTERNAL:
         entries = {entry.key: entry.value for entry in tensor.external_data}
@@ -130,6 +130,13 @@ def to_array(tensor: Any, external: External) -> Array:
     if tensor.data_type == _BFLOAT16:
         array = (array.astype(np.uint32) << 16).view(np.float32)
     return _reshaped(array, size, shape)
+
+
+def _type_name(tensor: Any) -> str:
+    from onnx import TensorProto
+
+    names = {number: name for name, number in TensorProto.DataType.items()}
+    return names.get(tensor.data_type, str(tensor.data_type))
 
 
 def _reshaped(array: Array, size: int, shape: tuple[int, ...]) -> Array:

@@ -29,7 +29,7 @@ _REASONS = {
     _QUANTISED: """QuantizeLinear DynamicQuantizeLinear QLinearMatMul MatMulInteger QGemm
         QLinearAdd QLinearConv DynamicQuantizeMatMul MatMulNBits MatMulIntegerToFloat
         QLinearSigmoid QLinearLeakyRelu QLinearConcat MatMulBnb4""",
-    _COUNTED: "TopK NonZero Unique OneHot NonMaxSuppression GatherND GatherElements ScatterND",
+    _COUNTED: "TopK NonZero Unique OneHot NonMaxSuppression GatherElements ScatterND",
     _ATTENDED: "Attention MultiHeadAttention Einsum RotaryEmbedding GroupQueryAttention",
     _TREES: """TreeEnsembleClassifier TreeEnsembleRegressor TreeEnsemble SVMClassifier
         SVMRegressor""",

@@ -15,6 +15,7 @@ from laminet.interop.onnx.graph import Graph
 from laminet.interop.onnx.written import OPSET, written
 from laminet.interop.safetensors_files.description import KEY, Description
 from laminet.mlp import MLP
+from laminet.outputs import Classes, Labels, Outputs
 
 __all__ = ["Restored"]
 
@@ -89,7 +90,8 @@ class Restored:
         names = [a.name for a in said.activations]
         if [layer.activation.name for layer in net.layers] != names or net.head != said.head:
             return net
-        outputs = said.outputs if net.outputs is None else net.outputs
+        own = net.outputs
+        outputs = said.outputs if own is None or _say_the_same(own, said.outputs) else own
         try:
             return MLP(
                 net.layers,
@@ -100,3 +102,15 @@ class Restored:
             )
         except ValueError as error:
             raise FormatError(f"metadata {KEY!r} does not fit the graph: {error}") from None
+
+
+def _say_the_same(found: Outputs, said: Outputs | None) -> bool:
+    """Whether a graph's labels are those of the metadata, which knows their type and their names.
+
+    A graph has no names of `Labels`: it says of each output whether it is above a half.
+    """
+    if isinstance(found, Labels):
+        return isinstance(said, Labels)
+    if not isinstance(found, Classes) or not isinstance(said, Classes):
+        return False
+    return bool(found.labels.tolist() == said.labels.tolist())

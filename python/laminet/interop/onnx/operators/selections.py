@@ -100,7 +100,18 @@ def _gather(node: Node) -> Any:
     value, axis = node.value(0), node.attribute("axis", 0)
     if isinstance(value, np.ndarray) and isinstance(node.value(1), Decision):
         return picked_labels(value, node.value(1))
+    return _gathered(node, value, node.constant(1, "the indices"), axis)
+
+
+def _gather_nd(node: Node) -> Any:
+    """Return a Gather along the first axis, as PyTorch's exporter writes indexing by a list."""
     indices = node.constant(1, "the indices")
+    if node.attribute("batch_dims", 0) or indices.ndim != 2 or indices.shape[1] != 1:
+        raise ValueError("picks by places in several axes")
+    return _gathered(node, node.value(0), indices[:, 0], 0)
+
+
+def _gathered(node: Node, value: Any, indices: Array, axis: int) -> Any:
     if indices.dtype == object and is_sizes(indices):
         indices = of_constants(lambda v: v.astype(np.int64), indices)
     if indices.dtype.kind not in "iu":
@@ -231,6 +242,7 @@ def _joined(node: Node, values: list[Tensor], axis: int) -> Tensor:
 OPERATORS: dict[tuple[str, str], Operator] = {
     ("", "Slice"): _slice,
     ("", "Gather"): _gather,
+    ("", "GatherND"): _gather_nd,
     ("", "Split"): _split,
     ("", "Concat"): _concat,
 }
