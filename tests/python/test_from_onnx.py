@@ -517,7 +517,7 @@ REFUSED = {
     ),
     "another operator": (
         [node("MatMul", "x,w", "z"), node("LayerNormalization", "z,b,b", "y")],
-        "node 'y' (LayerNormalization): normalises each sample by its own mean",
+        "node 'y' (LayerNormalization): takes the mean or the length of each sample",
     ),
     "another domain": (
         [node("Relu", "x", "y", domain="com.example")],

@@ -186,7 +186,7 @@ def test_inputs_that_are_normalised_and_joined():
 
 
 INPUTS_REFUSED = {
-    "added": ([node("Add", "x,x2", "a"), node("MatMul", "a,w", "y")], "combines the inputs 'x' and"),
+    "added": ([node("Add", "x,x2", "a"), node("MatMul", "a,w", "y")], "combines the inputs 'x'"),
     "after a layer": (
         [node("MatMul", "x,w", "a"), node("Concat", "a,x2", "y", axis=1)],
         "joins results of different inputs, 'x' and 'x2'",

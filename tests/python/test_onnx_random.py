@@ -176,7 +176,7 @@ class Builder:
         self.node("Concat", ",".join(names[:: int(self.rng.choice([1, -1]))]), axis=axis)
 
     def clip(self):
-        low, high = np.sort(self.normal(2)) + [-0.1, 0.1]
+        low, high = np.sort(self.normal(2)) + np.array([-0.1, 0.1])
         if self.rng.integers(2):
             self.node("Clip", f"{self.name},{self.constant(low)},{self.constant(high)}")
         else:

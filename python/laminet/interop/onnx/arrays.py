@@ -135,8 +135,8 @@ def to_array(tensor: Any, external: External) -> Array:
 def _type_name(tensor: Any) -> str:
     from onnx import TensorProto
 
-    names = {number: name for name, number in TensorProto.DataType.items()}
-    return names.get(tensor.data_type, str(tensor.data_type))
+    names: dict[int, str] = {number: name for name, number in TensorProto.DataType.items()}
+    return names.get(int(tensor.data_type), str(tensor.data_type))
 
 
 def _reshaped(array: Array, size: int, shape: tuple[int, ...]) -> Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 __all__ = ["reason_of"]
 
 _NORMALISED = (
-    "normalises each sample by its own mean or length, and laminet's layers are dense: no weights "
-    "can stand for it"
+    "takes the mean or the length of each sample, as a normalisation of each sample does, and "
+    "laminet's layers are dense: no weights can stand for it"
 )
 _CONVOLVED = "slides over an image or a sequence, and laminet's layers are dense"
 _RECURRENT = "keeps a state from step to step, and a laminet network has none"
@@ -14,13 +14,15 @@ _RANDOM = "draws random numbers, and a laminet network gives the same for the sa
 _QUANTISED = "computes with integers and rounds on the way: export the model before it is quantised"
 _COUNTED = "gives integers or picks by them, and a network's outputs are real numbers"
 _ATTENDED = "weighs values by other values, and laminet's layers are dense"
+_CLEANED = "has a rule of its own for NaN or infinity: clean the samples before they go in"
 _TREES = "is another kind of model than a network of dense layers"
 _LOOPED = "repeats nodes: export the model without a loop"
 
 _REASONS = {
     _NORMALISED: """LayerNormalization SimplifiedLayerNormalization RMSNormalization
         GroupNormalization InstanceNormalization MeanVarianceNormalization LpNormalization
-        SkipLayerNormalization SkipSimplifiedLayerNormalization LRN Normalizer""",
+        SkipLayerNormalization SkipSimplifiedLayerNormalization LRN Normalizer ReduceL1 ReduceL2
+        ReduceMean ReduceMin ReduceSumSquare""",
     _CONVOLVED: """Conv ConvTranspose ConvInteger DeformConv MaxPool AveragePool GlobalAveragePool
         GlobalMaxPool LpPool GlobalLpPool Resize Upsample FusedConv NhwcConv""",
     _RECURRENT: "LSTM GRU RNN",
@@ -33,6 +35,7 @@ _REASONS = {
     _ATTENDED: "Attention MultiHeadAttention Einsum RotaryEmbedding GroupQueryAttention",
     _TREES: """TreeEnsembleClassifier TreeEnsembleRegressor TreeEnsemble SVMClassifier
         SVMRegressor""",
+    _CLEANED: "IsNaN IsInf",
     _LOOPED: "Loop Scan SequenceMap",
 }
 _BY_NAME = {name: reason for reason, names in _REASONS.items() for name in names.split()}

@@ -10,6 +10,7 @@ import numpy as np
 from laminet.activation import Activation
 from laminet.interop import scalar_functions as functions
 from laminet.interop.onnx.node import Node, Operator
+from laminet.interop.onnx.operators.constants import reduced
 from laminet.interop.onnx.values import RowWise, Tensor
 from laminet.interop.scalar_functions import Apply
 
@@ -113,6 +114,8 @@ def _require_features(x: Tensor, axes: list[int]) -> None:
 def _reduced(name: str) -> Operator:
     def operator(node: Node) -> Any:
         value = node.value(0)
+        if isinstance(value, np.ndarray):
+            return reduced(node, name.removeprefix("Reduce"))
         tensor = value.tensor if isinstance(value, RowWise) else node.tensor()
         newest = 13 if name == "ReduceSum" else 18
         given = node.optional(1, "axes") if node.opset >= newest else node.attribute("axes")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from laminet.interop.onnx.arrays import FLOAT_UNITS, INTEGERS
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.tails import above_half
+from laminet.interop.onnx.refused import reason_of
 from laminet.interop.onnx.values import (
     Column,
     Decision,
@@ -24,7 +25,16 @@ from laminet.interop.onnx.values import (
     Tensor,
 )
 
-__all__ = ["OPERATORS", "enlarged", "folded", "is_sizes", "listed", "of_constants"]
+__all__ = [
+    "OPERATORS",
+    "enlarged",
+    "folded",
+    "is_sizes",
+    "listed",
+    "of_constants",
+    "reduced",
+    "repeated",
+]
 
 Array = NDArray[Any]
 
@@ -238,8 +248,64 @@ def _if(node: Node) -> Any:
     return node.scope.branch(branches[0 if condition.all() else 1])
 
 
-def _compared(operation: Callable[..., Any]) -> Operator:
-    return lambda node: folded(operation, *(node.constant(i, "an input") for i in (0, 1)))
+def _equal(node: Node) -> Array:
+    a, b = (node.constant(i, "an input") for i in (0, 1))
+    if a.dtype != object and b.dtype != object:
+        return folded(np.equal, a, b)
+    return folded(np.frompyfunc(_equal_sizes, 2, 1), a, b).astype(bool)
+
+
+def _equal_sizes(a: Any, b: Any) -> bool:
+    """Whether two sizes are equal; refused where that depends on how many samples there are."""
+    if isinstance(b, Rows):
+        a, b = b, a
+    if not isinstance(a, Rows):
+        return bool(a == b)
+    if isinstance(b, Rows) and a != b:
+        raise ValueError("compares different numbers of samples")
+    if isinstance(b, Rows) or b < 0:
+        return isinstance(b, Rows)
+    if a.size is None:
+        raise ValueError(f"compares the number of samples with {b}, and does one or the other")
+    return bool(a.size == b)
+
+
+#: What reduces constants, by the end of its name.
+_REDUCTIONS: dict[str, Callable[..., Any]] = {
+    "L1": lambda v, **axes: np.abs(v).sum(**axes),
+    "L2": lambda v, **axes: np.sqrt(np.square(v).sum(**axes)),
+    "Max": np.max,
+    "Mean": np.mean,
+    "Min": np.min,
+    "Sum": np.sum,
+    "SumSquare": lambda v, **axes: np.square(v).sum(**axes),
+}
+
+
+def reduced(node: Node, name: str) -> Array:
+    """Return a sum, a norm or the like of a constant, as of a weight that is normalised."""
+    value = node.constant(0, "its input")
+    newest = 13 if name == "Sum" else 18
+    given = node.optional(1, "axes") if node.opset >= newest else node.attribute("axes")
+    keep, none = node.attribute("keepdims", 1), node.attribute("noop_with_empty_axes", 0)
+    axes = None if given is None else tuple(int(axis) for axis in np.asarray(given).ravel())
+    if value.dtype.kind != "f" or value.size == 0:
+        raise ValueError("reduces a constant that is no list of real numbers")
+    if not axes:
+        if none:
+            raise ValueError("reduces no axes")
+        axes = None
+    wide, operation = value.astype(np.float64), _REDUCTIONS[name]
+    return of_constants(lambda v: operation(v, axis=axes, keepdims=bool(keep)), wide)
+
+
+def _reduction(name: str) -> Operator:
+    def operator(node: Node) -> Array:
+        if not isinstance(node.value(0), np.ndarray):
+            raise ValueError(reason_of("", f"Reduce{name}"))
+        return reduced(node, name)
+
+    return operator
 
 
 def _product_of_sizes(node: Node) -> Array:
@@ -271,6 +337,9 @@ OPERATORS: dict[tuple[str, str], Operator] = {
     ("", "Shape"): _shape,
     ("", "DequantizeLinear"): _dequantized,
     ("", "If"): _if,
-    ("", "Equal"): _compared(np.equal),
+    ("", "Equal"): _equal,
     ("", "ReduceProd"): _product_of_sizes,
+    **{
+        ("", f"Reduce{name}"): _reduction(name) for name in ("L1", "L2", "Mean", "Min", "SumSquare")
+    },
 }

@@ -225,7 +225,10 @@ def _minimum(node: Node) -> Any:
     """min(a, b, ...): constants only bound from above."""
     tensors = [v for v in node.inputs if isinstance(v, Tensor)]
     if len(tensors) > 1:
-        raise ValueError("takes the minimum of two steps of the network")
+        raise ValueError(
+            "takes the minimum of two results, and in a laminet network each layer takes the one "
+            "before it"
+        )
     if not tensors:
         return reduce(lambda a, b: folded(np.minimum, a, b), node.inputs)
     result = tensors[0].open()
