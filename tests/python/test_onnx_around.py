@@ -210,6 +210,32 @@ def test_inputs_that_are_refused(name):
         ln.from_onnx(double(nodes, inputs=[("x2", 4), ("x3", "any")]))
 
 
+def test_a_part_of_an_input_that_is_joined():
+    nodes = [
+        node("Gather", "x2,some3", "g", axis=1), node("Concat", "x,g", "c", axis=1),
+        node("MatMul", "c,w6", "y"),
+    ]  # fmt: skip
+    CONSTANTS.update(some3=[2, 0], w6=RNG.standard_normal((6, 2)))
+    proto = double(nodes, inputs=[("x2", 3)])
+    net = ln.from_onnx(proto)
+    assert net.inputs == (("x", 4), ("x2", 3))
+    given = {"x": X, "x2": RNG.standard_normal((20, 3))}
+    (expected,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, given)
+    assert_agrees(net, np.concatenate([X, given["x2"]], 1), expected, folded=True)
+
+
+def test_samples_and_features_that_are_mixed():
+    """A square batch would hide it: rows beside columns, and columns that become rows."""
+    turned = node("Transpose", "x", "q", perm=[1, 0])
+    nodes = [turned, node("Concat", "x,q", "c", axis=1), node("MatMul", "c,w8", "y")]
+    CONSTANTS["w8"] = RNG.standard_normal((8, 2))
+    with pytest.raises(ln.FormatError, match="joins values of different axes of samples"):
+        ln.from_onnx(double(nodes, shape=(4, 4)))
+    nodes = [turned, node("Reshape", "q,rows4", "r"), node("MatMul", "r,w", "y")]
+    with pytest.raises(ln.FormatError, match="moves features past the samples"):
+        ln.from_onnx(double(nodes))
+
+
 def test_inputs_beside_that_are_not_used():
     proto = double([LAYER, node("Tanh", "z", "y")], inputs=[("action_masks", 3)])
     net = ln.from_onnx(proto)

@@ -63,6 +63,26 @@ def test_what_the_optimiser_of_onnx_runtime_writes(name):
     check(single(FUSED[name]), rtol=5e-4 if "Fast" in name else 2e-6)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"activation": "Relu", "activation_alpha": 0.5}, "that the activation 'Relu' does not"),
+        ({"activation": "LeakyRelu"}, "does not say the parameters of the activation 'LeakyRelu'"),
+        ({"activation": "Cos"}, "the activation 'Cos', which laminet does not have"),
+    ],
+)
+def test_fused_activations_that_are_refused(attributes, message):
+    with pytest.raises(ln.FormatError, match=message):
+        ln.from_onnx(single([node("FusedGemm", "x,w,b", "y", **attributes, **MS)]))
+
+
+def test_constants_that_a_cast_would_cut():
+    CONSTANTS["places"] = np.float32([0.5, 1])
+    nodes = [node("Cast", "places", "i", to=7), node("Gather", "x,i", "y", axis=1)]
+    with pytest.raises(ln.FormatError, match="casts a constant of float32 to type 7"):
+        ln.from_onnx(single(nodes))
+
+
 def test_an_optimised_model_is_the_network(tmp_path):
     """ONNX Runtime's own optimiser, on what to_onnx wrote: the meaning stays too."""
     net = ln.MLP.init([4, 8, 3], activation="relu", seed=0).with_outputs(ln.Labels(list("abc")))
@@ -178,7 +198,9 @@ def test_a_linear_classifier_of_two_classes():
     np.testing.assert_allclose(net.predict_proba(X), answer(proto, X, 1), rtol=1e-5, atol=1e-6)
     assert net.predict(X).tolist() == answer(proto, X, 0).tolist()
     with pytest.raises(ln.FormatError, match="takes the mean or the length of each sample"):
-        ln.from_onnx(single([node("MatMul", "x,w", "z"), node("Normalizer", "z", "y", **ML)]))
+        ln.from_onnx(
+            single([node("MatMul", "x,w", "z"), node("Normalizer", "z", "y", norm="L1", **ML)])
+        )
 
 
 def test_decisions_by_a_threshold():
