@@ -232,8 +232,9 @@ def test_samples_and_features_that_are_mixed():
     with pytest.raises(ln.FormatError, match="joins values of different axes of samples"):
         ln.from_onnx(double(nodes, shape=(4, 4)))
     nodes = [turned, node("Reshape", "q,rows4", "r"), node("MatMul", "r,w", "y")]
-    with pytest.raises(ln.FormatError, match="moves features past the samples"):
-        ln.from_onnx(double(nodes))
+    for shape in (("batch", 4), ("batch", None), (4, 4)):
+        with pytest.raises(ln.FormatError, match="moves features past the samples"):
+            ln.from_onnx(double(nodes, shape=shape))
 
 
 def test_inputs_beside_that_are_not_used():

@@ -73,33 +73,35 @@ def _with_dims(x: Tensor, dims: list[Any]) -> Tensor:
     dropped = x.row_axes and not any(axes)
     if dropped and any(rows is not None and rows.size != 1 for rows in x.axes):
         raise ValueError("loses the samples' axis")
-    if x.order is None:
-        if len(features) == 1 and features[0] in (None, x.width) and axes != ():
-            return replace(x, axes=axes)
-        if x.width is None:
-            known = [d for d in features if d != 1]
-            if len(known) == 1 and known[0] is not None:
-                x = x.sized(known[0])
+    if x.width is None and x.order is None:
+        known = [d for d in features if d != 1]
+        if len(known) == 1 and known[0] is not None:
+            x = x.sized(known[0])
+    if not dropped and _gaps(x.dims) != _gaps(dims):
+        raise ValueError(f"moves features past the samples: {x.dims} to {dims}")
+    if x.order is None and len(features) == 1 and features[0] == x.width:
+        return replace(x, axes=axes)
     order = x.feature_order()
     if None in features or math.prod(features) != order.size:
         raise ValueError(f"gives {features} of {order.size} features")
-    if not dropped and _gaps(x.dims) != _gaps(dims):
-        raise ValueError(f"moves features past the samples: {x.dims} to {dims}")
     shaped = order.reshape(features)
     in_order = shaped.ndim == 1 and x.order is None
     return replace(x, order=None if in_order else shaped, axes=axes)
 
 
-def _gaps(dims: list[Any]) -> tuple[list[int], list[int]]:
-    """Return the axes of samples, in their order, and the features before, between and after."""
+def _gaps(dims: list[Any]) -> tuple[list[int], list[Any]]:
+    """Return the axes of samples, in their order, and the features before, between and after.
+
+    An unknown number of features is None.
+    """
     parts: list[int] = []
-    gaps = [1]
+    gaps: list[Any] = [1]
     for d in dims:
         if isinstance(d, Rows):
             parts += d.parts
             gaps += [1] * len(d.parts)
-        elif d is not None:
-            gaps[-1] *= d
+        else:
+            gaps[-1] = None if d is None or gaps[-1] is None else gaps[-1] * d
     return parts, gaps
 
 
