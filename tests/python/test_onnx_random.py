@@ -7,6 +7,7 @@ negative axes and samples in columns all come in every combination.
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime
 import pytest
 from frameworks import assert_agrees
 from onnx_graphs import answer, model, node
@@ -230,3 +231,91 @@ def test_random_chains(seed):
     net = ln.from_onnx(proto)
     assert net.dtype == np.float64
     assert_agrees(net, x, expected, folded=True)
+
+
+def wild(rng):
+    """Random moves of a tensor of any shape, most of them no network, around one or two layers.
+
+    The batch is as long as an axis of features may be, so that mixing them up fits every shape.
+    """
+    shape = [3, *rng.choice([1, 2, 3, 4], size=int(rng.integers(1, 3))).tolist()]
+    declared = ["batch" if rng.integers(2) else 3, *shape[1:]]
+    nodes, constants = [], {}
+    name, dims = "x", list(shape)
+
+    def constant(array):
+        constants[f"c{len(constants)}"] = np.asarray(array)
+        return f"c{len(constants) - 1}"
+
+    for step in range(int(rng.integers(2, 7))):
+        out, rank = f"v{step}", len(dims)
+        axis = int(rng.integers(rank)) if rank else 0
+        kind = int(rng.integers(9))
+        if kind == 0 and rank:
+            perm = rng.permutation(rank).tolist()
+            nodes.append(node("Transpose", name, out, perm=perm))
+            dims = [dims[i] for i in perm]
+        elif kind in (1, 2) and rank:
+            total = int(np.prod(dims))
+            choices = [[total], [-1, dims[-1]], [3, -1], [1, -1], [-1, 3], [0, -1]]
+            choices += [[d for d in dims if d != 1], [*dims, 1], [1, *dims], dims[::-1]]
+            wanted = choices[int(rng.integers(len(choices)))]
+            rest = int(np.prod([dims[i] if d == 0 else d for i, d in enumerate(wanted) if d != -1]))
+            if rest == 0 or total % rest or (-1 not in wanted and rest != total):
+                continue
+            nodes.append(node("Reshape", f"{name},{constant(np.array(wanted, int))}", out))
+            dims = [dims[i] if d == 0 else total // rest if d == -1 else d
+                    for i, d in enumerate(wanted)]  # fmt: skip
+        elif kind == 3 and rank and dims[axis] > 1:
+            begin = int(rng.integers(dims[axis] - 1))
+            bounds = ",".join(constant(np.array([v])) for v in (begin, begin + 2, axis))
+            nodes.append(node("Slice", f"{name},{bounds}", out))
+            dims[axis] = min(2, dims[axis] - begin)
+        elif kind == 4 and rank:
+            nodes.append(node("Gather", f"{name},{constant(int(rng.integers(dims[axis])))}", out,
+                              axis=axis))  # fmt: skip
+            dims = dims[:axis] + dims[axis + 1 :]
+        elif kind == 5 and rank:
+            nodes.append(node("Concat", f"{name},{name}", out, axis=axis))
+            dims[axis] *= 2
+        elif kind == 6 and rank:
+            width = int(rng.integers(1, 4))
+            w = constant(rng.standard_normal((dims[-1], width)))
+            nodes.append(node("MatMul", f"{name},{w}", out))
+            dims[-1] = width
+        elif kind == 7 and rank:
+            c = constant(rng.standard_normal([d if rng.integers(2) else 1 for d in dims]))
+            nodes.append(node("Add", f"{name},{c}", out))
+        elif kind == 8:
+            nodes.append(node("Tanh", name, out))
+        else:
+            continue
+        name = out
+    if not nodes:
+        nodes.append(node("Tanh", "x", name := "v0"))
+    nodes[-1].output[0] = "y"
+    return model(nodes, constants, declared, dtype="float64"), shape
+
+
+@pytest.mark.parametrize("first", range(0, 3000, 250))
+def test_wild_graphs(first):
+    """What is accepted is right; the rest is refused in words."""
+    accepted = 0
+    for seed in range(first, first + 250):
+        rng = np.random.default_rng(seed)
+        proto, shape = wild(rng)
+        try:
+            net = ln.from_onnx(proto)
+        except ln.FormatError:
+            continue
+        accepted += 1
+        x = rng.standard_normal(shape)
+        try:
+            expected = answer(proto, x)
+        except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
+            continue  # a graph that ONNX Runtime cannot run, as with two shapes that do not fit
+        samples = x.reshape(-1, net.in_features)
+        got = net(samples)
+        assert got.size == expected.size, seed
+        assert_agrees(net, samples, expected.reshape(got.shape), folded=True)
+    assert accepted > 20

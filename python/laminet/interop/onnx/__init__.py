@@ -1,7 +1,9 @@
 """ONNX: `from_onnx` and `to_onnx`. The package ``onnx`` is imported when one of them is called.
 
-`reader` chooses the outputs, `graph` runs the nodes, each by its function in the `operators`, over
-the values of `values`: constants, and tensors whose every element is a feature of a chain.
+`graph` and `scope` run the nodes, each by its function in the `operators`, over the values of
+`values`: constants, and tensors whose every element is a feature of a chain. `choice` says which
+output is the network, and `restored` what the metadata of `to_onnx` adds. `written` is the graph
+that `to_onnx` writes.
 """
 
 from __future__ import annotations
