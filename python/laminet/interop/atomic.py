@@ -38,7 +38,9 @@ def text_path(path: str | os.PathLike[str]) -> str:
 
 
 @contextmanager
-def errors_about(name: str, *, always: bool = False) -> Iterator[None]:
+def errors_about(
+    name: str, *, always: bool = False, instead_of: Path | None = None
+) -> Iterator[None]:
     """Let errors of the operating system name a file: those of an open file name none.
 
     Parameters
@@ -46,7 +48,9 @@ def errors_about(name: str, *, always: bool = False) -> Iterator[None]:
     name : str
         The file that is read or written in the block.
     always : bool
-        Whether to name it in place of another, too.
+        Whether to name it in place of any other.
+    instead_of : pathlib.Path, optional
+        A file in whose place to name it.
 
     Raises
     ------
@@ -56,7 +60,8 @@ def errors_about(name: str, *, always: bool = False) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None or (error.filename is not None and not always):
+        other = error.filename is not None and str(error.filename) != str(instead_of)
+        if error.errno is None or (other and not always):
             raise
         raise OSError(error.errno, error.strerror, name) from None
 
@@ -86,21 +91,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         If `path` is something else.
     OSError
         If there is something at `path` that is not a regular file, the directory is missing or not
-        writeable, or the disk is full.
+        writeable, or the disk is full. It names `path`, unless the block's own error names another
+        file.
     """
     name = text_path(path)
     target = Path(os.path.realpath(name))
-    # The user knows the name asked for, not the temporary one, nor where a link leads.
-    with errors_about(name, always=True):
-        old = _existing(name)
-        # The name is cut so that a long name of the target stays within the file system's limit.
-        temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
-        # A new file is as readable as the umask says (tempfile.mkstemp would make it private); one
-        # that replaces another is private until it has the other's mode.
-        mode = 0o666 if old is None else 0o600
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+    # The name is cut so that a long name of the target stays within the file system's limit.
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
-        yield temporary
+        # The user knows the name asked for, not the temporary one, nor where a link leads.
+        with errors_about(name, always=True):
+            old = _existing(name)
+            # A new file is as readable as the umask says (tempfile.mkstemp would make it private);
+            # one that replaces another is private until it has the other's mode.
+            mode = 0o666 if old is None else 0o600
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+        with errors_about(name, instead_of=temporary):
+            yield temporary
         with errors_about(name, always=True):
             with open(temporary, "rb+") as file:
                 if old is not None:
@@ -110,7 +117,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
                 os.fsync(file.fileno())
             os.replace(temporary, target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        # An interrupt may come when the file is there and its name not yet returned, too.
+        with suppress(OSError):
+            temporary.unlink()
         raise
 
 

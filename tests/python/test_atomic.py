@@ -1,0 +1,140 @@
+"""Files that are complete or absent: the order of the steps, and what is told when one fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import laminet as ln
+from laminet.interop import atomic
+from laminet.interop.atomic import replacing
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that will have the names of the system's calls, in their order."""
+    taken: list[str] = []
+
+    def recorded(name: str) -> Callable[..., Any]:
+        function = getattr(os, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            taken.append(name)
+            return function(*arguments, **options)
+
+        return call
+
+    for name in ("fchown", "fchmod", "fsync", "replace"):
+        monkeypatch.setattr(atomic.os, name, recorded(name))
+    return taken
+
+
+def test_what_is_written_is_on_disk_before_it_has_its_name(
+    tmp_path: Path, steps: list[str]
+) -> None:
+    with replacing(tmp_path / "file") as temporary:
+        temporary.write_text("new")
+        assert steps == []
+    assert steps == ["fsync", "replace"]
+
+
+def test_an_old_file_gives_its_owner_and_its_mode_before_the_name(
+    tmp_path: Path, steps: list[str]
+) -> None:
+    (tmp_path / "file").write_text("old")
+    with replacing(tmp_path / "file") as temporary:
+        temporary.write_text("new")
+    assert steps == ["fchown", "fchmod", "fsync", "replace"]
+
+
+def test_the_file_that_is_synchronised_is_the_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synchronised: list[os.stat_result] = []
+    monkeypatch.setattr(atomic.os, "fsync", lambda number: synchronised.append(os.fstat(number)))
+    with replacing(tmp_path / "file") as temporary:
+        temporary.write_text("new")
+    (status,) = synchronised
+    assert os.path.samestat(status, os.stat(tmp_path / "file"))
+    assert status.st_size == 3
+
+
+def test_a_file_that_cannot_be_given_away_is_still_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    (tmp_path / "file").write_text("old")
+    os.chmod(tmp_path / "file", 0o640)
+    monkeypatch.setattr(atomic.os, "fchown", refuse)
+    with replacing(tmp_path / "file") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "file").read_text() == "new"
+    assert stat.S_IMODE(os.stat(tmp_path / "file").st_mode) == 0o640
+
+
+@pytest.mark.parametrize("step", ["fchmod", "fsync", "replace", "close"])
+def test_every_step_that_fails_names_the_file_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (tmp_path / "file").write_text("old")
+    monkeypatch.setattr(atomic.os, step, fail)
+    with pytest.raises(OSError, match=r"Input/output error: '.*/file'") as caught:
+        with replacing(tmp_path / "file") as temporary:
+            temporary.write_text("new")
+    assert caught.value.filename == str(tmp_path / "file")
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "file"),
+        (OSError(errno.ENOSPC, "No space left on device", "temporary"), "file"),
+        (OSError(errno.ENOENT, "No such file or directory", "other"), "other"),
+        (OSError("in words"), None),
+    ],
+)
+def test_an_error_of_the_block_names_the_file_unless_it_names_another(
+    tmp_path: Path, error: OSError, name: str | None
+) -> None:
+    with pytest.raises(OSError, match="No s|in words") as caught:
+        with replacing(tmp_path / "file") as temporary:
+            if error.filename == "temporary":
+                error.filename = str(temporary)
+            raise error
+    expected = str(tmp_path / "file") if name == "file" else name
+    assert caught.value.filename == expected
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.fixture
+def _small_files() -> Any:
+    """Let no file of this process grow beyond 1000 bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("_small_files")
+def test_a_full_disk_is_told_with_the_name(tmp_path: Path) -> None:
+    net = ln.MLP([ln.Dense(np.ones((50, 50)))])
+    with pytest.raises(OSError, match="File too large") as caught:
+        net.save(tmp_path / "net")
+    assert caught.value.filename == str(tmp_path / "net")
+    assert os.listdir(tmp_path) == []
