@@ -6,6 +6,9 @@
 MLP(784 -> 256 relu -> 128 relu -> 10 identity, float32, 235146 parameters)
 """
 
+from laminet import _interrupt  # first: it watches over the other imports
+
+# isort: split
 from laminet import reference
 from laminet._core import __version__
 from laminet.activation import Activation
@@ -30,6 +33,8 @@ from laminet.runtime import (
     set_num_threads,
 )
 from laminet.trace import Trace
+
+_interrupt.end()
 
 __all__ = [
     "MLP",

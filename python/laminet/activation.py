@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from laminet import _core
+from laminet.suggestion import did_you_mean, plain_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,31 @@ if TYPE_CHECKING:
 ACTIVATIONS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {name: MappingProxyType(defaults) for name, defaults in _core.activations().items()}
 )
+
+# What others call the same function; and None for functions of similar names that are others.
+_MEANINGS = {
+    "swish": "silu",
+    "logistic": "sigmoid",
+    "expit": "sigmoid",
+    "linear": "identity",
+    "none": "identity",
+    "id": "identity",
+    "lrelu": "leaky_relu",
+    "gelunew": "gelu_tanh",
+    "gelufast": "gelu_tanh",
+    "gelupytorchtanh": "gelu_tanh",
+    "geluapproximate": "gelu_tanh",
+    "hardsilu": "hard_swish",
+    "rectifier": "relu",
+    "tangenthyperbolic": "tanh",
+    **dict.fromkeys(
+        [
+            *("celu", "crelu", "prelu", "rrelu", "thresholdedrelu", "glu", "geglu", "swiglu"),
+            *("quickgelu", "hardtanh", "logsigmoid", "tanhshrink", "softshrink", "hardshrink"),
+            *("softmin", "squareplus", "sparseplus"),
+        ]
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -57,9 +83,7 @@ class Activation:
         if not isinstance(self.name, str):
             raise TypeError(f"activation must be a str, got {type(self.name).__name__}")
         if self.name not in ACTIVATIONS:
-            raise ValueError(
-                f"unknown activation {self.name!r}, expected one of {', '.join(ACTIVATIONS)}"
-            )
+            raise ValueError(f"unknown activation {self.name!r}, {_expected(self.name)}")
         defaults = ACTIVATIONS[self.name]
         for parameter in ("alpha", "beta"):
             value = getattr(self, parameter)
@@ -97,6 +121,16 @@ class Activation:
         defaults = ACTIVATIONS[self.name]
         changed = [f"{k}={v:g}" for k, v in self.parameters.items() if v != defaults[k]]
         return f"{self.name}({', '.join(changed)})" if changed else self.name
+
+
+def _expected(name: str) -> str:
+    """Return what to write in place of a name that is unknown."""
+    names = f"one of {', '.join(ACTIVATIONS)}"
+    head = {"softmax": "softmax", "logsoftmax": "log_softmax"}.get(plain_key(name))
+    if head is not None:
+        return f"which is a head: head={head!r}; expected {names}"
+    hint = did_you_mean(name, ACTIVATIONS, _MEANINGS)
+    return f"{hint} Expected {names}" if hint else f"expected {names}"
 
 
 def as_activation(value: str | Activation) -> Activation:

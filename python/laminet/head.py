@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from laminet.suggestion import did_you_mean
+
 #: The heads that a network may have beside None.
 HEADS = ("softmax", "log_softmax")
+
+# None for what only looks like one of them.
+_MEANINGS = {"logits": None, "argmax": None, "softmin": None, "sparsemax": None}
 
 
 def as_head(value: object) -> str | None:
@@ -13,5 +18,11 @@ def as_head(value: object) -> str | None:
     if not isinstance(value, str):
         raise TypeError(f"head must be a str or None, got {type(value).__name__}")
     if value not in HEADS:
-        raise ValueError(f"unknown head {value!r}, expected None or one of {', '.join(HEADS)}")
+        hint = did_you_mean(value, HEADS, _MEANINGS)
+        expected = f"None or one of {', '.join(HEADS)}"
+        raise ValueError(
+            f"unknown head {value!r}, {hint} Expected {expected}"
+            if hint
+            else f"unknown head {value!r}, expected {expected}"
+        )
     return value

@@ -17,7 +17,7 @@ roofline_module: Any = importlib.import_module("laminet.analysis.roofline")
 
 
 def synthetic_machine(**changes: Any) -> Machine:
-    """Two cores of 100 GF/s in float32, whose levels read 400, 200, 100 and 20 GB/s each."""
+    """Two cores of 100 GFLOP/s in float32, whose levels read 400, 200, 100 and 20 GB/s each."""
     peaks = {"float32": Rate(100.0, 200.0), "float64": Rate(50.0, 100.0)}
     machine = Machine(
         cpu="Test CPU <2>",

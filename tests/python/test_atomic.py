@@ -91,32 +91,37 @@ def test_every_step_that_fails_names_the_file_and_leaves_nothing(
 
     (tmp_path / "file").write_text("old")
     monkeypatch.setattr(atomic.os, step, fail)
-    with pytest.raises(OSError, match=r"Input/output error: '.*/file'") as caught:
-        with replacing(tmp_path / "file") as temporary:
-            temporary.write_text("new")
+    with (
+        pytest.raises(OSError, match=r"Input/output error: '.*/file'") as caught,
+        replacing(tmp_path / "file") as temporary,
+    ):
+        temporary.write_text("new")
     assert caught.value.filename == str(tmp_path / "file")
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["file"]
     assert (tmp_path / "file").read_text() == "old"
 
 
+FULL = (errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 @pytest.mark.parametrize(
-    ("error", "name"),
+    ("arguments", "name"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), "file"),
-        (OSError(errno.ENOSPC, "No space left on device", "temporary"), "file"),
-        (OSError(errno.ENOENT, "No such file or directory", "other"), "other"),
-        (OSError("in words"), None),
+        (FULL, "file"),
+        ((*FULL, "temporary"), "file"),
+        ((*FULL, "other"), "other"),
+        (("in words",), None),
     ],
 )
 def test_an_error_of_the_block_names_the_file_unless_it_names_another(
-    tmp_path: Path, error: OSError, name: str | None
+    tmp_path: Path, arguments: tuple[Any, ...], name: str | None
 ) -> None:
-    with pytest.raises(OSError, match="No s|in words") as caught:
-        with replacing(tmp_path / "file") as temporary:
-            if error.filename == "temporary":
-                error.filename = str(temporary)
-            raise error
+    with (
+        pytest.raises(OSError, match=r"No space left|in words") as caught,
+        replacing(tmp_path / "file") as temporary,
+    ):
+        raise OSError(*(str(temporary) if a == "temporary" else a for a in arguments))
     expected = str(tmp_path / "file") if name == "file" else name
     assert caught.value.filename == expected
     assert os.listdir(tmp_path) == []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import pty
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -141,9 +143,86 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
         assert "usage: laminet" in capsys.readouterr().err
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([option]) == 0
     assert capsys.readouterr().out == f"laminet {ln.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["predict"], ["convert"], ["info"]])
+def test_nothing_given_shows_the_help(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) <= 50
+    with pytest.raises(SystemExit) as caught:
+        main(["help", *arguments])
+    assert caught.value.code == 0
+    assert capsys.readouterr() == (err, "")
+
+
+@pytest.mark.parametrize("module", ["laminet", "laminet.cli"])
+def test_as_a_module(module: str) -> None:
+    command = [sys.executable, "-m", module, "-V"]
+    assert subprocess.check_output(command, text=True) == f"laminet {ln.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predcit"], "unknown 'predcit', did you mean 'predict'? expected one of demo, info, "),
+        (["Info", "net"], "unknown 'Info', did you mean 'info'?"),
+        (["xyz"], "unknown 'xyz', expected one of demo, "),
+        (["info", "net", "--operation", "Jacobain"], "did you mean 'jacobian'?"),
+        (["convert", "a", "b", "--head", "log-softmax"], "did you mean 'log_softmax'?"),
+        (["convert", "a", "b", "--dtype", "Float32"], "did you mean 'float32'?"),
+        (["convert", "a", "b", "--activations", "ReLU,swish"], "did you mean 'relu'?"),
+        (["convert", "a", "b", "--activations", "relu,swish"], "did you mean 'silu'?"),
+        (["predict", "a", "b", "-o", "c", "--clases"], "did you mean '--classes'?"),
+        (["predict", "a", "b", "-o", "c", "--xyz"], "unrecognized arguments: --xyz\n"),
+        (["info", "a", "b", "c"], "laminet info: error: unrecognized arguments: b c\n"),
+        (["info", "a", "\x1b[31m"], r"unrecognized arguments: \x1b[31m"),
+    ],
+)
+def test_what_was_meant(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_info_of_the_system(
+    net: ln.MLP, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/somebody")
+    monkeypatch.setenv("LAMINET_BLAS", "")
+    monkeypatch.setenv("OMP_NUM_THREADS", "/somebody/3")
+    assert main(["info", "--system"]) == 0
+    text = capsys.readouterr().out
+    assert "\n\n" not in text  # one block
+    found = dict(re.split(r"  +", line, maxsplit=1) for line in text.splitlines())
+    info = ln.build_info()
+    assert found["laminet"].startswith(f"{info['version']}, ")
+    assert found["Python"].startswith(platform.python_version())
+    assert found["CPU"].startswith(info["cpu"])
+    assert found["instruction set"].startswith(info["isa"])
+    assert found["BLAS"].startswith(info["blas"]["name"] if info["blas"] else "none")
+    assert found["threads"].startswith(f"{ln.get_num_threads()} of ")
+    assert "OMP_NUM_THREADS=~/3" in found["variables"]
+    assert f"numpy {np.__version__}, " in found["packages"]
+    assert "L1 " in found["caches"]
+    assert "/somebody" not in text
+    assert {"system", "memory", "back end"} <= set(found)
+    assert main(["info", "net.safetensors", "--system"]) == 0
+    both = capsys.readouterr().out
+    assert both.startswith(text.splitlines()[0])
+    assert f"network {'-'.join(map(str, net.sizes))}" in both
 
 
 @pytest.mark.usefixtures("net")
@@ -197,7 +276,13 @@ def test_an_interrupt_leaves_nothing(number: int, code: int) -> None:
     before = sorted(os.listdir())
     command = [*COMMAND, "predict", "net.safetensors", "x.csv", "-o", "y.npy"]
     with (
-        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Where the tests run in the background it would be ignored, and the command wait.
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+        ) as process,
         open("x.csv", "w") as pipe,
     ):
         pipe.write("1,2,3\n")
@@ -209,6 +294,60 @@ def test_an_interrupt_leaves_nothing(number: int, code: int) -> None:
     assert process.returncode == code
     assert "Traceback" not in err
     assert sorted(os.listdir()) == before
+
+
+INTERRUPT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGINT, {handler})
+"""
+
+
+@pytest.mark.parametrize("program", ["laminet", "laminet.cli", "script"])
+@pytest.mark.parametrize("module", ["numpy", "laminet._core", "laminet.cli.commands", "rich.table"])
+def test_an_interrupt_while_the_command_loads(program: str, module: str) -> None:
+    """Python runs sitecustomize first; the signal comes when that module is looked for."""
+    Path("sitecustomize.py").write_text(
+        INTERRUPT.format(module=module, handler="signal.default_int_handler")
+    )
+    command = ["-m", program]
+    if program == "script":  # as installers write it
+        Path("laminet").write_text("from laminet.cli import command\ncommand()\n")
+        command = ["laminet"]
+    path = os.pathsep.join([".", str(Path(ln.__file__).parents[1])])
+    result = subprocess.run(
+        [sys.executable, *command, "demo"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.stdout, result.stderr) == ("", "laminet: error: interrupted\n")
+    assert result.returncode == 130
+
+
+@pytest.mark.parametrize("handler", ["signal.SIG_IGN", "signal.default_int_handler"])
+def test_another_program_is_interrupted_as_ever(handler: str) -> None:
+    Path("sitecustomize.py").write_text(INTERRUPT.format(module="numpy", handler=handler))
+    Path("program").write_text(
+        "try:\n    import laminet\nexcept KeyboardInterrupt:\n    print('caught')\n"
+        "else:\n    print('imported')\n"
+    )
+    path = os.pathsep.join([".", str(Path(ln.__file__).parents[1])])
+    result = subprocess.run(
+        [sys.executable, "program"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == ("imported\n" if handler.endswith("IGN") else "caught\n")
 
 
 @pytest.mark.usefixtures("net")

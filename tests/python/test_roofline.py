@@ -190,7 +190,7 @@ def test_advice_names_what_bounds_and_what_to_choose(net: ln.MLP) -> None:
     assert "each serves for 2 operations only" in text
     assert "layer 1 (784 -> 512 relu) takes 33 % of the time" in text
     assert (
-        "At batch 1000 the network is bound by arithmetic: it reaches 10,610 of the 200 GF/s"
+        "At batch 1000 the network is bound by arithmetic: it reaches 10,610 of the 200 GFLOP/s"
         in text
     )
     # 1.5 us for 1.1, and 5 samples for one

@@ -38,7 +38,7 @@ def texts(figure: Figure) -> list[str]:
 
 def test_the_roofline_names_roofs_batches_and_layers(result: Roofline) -> None:
     written = texts(result.plot())
-    assert "generic peak 200 GF/s" in written
+    assert "generic peak 200 GFLOP/s" in written
     for level in ("L1 800 GB/s", "L2 400 GB/s", "L3 200 GB/s", "DRAM 30.0 GB/s"):
         assert level in written
     for batch in ("batch 1", "8", "64", "70"):

@@ -65,7 +65,7 @@ def _bound(roofline: Roofline, row: RooflineRow) -> str:
         )
     return (
         f"{start} the network is bound by arithmetic: it reaches {figure(row.measured_gflops)} of "
-        f"the {figure(row.attainable_gflops)} GF/s that {_threads(roofline.threads)} of this "
+        f"the {figure(row.attainable_gflops)} GFLOP/s that {_threads(roofline.threads)} of this "
         f"machine could give ({100 * row.share:.0f} %); {most}."
     )
 

@@ -139,7 +139,7 @@ class Machine(Report):
     measured: str
 
     def peak(self, dtype: DTypeLike, threads: int | None = None) -> float:
-        """Return the peak of so many threads in GF/s; all by default.
+        """Return the peak of so many threads in GFLOP/s; all by default.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class Machine(Report):
     def tables(self) -> list[TableData]:
         """Return the tables that show this result."""
         cores = f"{self.cores} threads" if self.cores > 1 else "all"
-        peaks = [("FMA peak, GF/s", "", "1 thread", cores)]
+        peaks = [("FMA peak, GFLOP/s", "", "1 thread", cores)]
         for isa in reversed(self.isas):
             for dtype, rate in self.isa_peak_gflops[isa].items():
                 name = f"{isa} (in use)" if isa == self.isa else isa
@@ -178,7 +178,7 @@ class Machine(Report):
                 about = size(sizes[level].bytes) + (f", {shared} CPUs" if shared > 1 else "")
             reads.append((level, about, figure(rate.one_thread), figure(rate.all_threads)))
         calls = [
-            ("a call", "microseconds"),
+            ("a call", "us"),
             ("from Python, one layer of one number", f"{self.call_us:.2f}"),
             ("each layer more", f"{self.layer_us:.3f}"),
             (f"handing work to {cores}", f"{self.handoff_us:.2f}"),

@@ -213,7 +213,7 @@ class Roofline(Report):
             least = min(self.rows, key=lambda r: r.measured_us)
             raise ValueError(
                 f"latency_us is {latency_us}, but the fastest batch, {least.batch}, takes "
-                f"{figure(least.measured_us)} microseconds"
+                f"{figure(least.measured_us)} us"
             )
         best = max(r.samples_per_second for r in rows)
         return min(r.batch for r in rows if r.samples_per_second >= 0.98 * best)
@@ -272,7 +272,7 @@ class Roofline(Report):
 
     def tables(self) -> list[TableData]:
         """Return the tables that show this result."""
-        figures = ("FLOPs/byte", "GF/s", "of", "share", "us", "predicted")
+        figures = ("FLOPs/byte", "GFLOP/s", "of", "share", "us", "predicted")
         batches: list[tuple[str, ...]] = [("batch", "bound by", *figures)]
         layers: list[tuple[str, ...]] = [("batch", "layer", "bound by", *figures)]
         for row in self.rows:

@@ -151,11 +151,11 @@ of the call.</p>
 <p class="note">Measured {escape(roofline.machine.measured)} UTC, kept since:
 <code>ln.machine(refresh=True)</code> measures again.</p>
 <h2>How to read this</h2>
-<p class="note">FLOPs count multiplications and additions; GF/s are 10<sup>9</sup> of them a second.
-Intensity is FLOPs for each byte of weights, input and output. The roof of a layer is the lesser of
-what the cores can compute and what memory can deliver at its intensity; the share is measured speed
-over that roof. Times are medians of many calls from Python, with the same input each time. The
-prediction is a model made of the machine's figures alone; the documentation of
+<p class="note">FLOPs count multiplications and additions; GFLOP/s are 10<sup>9</sup> of them a
+second. Intensity is FLOPs for each byte of weights, input and output. The roof of a layer is the
+lesser of what the cores can compute and what memory can deliver at its intensity; the share is
+measured speed over that roof. Times are medians of many calls from Python, with the same input each
+time. The prediction is a model made of the machine's figures alone; the documentation of
 <code>laminet.analysis.prediction</code> has its formula.</p>
 <p class="note">Made by laminet {escape(runtime.build_info()["version"])}.</p>
 </body>
@@ -171,7 +171,7 @@ def _facts(roofline: Roofline) -> str:
     facts = [
         (f"batch {first.batch}", us(first.measured_us)),
         (f"most samples a second (batch {best.batch})", figure(best.samples_per_second)),
-        (f"most GF/s (batch {fastest.batch})", figure(fastest.measured_gflops)),
+        (f"most GFLOP/s (batch {fastest.batch})", figure(fastest.measured_gflops)),
         ("share of the roof there", f"{100 * fastest.share:.0f} %"),
         ("weights", size(parameters)),
     ]
@@ -183,7 +183,7 @@ def _facts(roofline: Roofline) -> str:
 
 def _batches(roofline: Roofline) -> TableData:
     rows: list[tuple[str, ...]] = [
-        ("batch", "bound by", "GF/s", "of roof", "time", "predicted"),
+        ("batch", "bound by", "GFLOP/s", "of roof", "time", "predicted"),
     ]
     rows += [
         (
@@ -200,7 +200,7 @@ def _batches(roofline: Roofline) -> TableData:
 
 
 def _layers(row: RooflineRow, shown: bool) -> str:
-    rows: list[tuple[str, ...]] = [("layer", "bound by", "GF/s", "of roof", "time")]
+    rows: list[tuple[str, ...]] = [("layer", "bound by", "GFLOP/s", "of roof", "time")]
     rows += [_layer(layer) for layer in row.layers]
     table = _table(TableData(rows, 2))
     state = " open" if shown else ""
@@ -220,7 +220,7 @@ def _layer(layer: LayerRow) -> tuple[str, ...]:
 def _in_words(row: RooflineRow) -> str:
     return (
         f"batch {row.batch} reaches {figure(row.measured_gflops)} of "
-        f"{figure(row.attainable_gflops)} GF/s, bound by {row.bound_by}"
+        f"{figure(row.attainable_gflops)} GFLOP/s, bound by {row.bound_by}"
     )
 
 

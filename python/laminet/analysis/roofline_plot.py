@@ -81,7 +81,7 @@ def plot_roofline(
     bottom, top = min(speeds) / 2.5, 2 * peak
 
     axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(bottom, top))
-    _style(axes, "arithmetic intensity, FLOPs per byte", "speed, GF/s")
+    _style(axes, "arithmetic intensity, FLOPs per byte", "speed, GFLOP/s")
     _draw_roofs(axes, roofline, peak, narrow=narrow)
     for layer in layers:
         axes.plot(
@@ -143,7 +143,7 @@ def plot_batches(
             latency,
             [r.predicted_us for r in rows],
             [r.measured_us for r in rows],
-            "time of a call, microseconds",
+            "time of a call, us",
         ),
     ):
         axes.set(xscale="log", yscale="log")
@@ -191,7 +191,7 @@ def _draw_roofs(axes: Axes, roofline: Roofline, peak: float, *, narrow: bool) ->
     start = peak / levels[0][1]
     axes.plot([max(left, start), right], [peak, peak], color=_ROOF, linewidth=2, zorder=2)
     axes.annotate(
-        f"{machine.isa} peak {number(peak)} GF/s",
+        f"{machine.isa} peak {number(peak)} GFLOP/s",
         (right, peak),
         xytext=(0, 4),
         textcoords="offset points",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from laminet.cli import command
 
-from laminet.cli import main
-
-sys.exit(main())
+if __name__ == "__main__":
+    command()

@@ -14,7 +14,7 @@ from laminet.analysis import cost
 from laminet.analysis.report import figure
 from laminet.analysis.roofline import call_seconds
 from laminet.analysis.text_table import text_table
-from laminet.cli.common import add_batches
+from laminet.cli.common import add_batches, print_sentences, require_memory
 from laminet.cli.network_files import add_network_arguments, network_of
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def add_parser(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     net = network_of(arguments)
+    require_memory(net, arguments.batches)
     info = runtime.build_info()
     threads = info["threads"]
     sizes = "-".join(map(str, net.sizes))
@@ -52,8 +53,9 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     print()
     print(text_table(_rows(net, arguments.batches), text_columns=1))
-    print(
-        "\nOne by one, each weight is read for one multiplication and addition; in a batch of B it "
+    print()
+    print_sentences(
+        "One by one, each weight is read for one multiplication and addition; in a batch of B it "
         "serves for B. Medians of the time that Python sees; random samples, the same ones each "
         "time."
     )
@@ -61,7 +63,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _rows(net: MLP, batches: list[int]) -> list[tuple[str, ...]]:
     """Measure; return the table's rows."""
-    heading = ("batch", "BLAS level", "us a call", "us a sample", "samples/s", "GF/s", "faster")
+    heading = ("batch", "BLAS level", "us a call", "us a sample", "samples/s", "GFLOP/s", "faster")
     samples = _samples(net, min(_LOOP, max(batches)))
 
     def one_by_one() -> None:

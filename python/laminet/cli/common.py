@@ -1,18 +1,40 @@
-"""What the subcommands share: their error, and the look of their tables."""
+"""What the subcommands share: their error, and how they write."""
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+
+from laminet.analysis.report import size
+from laminet.probe import available_memory
 
 if TYPE_CHECKING:
+    from laminet.mlp import MLP
+
     Commands = _SubParsersAction[ArgumentParser]
 
-__all__ = ["CommandError", "add_batches", "batch_size", "new_console", "new_table"]
+__all__ = [
+    "STANDARD_OUTPUT",
+    "CommandError",
+    "add_batches",
+    "batch_size",
+    "new_console",
+    "one_line",
+    "print_sentences",
+    "require_memory",
+]
+
+#: What an error of standard output names in place of a file.
+STANDARD_OUTPUT = "standard output"
+
+# Counts are exact for every number; one that no array can have is a slip of the finger.
+_LARGEST_BATCH = sys.maxsize
 
 
 class CommandError(Exception):
@@ -31,22 +53,32 @@ def new_console() -> Console:
     return _Console(highlight=False, markup=False)
 
 
-def new_table(*columns: str, text_columns: int = 1) -> Table:
-    """Return a table without lines; all but the first `text_columns` are set to the right."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < text_columns else "right")
-    return table
+def print_sentences(text: str) -> None:
+    """Print a paragraph: on a terminal in lines that break between words, elsewhere in one."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+    print(text)
+
+
+def one_line(message: str) -> str:
+    """Return a message in one line, and nothing in it that a terminal would obey."""
+    line = " ".join(message.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def batch_size(text: str) -> int:
     """Return a batch size from the command line; 1 or more."""
     try:
-        value = int(text)
+        # Python refuses to read thousands of digits, with advice to its programmers.
+        value = int(text) if len(text) < 100 else _LARGEST_BATCH + 1
     except ValueError:
         raise ArgumentTypeError(f"expected whole numbers, got {text!r}") from None
     if value < 1:
         raise ArgumentTypeError(f"expected 1 or more, got {value}")
+    if value > _LARGEST_BATCH:
+        shown = text if len(text) < 40 else f"{text[:40]}..."
+        raise ArgumentTypeError(f"expected {_LARGEST_BATCH} or less, got {shown}")
     return value
 
 
@@ -60,3 +92,15 @@ def add_batches(parser: ArgumentParser, default: Sequence[int]) -> None:
         default=list(default),
         help=f"batch sizes (default: {' '.join(map(str, default))})",
     )
+
+
+def require_memory(net: MLP, batches: Sequence[int]) -> None:
+    """Refuse batches whose arrays the machine cannot hold, before any of them is made."""
+    largest = max(batches)
+    # Samples are drawn in float64; the widest two layers' arrays exist at the same time.
+    needed = largest * (8 * net.in_features + 3 * net.dtype.itemsize * max(net.sizes))
+    available = available_memory() or sys.maxsize
+    if needed > available:
+        raise CommandError(
+            f"a batch of {largest} takes some {size(needed)}, and {size(available)} are free"
+        )

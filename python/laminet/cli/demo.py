@@ -17,7 +17,8 @@ from rich.text import Text
 
 from laminet import reference, runtime
 from laminet.analysis import cost, error_bound, summary
-from laminet.cli.common import new_console, new_table
+from laminet.analysis.text_table import text_table
+from laminet.cli.common import new_console
 from laminet.data import digits_network, digits_test_set
 from laminet.mlp import MLP
 
@@ -50,7 +51,7 @@ def _run(arguments: argparse.Namespace) -> None:
     _print_machine(console)
     sizes = "-".join(map(str, net.sizes))
     console.print(f"\nA {sizes} network in {net.dtype} that reads handwritten digits:\n")
-    console.print(summary(net))
+    console.print(summary(net), soft_wrap=True)
 
     predicted = net.predict(x)
     probabilities = net.predict_proba(x)
@@ -109,10 +110,8 @@ def _picture(pixels: NDArray[np.uint8], digit: int, probabilities: NDArray[Any])
 def _print_timings(console: Console, net: MLP, x: NDArray[Any]) -> None:
     """Time one sample at a time against one batch, for two networks and the back ends there are."""
     threads = runtime.get_num_threads()
-    columns = ["", "back end", "one by one", "GF/s", "one batch", "GF/s", "faster"]
-    if threads > 1:
-        columns.append("on all")
-    table = new_table(*columns, text_columns=2)
+    heading = ["", "back end", "single", "GFLOP/s", "batch", "GFLOP/s", "faster"]
+    rows = [[*heading, "on all"] if threads > 1 else heading]
     large = MLP.init([784, 512, 256, 10], seed=0)
     generator = np.random.default_rng(0)
     batches = [
@@ -126,7 +125,7 @@ def _print_timings(console: Console, net: MLP, x: NDArray[Any]) -> None:
             with runtime.backend(name):
                 single, whole, on_all = _times(network, batch, threads)
             flops = cost(network).flops
-            table.add_row(
+            row = [
                 sizes if name == backends[0] else "",
                 name,
                 _microseconds(single),
@@ -134,13 +133,13 @@ def _print_timings(console: Console, net: MLP, x: NDArray[Any]) -> None:
                 _microseconds(whole),
                 f"{flops / whole / 1e9:.1f}",
                 f"{single / whole:.1f} x",
-                *([_microseconds(on_all)] if threads > 1 else []),
-            )
+            ]
+            rows.append([*row, _microseconds(on_all)] if threads > 1 else row)
     last = f"; last, the batch on all {threads} threads" if threads > 1 else ""
     console.print(
         f"Time for a sample on one thread, one by one against one batch of {len(x)}{last}:\n"
     )
-    console.print(table)
+    console.print(text_table(rows, text_columns=2), soft_wrap=True)
     console.print(
         "\nOne sample is a matrix times a vector (BLAS level 2, gemv): each weight is read for "
         "one multiplication and addition, so calls and memory set the time. A batch is a matrix "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from laminet.analysis import cost, summary
 from laminet.analysis.cost import OPERATIONS
 from laminet.cli.common import batch_size
 from laminet.cli.network_files import add_network_arguments, network_of
+from laminet.cli.system import system_report
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands
@@ -24,7 +26,12 @@ def add_parser(commands: Commands) -> None:
         help="show what a network file holds and costs",
         description="Show sizes, activations and type of a network; count operations and bytes.",
     )
-    add_network_arguments(parser)
+    add_network_arguments(parser, optional=True)
+    parser.add_argument(
+        "--system",
+        action="store_true",
+        help="show the machine and what is installed, to paste into a report",
+    )
     parser.add_argument(
         "--batch", type=batch_size, default=1, metavar="N", help="samples to count for (default: 1)"
     )
@@ -34,10 +41,17 @@ def add_parser(commands: Commands) -> None:
         default="forward",
         help="what to count (default: forward)",
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=functools.partial(_run, parser))
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.system:
+        print(system_report())
+        if arguments.file is None:
+            return
+        print()
+    if arguments.file is None:
+        parser.error("which FILE?  Or --system, for the machine and what is installed")
     net = network_of(arguments)
     # Not by rich, which would break lines that are longer than the terminal is wide.
     sizes = "-".join(map(str, net.sizes))

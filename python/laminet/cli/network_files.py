@@ -20,10 +20,13 @@ __all__ = ["add_network_arguments", "network_of"]
 _ACTIVATION = re.compile(r"(\w+)(?:\(([^()]*)\))?")
 
 
-def add_network_arguments(parser: argparse.ArgumentParser, name: str = "file") -> None:
+def add_network_arguments(
+    parser: argparse.ArgumentParser, name: str = "file", *, optional: bool = False
+) -> None:
     """Add the file, and the options for a state dict."""
     parser.add_argument(
         name,
+        nargs="?" if optional else None,
         metavar="SRC" if name == "source" else "FILE",
         help="a network (.safetensors, .onnx), or a state dict (.safetensors, .pt, .pth)",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from laminet.analysis import roofline
 from laminet.analysis.matplotlib_extra import PICTURES, require_matplotlib
-from laminet.cli.common import CommandError, add_batches
+from laminet.cli.common import CommandError, add_batches, print_sentences, require_memory
 from laminet.cli.network_files import add_network_arguments, network_of
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def _run(arguments: argparse.Namespace) -> None:
         except ImportError as error:
             raise CommandError(str(error)) from error
     net = network_of(arguments)
+    require_memory(net, arguments.batches)
     try:
         result = roofline(net, arguments.batches)
     except RuntimeError as error:
@@ -58,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> None:
     print(result)
     print()
     for sentence in result.advice():
-        print(sentence)
+        print_sentences(sentence)
     if output is not None:
         if Path(output).suffix.lower() == ".html":
             result.to_html(output)
