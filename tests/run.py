@@ -40,14 +40,10 @@ def has_googletest() -> bool:
     return probe.returncode == 0
 
 
-def cpp_tests() -> int:
-    """Build the C++ tests and run them with ctest."""
+def cpp_tests() -> int | None:
+    """Build the C++ tests and run them with ctest; None where they cannot be built."""
     if not has_googletest():
-        print(
-            "C++ tests: NOT RUN, GoogleTest is not installed (Debian: apt install libgtest-dev)",
-            flush=True,
-        )
-        return 0
+        return None
     # The system may have no CMake, an old one, or nothing that it could build with.
     run(PYTHON, "-m", "pip", "install", "--quiet", "cmake>=3.22", "ninja", openblas_requirement())
     cmake, ctest, ninja = (PYTHON.with_name(name) for name in ("cmake", "ctest", "ninja"))
@@ -56,7 +52,8 @@ def cpp_tests() -> int:
         *(cmake, "-S", TOP, "-B", build, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"),
         *("-DLAMINET_TESTS=ON", f"-DPython_EXECUTABLE={PYTHON}"),
     )
-    run(cmake, "--build", build)
+    if status := run(cmake, "--build", build, check=False):
+        return status
     return run(ctest, "--test-dir", build, "--output-on-failure", check=False)
 
 
@@ -69,12 +66,16 @@ def openblas_requirement() -> str:
 
 
 def main() -> int:
-    """Run everything; the first failure's status, or 0."""
+    """Run everything, whatever fails before; the first failure's status, or 0."""
     if not PYTHON.exists():
         venv.create(WORK / "venv", with_pip=True)
     run(PYTHON, "-m", "pip", "install", "--quiet", ".[test]")
     python_status = run(PYTHON, "-m", "pytest", *sys.argv[1:], check=False)
-    return python_status or cpp_tests()
+    cpp_status = cpp_tests()
+    outcome = {None: "NOT RUN, GoogleTest is not installed (Debian: apt install libgtest-dev)"}
+    print(f"Python tests: {'passed' if python_status == 0 else 'FAILED'}")
+    print(f"C++ tests: {outcome.get(cpp_status, 'FAILED' if cpp_status else 'passed')}", flush=True)
+    return python_status or cpp_status or 0
 
 
 if __name__ == "__main__":

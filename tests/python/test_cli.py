@@ -158,7 +158,7 @@ def test_nothing_given_shows_the_help(
     assert caught.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert len(err.splitlines()) <= 50
+    assert len(err.splitlines()) <= 60
     with pytest.raises(SystemExit) as caught:
         main(["help", *arguments])
     assert caught.value.code == 0

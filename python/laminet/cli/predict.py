@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from laminet.cli.common import CommandError
+from laminet.cli.columns import Request, names_of
+from laminet.cli.common import STANDARD_OUTPUT, CommandError
 from laminet.cli.network_files import add_network_arguments, network_of
-from laminet.cli.sample_files import CsvWriter, NpyWriter, Samples, open_csv, open_npy
+from laminet.cli.npy_files import NpyWriter, open_npy
+from laminet.cli.parquet_files import ParquetWriter, open_parquet, require_pyarrow
+from laminet.cli.result_files import CsvWriter, label_type, names_of_outputs
+from laminet.cli.sample_files import open_csv
+from laminet.cli.samples import Block, Samples, source_name
 from laminet.interop.atomic import errors_about, replacing
+from laminet.outputs import Quantities
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from laminet.cli.common import Commands
+    from laminet.mlp import MLP
 
 __all__ = ["add_parser"]
 
@@ -32,32 +39,88 @@ __all__ = ["add_parser"]
 _BLOCK_BYTES = 16 * 2**20
 _BLOCK_ROWS = 2**16
 
+_FORMATS = ("csv", "npy", "parquet")
+_SEPARATORS = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
+
+_EPILOG = """\
+examples:
+  laminet predict net.safetensors samples.npy -o outputs.npy
+  laminet predict clf.safetensors people.csv -o labels.csv --classes --keep id
+  laminet predict net.onnx table.parquet -o out.parquet --columns age,height --keep id
+  zcat samples.csv.gz | laminet predict net.safetensors - -o - --format csv | head
+
+A .npy INPUT has one sample in each row, or is one sample if it has one axis. A .csv INPUT has one
+sample in each line. Its first line is a heading if it holds a name of --columns, --keep or the
+network's features, or has as many cells as the network has features, all of them names and none a
+number or a mark for a missing value. Where columns have names and the network knows those of its
+features, they are found by name, whatever their order; other columns are left out.
+"""
+
 
 def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "predict",
         help="run a network over a file of samples",
-        description="Run a network over a file of samples, in blocks, so that files may be "
+        description="Run a network over a file of samples, in blocks, so that files may be\n"
         "larger than memory. OUTPUT is complete or absent.",
-        epilog="A .npy INPUT has one sample in each row, or is one sample if it has one axis. A "
-        ".csv INPUT has one sample in each line; a first line of as many cells, all of them "
-        "names and none a number or a mark for a missing value, is a heading.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_network_arguments(parser)
-    parser.add_argument("input", metavar="INPUT", help="samples (.npy or .csv)")
-    parser.add_argument("-o", "--output", metavar="OUTPUT", required=True, help=".npy or .csv")
+    parser.add_argument(
+        "input", metavar="INPUT", help="samples (.npy, .csv, .parquet), or - for standard input"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUTPUT",
+        required=True,
+        help=".npy, .csv or .parquet, or - for standard output",
+    )
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--proba", action="store_true", help="write probabilities (softmax)")
-    kind.add_argument("--classes", action="store_true", help="write the index of the largest")
+    kind.add_argument("--proba", action="store_true", help="write probabilities")
+    kind.add_argument(
+        "--classes",
+        action="store_true",
+        help="write the label of each sample's class, or 1 for each label that it has, else 0",
+    )
+    parser.add_argument(
+        "--format", choices=_FORMATS, help="of - and of names that do not end in a format"
+    )
+    parser.add_argument(
+        "--output-format", choices=_FORMATS, help="of such an OUTPUT, if it is another"
+    )
+    parser.add_argument(
+        "--columns",
+        type=_names,
+        metavar="NAMES",
+        help="the features, in the network's order: names with commas between them, or numbers, "
+        "1 for the first column, where there is no heading",
+    )
+    parser.add_argument(
+        "--keep",
+        type=_names,
+        metavar="NAMES",
+        help="columns of INPUT to pass on, before the results",
+    )
+    parser.add_argument(
+        "--separator",
+        type=_separator,
+        metavar="CHAR",
+        help="between the cells of .csv: a character, or tab (default: comma)",
+    )
+    parser.add_argument(
+        "--heading",
+        action="store_true",
+        help="begin a .csv OUTPUT with the names of its columns, as it does with --keep by name",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
     source, target = arguments.input, arguments.output
-    for name, path in (("INPUT", source), ("OUTPUT", target)):
-        if _suffix(path) not in (".npy", ".csv"):
-            raise CommandError(f"{name} {path or repr('')}: the name must end in .npy or .csv")
+    formats = _formats(arguments)
     directory = os.path.dirname(target)
     if directory and not os.path.isdir(directory):
         raise CommandError(f"OUTPUT {target}: there is no directory {directory}")
@@ -65,72 +128,207 @@ def _run(arguments: argparse.Namespace) -> None:
         for name, path in (("INPUT", source), ("FILE", arguments.file)):
             if os.path.exists(path) and os.path.samefile(path, target):
                 raise CommandError(f"OUTPUT {target} is {name}: it would be overwritten")
+    for name, format_ in zip((source_name(source), target), formats, strict=True):
+        if format_ == "parquet":
+            require_pyarrow(name)
     net = network_of(arguments)
-    function: Callable[[Any], Any] = net
-    if arguments.proba:
-        function = net.predict_proba
-    elif arguments.classes:
-        function = net.predict
+    request = Request(net, arguments.columns, arguments.keep)
+    request.check()
+    function, names, like = _answer(net, arguments, formats[1])
 
-    width = 1 if arguments.classes else net.out_features
-    rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // (8 * (net.in_features + width))))
-    open_samples = open_npy if _suffix(source) == ".npy" else open_csv
+    row_bytes = 8 * net.in_features + max(8, like.itemsize) * len(names)
+    rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // row_bytes))
     written = 0
     with (
-        _termination_as_exception(),
-        replacing(target) as temporary,
-        errors_about(target),
-        open(temporary, "wb") as file,
-        open_samples(source, net, rows) as samples,
+        _output(target) as file,
+        _open(formats[0], source, request, rows, arguments.separator) as samples,
     ):
-        dtype = np.dtype(np.int64) if arguments.classes else net.dtype
-        writer_type = NpyWriter if _suffix(target) == ".npy" else CsvWriter
-        writer = writer_type(file, dtype, () if arguments.classes else (net.out_features,))
-        for block in _with_progress(samples):
-            writer.append(_call(function, block, source))
-            written += len(block)
-        writer.finish(one_sample=samples.one_sample)
+        writer = _writer(file, formats[1], names, samples, arguments)
+        try:
+            for block in _with_progress(samples):
+                try:
+                    result = np.asarray(_call(function, block.x, source))
+                except _NoAnswerError as error:
+                    raise _without_answer(net, block, source, error) from None
+                with errors_about(STANDARD_OUTPUT if target == "-" else target):
+                    writer.append(result.astype(like.dtype, copy=False), block.kept)
+                written += len(block.x)
+            with errors_about(STANDARD_OUTPUT if target == "-" else target):
+                writer.finish(one_sample=samples.one_sample)
+        except BaseException:
+            writer.abandon()
+            raise
     if written == 0:
-        print(f"laminet: {source}: 0 samples", file=sys.stderr)
+        print(f"laminet: {source_name(source)}: 0 samples", file=sys.stderr)
 
 
-def _suffix(path: str) -> str:
-    return Path(path).suffix.lower()
-
-
-def _call(function: Callable[[Any], Any], block: NDArray[Any], source: str) -> NDArray[Any]:
+def _names(text: str) -> list[str]:
     try:
-        return np.asarray(function(block))
+        return names_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _separator(text: str) -> str:
+    separator = _SEPARATORS.get(text, text)
+    if len(separator) != 1 or separator.isalnum() or separator in '".+-_\r\n\0':
+        raise argparse.ArgumentTypeError(
+            f"expected a character that no number has, or tab, got {text!r}"
+        )
+    return separator
+
+
+def _formats(arguments: argparse.Namespace) -> tuple[str, str]:
+    """Return the formats of INPUT and OUTPUT; refuse options that no format has a use for."""
+    given = [arguments.format, arguments.output_format or arguments.format]
+    formats = []
+    for name, path, option in zip(
+        ("INPUT", "OUTPUT"), (arguments.input, arguments.output), given, strict=True
+    ):
+        suffix = Path(path).suffix.lower().lstrip(".")
+        format_ = suffix if suffix in _FORMATS and path != "-" else option
+        if format_ is None:
+            raise CommandError(
+                f"{name} {path or repr('')}: the name must end in .npy, .csv or .parquet, or "
+                "--format say which it is"
+            )
+        formats.append(format_)
+    for option, format_, ends in (
+        ("--format", arguments.format, formats),
+        ("--output-format", arguments.output_format, formats[1:]),
+    ):
+        if format_ is not None and format_ not in ends:
+            raise CommandError(f"{option} {format_}: the names of the files say otherwise")
+    if arguments.separator is not None and "csv" not in formats:
+        raise CommandError("--separator is for .csv, which neither INPUT nor OUTPUT is")
+    if arguments.heading and formats[1] != "csv":
+        raise CommandError("--heading is for a .csv OUTPUT")
+    if arguments.keep is not None and "npy" in formats:
+        what = "INPUT has nothing but samples" if formats[0] == "npy" else "OUTPUT has no columns"
+        raise CommandError(f"--keep: a .npy {what}; .csv and .parquet have names and text")
+    if formats[1] != "csv" and arguments.output == "-" and sys.stdout.isatty():
+        raise CommandError(f"standard output is a terminal, which cannot show .{formats[1]}")
+    return formats[0], formats[1]
+
+
+def _answer(
+    net: MLP, arguments: argparse.Namespace, format_: str
+) -> tuple[Callable[[Any], Any], list[str], NDArray[Any]]:
+    """Return what is asked of the network, the names of its columns, and an array of no rows of it.
+
+    What the network cannot say is refused, before anything is read.
+    """
+    kind = "outputs"
+    function: Callable[[Any], Any] = net
+    if arguments.proba:
+        kind, function = "proba", net.predict_proba
+    elif arguments.classes:
+        kind, function = "classes", net.predict
+        if isinstance(net.outputs, Quantities):
+            raise CommandError(
+                f"--classes: the outputs of {arguments.file} are quantities, and no classes"
+            )
+    try:
+        like = np.asarray(function(np.empty((0, net.in_features), net.dtype)))
     except (TypeError, ValueError) as error:
-        raise CommandError(f"{source}: {error}") from error
-
-
-def _with_progress(samples: Samples) -> Iterator[NDArray[Any]]:
-    """Pass the blocks on, under a progress bar if there is somebody to look at it."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("predict", total=samples.total)
-        for block, position in samples.blocks:
-            yield block
-            progress.update(task, completed=position)
+        raise CommandError(f"{arguments.file}: {error}") from error
+    if like.dtype.kind == "O" and format_ != "csv":
+        dtype = label_type(net)
+        if dtype is None:
+            raise CommandError(
+                f"{arguments.file}: its labels are of several kinds, which a column of .{format_} "
+                "cannot be; .csv holds their text"
+            )
+        like = like.astype(dtype)
+    names = names_of_outputs(net, kind, like.shape[1] if like.ndim > 1 else None)
+    labels = getattr(net.outputs, "labels", np.array([])).tolist()
+    for text in [*names, *(label for label in labels if isinstance(label, str))]:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            if format_ != "npy":
+                raise CommandError(f"{arguments.file}: {text!r} is no text of UTF-8") from None
+    return function, names, like
 
 
 @contextmanager
-def _termination_as_exception() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into exceptions, so that the temporary file goes, as on Ctrl-C."""
+def _output(target: str) -> Iterator[IO[bytes]]:
+    if target == "-":
+        yield sys.stdout.buffer
+        return
+    with (
+        replacing(target) as temporary,
+        open(temporary, "wb") as file,
+    ):
+        yield file
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
 
-    previous = {}
+def _open(
+    format_: str, source: str, request: Request, rows: int, separator: str | None
+) -> AbstractContextManager[Samples]:
+    if format_ == "npy":
+        return open_npy(source, request, rows)
+    if format_ == "parquet":
+        return open_parquet(source, request, rows)
+    return open_csv(source, request, rows, separator or ",")
+
+
+def _writer(
+    file: IO[bytes],
+    format_: str,
+    names: list[str],
+    samples: Samples,
+    arguments: argparse.Namespace,
+) -> NpyWriter | CsvWriter | ParquetWriter:
+    if format_ == "npy":
+        return NpyWriter(file, in_order=arguments.output == "-")
+    kept = samples.kept_names
+    heading = arguments.heading or format_ == "parquet" or (bool(kept) and all(kept))
+    everything = [
+        *(
+            name or f"column_{number}"
+            for name, number in zip(kept, arguments.keep or (), strict=True)
+        ),
+        *names,
+    ]
+    if heading:
+        for name in everything:
+            if everything.count(name) > 1:
+                raise CommandError(f"OUTPUT would have two columns named {name!r}")
+    if format_ == "parquet":
+        return ParquetWriter(file, everything)
+    return CsvWriter(file, everything if heading else None, arguments.separator or ",")
+
+
+class _NoAnswerError(Exception):
+    """The network has no answer for a block of samples; its text says why."""
+
+
+def _call(function: Callable[[Any], Any], block: NDArray[Any], source: str) -> Any:
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            # nohup has it ignored; and a handler that is not of Python could not be put back.
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                # Only in the main thread: a program that calls main() elsewhere keeps its own.
-                with suppress(ValueError):
-                    previous[number] = signal.signal(number, leave)
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        return function(block)
+    except (TypeError, ValueError) as error:
+        raise _NoAnswerError(str(error)) from error
+
+
+def _without_answer(net: MLP, block: Block, source: str, error: Exception) -> CommandError:
+    """Return the error with the place in the file: the network knows its block alone."""
+    name = source_name(source)
+    nan = np.flatnonzero(np.isnan(net(block.x)).any(axis=-1))
+    if not len(nan):
+        return CommandError(f"{name}: {error}")
+    place = block.where(int(nan[0]))
+    return CommandError(f"{name}: {place}: the sample has a NaN among its outputs, and so no label")
+
+
+def _with_progress(samples: Samples) -> Iterator[Block]:
+    """Pass the blocks on, under a progress bar if there is somebody to look at it."""
+    if not sys.stderr.isatty():
+        # Some releases of rich end a bar that is not shown with an empty line.
+        yield from samples.blocks
+        return
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("predict", total=samples.total)
+        for block in samples.blocks:
+            yield block
+            progress.update(task, completed=block.position)

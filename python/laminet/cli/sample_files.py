@@ -1,12 +1,10 @@
-"""Samples from .npy and .csv files in blocks of rows, and results to them, in constant memory."""
+"""Samples from .csv files."""
 
 from __future__ import annotations
 
 import csv
-import math
-import os
+import itertools
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,15 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laminet.cli.common import CommandError
+from laminet.cli.samples import Block, Samples, beyond, size_of, source_name, source_of
 from laminet.interop.atomic import errors_about
 
 if TYPE_CHECKING:
-    from laminet.mlp import MLP
+    from laminet.cli.columns import Request
 
-__all__ = ["CsvWriter", "NpyWriter", "Samples", "open_csv", "open_npy"]
+__all__ = ["open_csv"]
 
 # A line longer than this is no row of numbers, and reading it would take any amount of memory.
 _MAX_LINE = 64 * 2**20
+# So many letters of text are enough for a block, however long its lines are.
+_BLOCK_TEXT = 16 * 2**20
 
 # What programs write where a number is missing, and for truth values: data, never a heading.
 _VALUES = frozenset(
@@ -45,101 +46,211 @@ _VALUES = frozenset(
     ]
 )
 
+_INFINITY = re.compile(r"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
-class Samples:
-    """Samples of a file: blocks of rows, each with how much of `total` has then been read."""
+class _Record:
+    """A line, or some that a quoted cell joins: its number, its text, where it ends in the file."""
 
-    blocks: Iterator[tuple[NDArray[Any], int]]
-    total: int
-    one_sample: bool = False
-
-
-@contextmanager
-def open_npy(path: str, net: MLP, rows: int) -> Iterator[Samples]:
-    """Map a .npy file into memory; blocks are views of it."""
-    status = os.stat(path)
-    # Before it is opened: opening a named pipe would wait for a writer, perhaps for ever.
-    if not stat.S_ISREG(status.st_mode):
-        what = "a directory, not a file" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise CommandError(f"{path}: {what}")
-    try:
-        with errors_about(path):
-            array = np.lib.format.open_memmap(path, mode="r")
-    except OSError:
-        raise
-    except Exception as error:  # NumPy promises ValueError; broken headers raise others as well
-        raise CommandError(f"{path}: not an array that can be read: {error}") from error
-    if array.ndim == 0:
-        raise CommandError(f"{path}: holds a single value, expected a row of {net.in_features}")
-    # Other shapes go to the network as they are: its message says what is wrong.
-    if array.ndim == 1:
-        blocks = iter([(array[np.newaxis], 1)])
-    else:
-        begins = range(0, max(len(array), 1), rows)
-        blocks = ((array[i : i + rows], min(i + rows, len(array))) for i in begins)
-    yield Samples(blocks, 1 if array.ndim == 1 else len(array), one_sample=array.ndim == 1)
+    number: int
+    text: str
+    end: int
 
 
 @contextmanager
-def open_csv(path: str, net: MLP, rows: int) -> Iterator[Samples]:
+def open_csv(path: str, request: Request, rows: int, separator: str = ",") -> Iterator[Samples]:
     """Open a .csv file; blocks are parsed as they are asked for."""
-    with open(path, "rb") as file:
-        yield Samples(_csv_blocks(file, path, net, rows), os.fstat(file.fileno()).st_size)
+    with source_of(path) as file:
+        name = source_name(path)
+        records = _records(file, name, separator)
+        first = next(records, None)
+        if first is None:
+            raise CommandError(f"{name}: the file is empty")
+        table = _Table(name, request, separator, first)
+        samples = records if table.heading else itertools.chain([first], records)
+        kept_names = [table.heading[i] if table.heading else "" for i in table.chosen.kept]
+        yield Samples(table.blocks(samples, rows), size_of(file), kept_names=kept_names)
 
 
-def _csv_blocks(
-    file: IO[bytes], path: str, net: MLP, rows: int
-) -> Iterator[tuple[NDArray[Any], int]]:
-    lines: list[tuple[int, str]] = []
-    position = 0
-    is_first = True
-    for number, raw in _raw_lines(file, path):
-        position += len(raw)
+def _records(file: IO[bytes], name: str, separator: str) -> Iterator[_Record]:
+    """Return the lines that are not empty; a quoted cell may reach over several."""
+    # Blanks at the ends of a line are nothing, but where they separate cells.
+    stripped = "\r\n" if separator.isspace() else None
+    number, end, begun, text = 0, 0, 0, ""
+    is_open = False  # a quote
+    while True:
+        with errors_about(name):
+            raw = file.readline(_MAX_LINE)
+        if not raw:
+            break
+        number += 1
+        end += len(raw)
+        begun = begun or number
+        if len(raw) + len(text) >= _MAX_LINE:
+            raise _bad_line(name, begun, f"longer than {_MAX_LINE // 2**20} MiB")
         try:
             # The mark that some programs write at the beginning of a file.
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            text += raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
-            raise _bad_line(path, number, "not UTF-8 text") from None
-        if not line:
+            raise _bad_line(name, number, "not UTF-8 text") from None
+        is_open ^= raw.count(b'"') % 2 == 1
+        if is_open:
             continue
-        if line.count('"') % 2:  # at the end of the file loadtxt would not mind
-            raise _bad_line(path, number, "a quote is not closed")
-        if is_first:
-            is_first = False
-            if _is_heading(_cells(path, number, line), net.in_features):
-                continue
-        lines.append((number, line))
-        if len(lines) == rows:
-            yield _parse(lines, path, net), position
-            lines.clear()
-    if lines:
-        yield _parse(lines, path, net), position
-    if is_first:
-        raise CommandError(f"{path}: the file is empty")
+        text = text.strip(stripped)
+        if text:
+            yield _Record(begun, text, end)
+        begun, text = 0, ""
+    if is_open:
+        raise _bad_line(name, begun, "a quote is not closed")
 
 
-def _raw_lines(file: IO[bytes], path: str) -> Iterator[tuple[int, bytes]]:
-    number = 0
-    with errors_about(path):
-        while raw := file.readline(_MAX_LINE):
-            number += 1
-            if len(raw) == _MAX_LINE:
-                raise _bad_line(path, number, f"longer than {_MAX_LINE // 2**20} MiB")
-            yield number, raw
+def _gathered(records: Iterator[_Record], rows: int) -> Iterator[list[_Record]]:
+    """Return lists of lines: so many, or as many as have some text; one list at least."""
+    lines: list[_Record] = []
+    size = 0
+    is_first = True
+    for record in records:
+        if len(lines) == rows or size > _BLOCK_TEXT:
+            yield lines
+            lines, size, is_first = [], 0, False
+        lines.append(record)
+        size += len(record.text)
+    if lines or is_first:
+        yield lines
 
 
-def _is_heading(cells: list[str], width: int) -> bool:
-    """Whether a first line is surely a heading: it is dropped, and no sample may be.
+class _Table:
+    """What the first line says of a file, and how the others are read.
 
-    It has a name for each column: no cell is empty, a number or what stands for a missing one,
-    and at least one begins with a letter, as "3 kg" does not.
+    Attributes
+    ----------
+    heading : list of str, or None
+        The names of the columns, if the first line has them.
+    chosen : Chosen
+        Which columns are read.
     """
-    return (
-        len(cells) == width
-        and not any(map(_is_value, cells))
-        and any(re.match(r"\W*[^\W\d]", cell) for cell in cells)
-    )
+
+    def __init__(self, name: str, request: Request, separator: str, first: _Record) -> None:
+        self._name, self._request, self._separator = name, request, separator
+        self._dtype = request.net.dtype
+        cells = self._cells(first)
+        self._width = len(cells)
+        if len(cells) == 1 and request.net.in_features > 1:
+            which = "a comma" if separator == "," else repr(separator)
+            takes = f"1 column, the network takes {request.net.in_features}"
+            raise self._bad(first, f"{takes}; is the separator {which}?")
+        place = f"{name}: line {first.number}"
+        self.heading = self._names_in([cell.strip() for cell in cells])
+        if self.heading is None:
+            self.chosen = request.without_heading(place, len(cells))
+        else:
+            self.chosen = request.with_heading(place, self.heading)
+        self._is_whole = self.chosen.features == list(range(len(cells)))
+
+    def _names_in(self, cells: list[str]) -> list[str] | None:
+        """Return the cells of the first line if it is a heading, None if it is a sample.
+
+        A heading is dropped, and no sample may be. A line is one if it holds a name that is asked
+        for, or that the network knows, or if it surely holds no numbers: no cell is empty, a number
+        or what stands for a missing one, and at least one begins with a letter, as "3 kg" does not.
+        """
+        named = [*self._request.named, *(self._request.net.feature_names or ())]
+        if any(name in cells and not _is_value(name) for name in named):
+            return cells
+        if any(map(_is_value, cells)) or not any(re.match(r"\W*[^\W\d]", c) for c in cells):
+            return None
+        return cells if named or len(cells) == self._request.net.in_features else None
+
+    def blocks(self, records: Iterator[_Record], rows: int) -> Iterator[Block]:
+        """Return the samples in blocks of so many lines, or less where they are long."""
+        last = 0
+        for lines in _gathered(records, rows):
+            last = lines[-1].end if lines else last
+            numbers = [line.number for line in lines]
+
+            def where(row: int, numbers: list[int] = numbers) -> str:
+                return f"line {numbers[row]}"
+
+            yield Block(self._numbers(lines), last, where, self._kept(lines))
+
+    def _kept(self, lines: list[_Record]) -> list[list[str]]:
+        """Return the text of the columns that are passed on."""
+        kept = self.chosen.kept
+        table = [self._cells_of_row(line) for line in lines] if kept else []
+        return [[cells[i] for cells in table] for i in kept]
+
+    def _numbers(self, lines: list[_Record]) -> NDArray[Any]:
+        if not lines:
+            return np.empty((0, self._request.net.in_features), self._dtype)
+        if not self._is_whole:
+            self._check_widths(lines)
+        try:
+            block = np.loadtxt(
+                [line.text for line in lines],
+                dtype=self._dtype,
+                delimiter=self._separator,
+                comments=None,
+                quotechar='"',
+                usecols=None if self._is_whole else self.chosen.features,
+                ndmin=2,
+            )
+        except ValueError:
+            block = None
+        if block is None or block.shape != (len(lines), len(self.chosen.features)):
+            raise self._what_is_wrong(lines)
+        if np.isinf(block).any():
+            self._refuse_overflow(lines, block)
+        return block
+
+    def _check_widths(self, lines: list[_Record]) -> None:
+        """Refuse rows of other widths: of those, columns that are not read are not seen."""
+        for line in lines:
+            if '"' in line.text or line.text.count(self._separator) != self._width - 1:
+                self._cells_of_row(line)
+
+    def _refuse_overflow(self, lines: list[_Record], block: NDArray[Any]) -> None:
+        """Refuse an infinity that the file has not as one."""
+        for row, index in np.argwhere(np.isinf(block)).tolist():
+            column = self.chosen.features[index]
+            cell = self._cells(lines[row])[column].strip()
+            if not _INFINITY.fullmatch(cell):
+                raise self._bad(lines[row], f"column {column + 1}: {beyond(cell, self._dtype)}")
+
+    def _what_is_wrong(self, lines: list[_Record]) -> CommandError:
+        """Find the cell, line by line."""
+        for line in lines:
+            cells = self._cells_of_row(line)
+            for column in self.chosen.features:
+                if not _is_number(cells[column]):
+                    cell = cells[column]
+                    what = f"{cell[:40]!r} is not a number" if cell.strip() else "the cell is empty"
+                    return self._bad(line, f"column {column + 1}: {what}")
+        return self._bad(lines[0], f"a number among the {len(lines)} lines from here is not one")
+
+    def _cells_of_row(self, line: _Record) -> list[str]:
+        cells = self._cells(line)
+        if len(cells) != self._width:
+            columns = f"{len(cells)} column{'s' if len(cells) > 1 else ''}"
+            other = f"the network takes {self._width}"
+            if not self._is_whole:
+                other = f"the first line has {self._width}"
+            raise self._bad(line, f"{columns}, {other}")
+        return cells
+
+    def _cells(self, line: _Record) -> list[str]:
+        try:
+            return next(csv.reader([line.text], strict=True, delimiter=self._separator))
+        except csv.Error:
+            problem = "a quote or a line break where none may be, or a cell of more than 128 KiB"
+            raise self._bad(line, problem) from None
+
+    def _bad(self, line: _Record, problem: str) -> CommandError:
+        return _bad_line(self._name, line.number, problem)
+
+
+def _bad_line(name: str, number: int, problem: str) -> CommandError:
+    return CommandError(f"{name}: line {number}: {problem}")
 
 
 def _is_value(cell: str) -> bool:
@@ -153,98 +264,9 @@ def _is_value(cell: str) -> bool:
     return True
 
 
-def _parse(lines: list[tuple[int, str]], path: str, net: MLP) -> NDArray[Any]:
-    try:
-        block = np.loadtxt(
-            [line for _, line in lines],
-            dtype=net.dtype,
-            delimiter=",",
-            comments=None,
-            quotechar='"',
-            ndmin=2,
-        )
-        if block.shape == (len(lines), net.in_features):
-            return block
-        problem = f"{block.shape[1]} columns"
-    except ValueError as error:
-        problem = str(error)
-    # Something is wrong: find the cell, line by line.
-    for number, line in lines:
-        cells = _cells(path, number, line)
-        if len(cells) != net.in_features:
-            columns = f"{len(cells)} column{'s' if len(cells) > 1 else ''}"
-            hint = "; is the separator a comma?" if len(cells) == 1 else ""
-            raise _bad_line(path, number, f"{columns}, the network takes {net.in_features}{hint}")
-        for column, cell in enumerate(cells, start=1):
-            if not _is_number(cell):
-                what = f"{cell[:40]!r} is not a number" if cell.strip() else "the cell is empty"
-                raise _bad_line(path, number, f"column {column}: {what}")
-    raise _bad_line(path, lines[0][0], f"in the {len(lines)} lines from here: {problem}")
-
-
-def _cells(path: str, number: int, line: str) -> list[str]:
-    try:
-        return next(csv.reader([line], strict=True))
-    except csv.Error as error:
-        raise _bad_line(path, number, str(error)) from None
-
-
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
         return False
     return "_" not in cell  # Python reads 1_000 as a number; no other program does
-
-
-def _bad_line(path: str, number: int, problem: str) -> CommandError:
-    return CommandError(f"{path}: line {number}: {problem}")
-
-
-class NpyWriter:
-    """Rows to a .npy file whose number of rows is known at the end only.
-
-    Writing, unlike a memory map, reports a full disk as an error. The header has room for any
-    number of rows and is written again at the end.
-    """
-
-    _HEADER_BYTES = 128
-
-    def __init__(self, file: IO[bytes], dtype: np.dtype[Any], row_shape: tuple[int, ...]) -> None:
-        self._file, self._dtype, self._row_shape = file, dtype, row_shape
-        self._rows = 0
-        file.write(b" " * self._HEADER_BYTES)
-
-    def append(self, block: NDArray[Any]) -> None:
-        """Write a block of rows."""
-        # A file object takes any contiguous buffer; its own copy would be of the block at most.
-        self._file.write(np.ascontiguousarray(block, dtype=self._dtype).data)
-        self._rows += len(block)
-
-    def finish(self, *, one_sample: bool) -> None:
-        """Write the header; of one sample, the result has no axis for samples."""
-        shape = self._row_shape if one_sample else (self._rows, *self._row_shape)
-        descr = np.lib.format.dtype_to_descr(self._dtype)
-        text = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
-        magic = np.lib.format.magic(1, 0)
-        length = self._HEADER_BYTES - len(magic) - 2
-        self._file.seek(0)
-        self._file.write(magic + length.to_bytes(2, "little"))
-        self._file.write(text.ljust(length - 1).encode("latin-1") + b"\n")
-
-
-class CsvWriter:
-    """Rows to a .csv file, with as many digits as it takes to read the same numbers back."""
-
-    def __init__(self, file: IO[bytes], dtype: np.dtype[Any], row_shape: tuple[int, ...]) -> None:
-        self._file = file
-        # Significant digits that tell any two numbers of p bits apart: ceil(1 + p log10 2).
-        bits = np.finfo(dtype).nmant + 1 if dtype.kind == "f" else 0
-        self._format = f"%.{math.ceil(1 + bits * math.log10(2))}g" if bits else "%d"
-
-    def append(self, block: NDArray[Any]) -> None:
-        """Write a block of rows, one on each line."""
-        np.savetxt(self._file, block, fmt=self._format, delimiter=",")
-
-    def finish(self, *, one_sample: bool) -> None:
-        """Do nothing: a .csv file has rows, of one sample also."""

@@ -1,0 +1,193 @@
+"""Samples from .parquet files and results to them; pyarrow reads and writes them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laminet.cli.common import CommandError
+from laminet.cli.samples import TEMPORARY, Block, Samples, in_type, source_name, source_of
+from laminet.interop.atomic import errors_about
+
+if TYPE_CHECKING:
+    from laminet.cli.columns import Request
+
+__all__ = ["ParquetWriter", "open_parquet", "require_pyarrow"]
+
+# Of a row group that is written: large enough to be read fast, small enough to wait in memory.
+_GROUP_BYTES = 16 * 2**20
+_GROUP_ROWS = 2**20
+
+
+def require_pyarrow(name: str) -> None:
+    """Refuse a .parquet file where there is no pyarrow."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise CommandError(
+            f"{name}: reading and writing .parquet takes: pip install 'laminet[arrow]'"
+        ) from error
+
+
+@contextmanager
+def open_parquet(path: str, request: Request, rows: int) -> Iterator[Samples]:
+    """Open a .parquet file; rows are read as they are asked for, of the columns that are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    name = source_name(path)
+    with source_of(path) as source, _seekable(source) as file:
+        try:
+            with errors_about(name):
+                parquet = pq.ParquetFile(file)
+                schema = parquet.schema_arrow
+        except (pa.ArrowException, ValueError):
+            raise CommandError(f"{name}: not a .parquet file, or a damaged one") from None
+        names = schema.names
+        chosen = request.with_heading(name, names)
+        for index in chosen.features:
+            kind = schema.field(index).type
+            if pa.types.is_dictionary(kind):
+                kind = kind.value_type
+            if not _is_number(kind):
+                raise CommandError(f"{name}: column {names[index]!r} holds {kind}, not numbers")
+        wanted = [*chosen.features, *chosen.kept]
+        for index in wanted:
+            if names.count(names[index]) > 1:
+                raise CommandError(f"{name}: two columns are named {names[index]!r}")
+        kept_names = [names[index] for index in chosen.kept]
+        features = [names[index] for index in chosen.features]
+        blocks = _blocks(parquet, name, request, features, kept_names, rows)
+        yield Samples(blocks, parquet.metadata.num_rows, kept_names=kept_names)
+
+
+@contextmanager
+def _seekable(source: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Give the file itself, or a copy of what comes by a pipe: the format is read from its end."""
+    if source.seekable():
+        yield source
+        return
+    with tempfile.TemporaryFile() as copy:
+        with errors_about(TEMPORARY):
+            shutil.copyfileobj(source, copy, 2**20)
+        copy.seek(0)
+        yield copy
+
+
+def _is_number(kind: Any) -> bool:
+    import pyarrow as pa
+
+    tests = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(test(kind) for test in tests)
+
+
+def _blocks(
+    parquet: Any,
+    name: str,
+    request: Request,
+    features: list[str],
+    kept_names: list[str],
+    rows: int,
+) -> Iterator[Block]:
+    import pyarrow as pa
+
+    dtype = request.net.dtype
+    wanted = list(dict.fromkeys([*features, *kept_names]))
+    begin = 0
+    batches = parquet.iter_batches(batch_size=rows, columns=wanted)
+    while True:
+        try:
+            with errors_about(name):
+                batch = next(batches, None)
+        except (pa.ArrowException, ValueError):
+            raise CommandError(
+                f"{name}: damaged: rows from {begin + 1} on cannot be read"
+            ) from None
+        if batch is None and begin:
+            break
+        if batch is None:
+            batch = pa.RecordBatch.from_pylist([], parquet.schema_arrow)
+        x = np.empty((batch.num_rows, len(features)), dtype)
+        for index, feature in enumerate(features):
+            x[:, index] = _numbers(batch.column(feature), dtype, name, feature, begin)
+
+        def where(row: int, begin: int = begin) -> str:
+            return f"row {begin + row + 1}"
+
+        begin += batch.num_rows
+        yield Block(x, begin, where, [batch.column(kept) for kept in kept_names])
+        if batch.num_rows == 0:
+            break
+
+
+def _numbers(
+    column: Any, dtype: np.dtype[Any], name: str, feature: str, begin: int
+) -> NDArray[Any]:
+    """Return a column in the network's type."""
+    import pyarrow as pa
+
+    if column.null_count:
+        row = begin + column.is_null().index(pa.scalar(True)).as_py() + 1
+        raise CommandError(f"{name}: row {row}, column {feature!r}: the value is missing")
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    values = column.to_numpy(zero_copy_only=False)
+
+    def cell(row: int, _: int) -> str:
+        return f"{name}: row {begin + row + 1}, column {feature!r}"
+
+    return in_type(values[:, np.newaxis], dtype, cell)[:, 0]
+
+
+class ParquetWriter:
+    """Rows to a .parquet file, in row groups."""
+
+    def __init__(self, file: IO[bytes], names: list[str]) -> None:
+        """Begin a file whose columns have these names."""
+        self._file, self._names = file, names
+        self._writer: Any = None
+        self._waiting: list[Any] = []
+
+    def append(self, block: NDArray[Any], kept: list[Any]) -> None:
+        """Write a block of rows, which may have none."""
+        import pyarrow as pa
+
+        arrays = [pa.array(v, pa.string()) if isinstance(v, list) else v for v in kept]
+        for column in np.atleast_2d(block.T):
+            values = np.ascontiguousarray(column)
+            if values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8):
+                values = values.astype(np.float32 if values.itemsize < 4 else np.float64)
+            arrays.append(pa.array(values))
+        self._waiting.append(pa.table(arrays, names=self._names))
+        size = sum(table.nbytes for table in self._waiting)
+        if size >= _GROUP_BYTES or sum(map(len, self._waiting)) >= _GROUP_ROWS:
+            self._write()
+
+    def finish(self, *, one_sample: bool) -> None:
+        """Write what waits, and the end; a table has rows, of one sample also."""
+        if self._waiting:
+            self._write()
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Leave the file as it is; of its own accord pyarrow would write its end."""
+        if self._writer is not None:
+            self._writer.is_open = False
+
+    def _write(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.concat_tables(self._waiting)
+        self._waiting = []
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, table.schema)
+        self._writer.write_table(table)

@@ -1,0 +1,126 @@
+"""What every kind of file of samples gives: blocks of rows, in constant memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laminet.cli.common import CommandError
+
+__all__ = [
+    "STANDARD_INPUT",
+    "TEMPORARY",
+    "Block",
+    "Samples",
+    "beyond",
+    "in_type",
+    "size_of",
+    "source_name",
+    "source_of",
+]
+
+#: What messages call them.
+STANDARD_INPUT = "standard input"
+TEMPORARY = f"a temporary file in {tempfile.gettempdir()}"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of a file.
+
+    Attributes
+    ----------
+    x : ndarray of shape (rows, in_features)
+        The features, in the network's order and of its type.
+    position : int
+        How much of the file has now been read, in the unit of `Samples.total`.
+    where : callable
+        Returns the place of a row in the file, for messages: "line 7".
+    kept : list of sequences
+        The values of each column that is passed on: text, or Arrow arrays.
+    """
+
+    x: NDArray[Any]
+    position: int
+    where: Callable[[int], str]
+    kept: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of a file.
+
+    Attributes
+    ----------
+    blocks : iterator of Block
+    total : int or None
+        Bytes or rows; None where they are not known.
+    one_sample : bool
+        Whether the file is one sample, and so the result one row without an axis for samples.
+    kept_names : list of str
+        The names of the columns that are passed on, "" where they have none.
+    """
+
+    blocks: Iterator[Block]
+    total: int | None
+    one_sample: bool = False
+    kept_names: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def source_of(path: str) -> Iterator[IO[bytes]]:
+    """Open a file, or give standard input for "-"."""
+    if path == "-":
+        if sys.stdin is None:
+            raise CommandError(f"{STANDARD_INPUT} is closed")
+        yield sys.stdin.buffer
+    else:
+        with open(path, "rb") as file:
+            yield file
+
+
+def source_name(path: str) -> str:
+    """Return what messages call it."""
+    return STANDARD_INPUT if path == "-" else path
+
+
+def size_of(file: IO[bytes]) -> int | None:
+    """Return the size of a regular file, or None."""
+    return os.fstat(file.fileno()).st_size or None
+
+
+def in_type(x: NDArray[Any], dtype: np.dtype[Any], cell: Callable[[int, int], str]) -> NDArray[Any]:
+    """Return numbers in the network's type; refuse one that is finite and would become infinite.
+
+    Parameters
+    ----------
+    x : ndarray of two axes
+        Real numbers of any type.
+    dtype : dtype
+        The network's.
+    cell : callable
+        Returns the place of a number by row and column, for the message.
+    """
+    if x.dtype == dtype:
+        return x
+    with np.errstate(all="ignore"):
+        converted = x.astype(dtype)
+    if not np.isfinite(converted).all():
+        rows, columns = np.nonzero(np.isinf(converted) & np.isfinite(x))
+        if len(rows):
+            row, column = int(rows[0]), int(columns[0])
+            raise CommandError(f"{cell(row, column)}: {beyond(str(x[row, column]), dtype)}")
+    return converted
+
+
+def beyond(value: str, dtype: np.dtype[Any]) -> str:
+    """Return what is wrong with a number that the type cannot hold."""
+    return f"{value} is beyond the largest number of {dtype}, the network's type"
