@@ -86,7 +86,7 @@ def test_refused(net, capsys):
     torch.save(Own(3, 2), "module.pt")
     torch.save([1, 2], "list.pt")
     torch.save(ln.to_torch(net).state_dict(), "net.pt")
-    torch.save(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).state_dict(), "norm.pt")
+    torch.save(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)).state_dict(), "norm.pt")
     with open("text.onnx", "w") as file:
         file.write("text")
     with open("text.pt", "w") as file:
@@ -100,7 +100,7 @@ def test_refused(net, capsys):
         (("module.pt", "a.onnx"), "module.pt: PyTorch's loader of weights refuses it"),
         (("list.pt", "a.onnx"), "list.pt: holds no state dict"),
         (("net.pt", "a.onnx"), "net.pt: a state dict has no activations: name one for each layer"),
-        (("norm.pt", "a.onnx", "--activations", "relu"), "norm.pt: "),
+        (("norm.pt", "a.onnx", "--activations", "relu"), "the scale of a LayerNorm"),
         (("net.pt", "a.onnx", "--activations", "relu"), "activations names 1 functions, one for"),
         (("net.safetensors", "a.onnx", "--activations", "relu"), "laminet saved with its own"),
         ((".", "a.onnx"), ".: a directory"),

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 
 from laminet.analysis import cost, summary
 from laminet.analysis.cost import OPERATIONS
-from laminet.cli.common import batch_size
-from laminet.cli.network_files import add_network_arguments, network_of
+from laminet.analysis.text_table import text_table
+from laminet.cli.common import CommandError, batch_size
+from laminet.cli.network_files import add_network_arguments, network_of, package_missing
 from laminet.cli.system import system_report
+from laminet.errors import FormatError
+from laminet.interop.files import read_file
+from laminet.interop.state_dicts import Checkpoint, contents
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands
@@ -52,6 +56,11 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
         print()
     if arguments.file is None:
         parser.error("which FILE?  Or --system, for the machine and what is installed")
+    if arguments.activations is None and arguments.part is None:
+        checkpoint = _checkpoint(arguments.file)
+        if checkpoint is not None:
+            _print_contents(arguments.file, checkpoint)
+            return
     net = network_of(arguments)
     # Not by rich, which would break lines that are longer than the terminal is wide.
     sizes = "-".join(map(str, net.sizes))
@@ -61,3 +70,39 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
     print(summary(net))
     print()
     print(cost(net, arguments.batch, arguments.operation))
+
+
+def _checkpoint(path: str) -> Checkpoint | None:
+    """Return what a file holds that does not name its activations; None of a whole network."""
+    try:
+        found = read_file(path)
+    except FormatError as error:
+        text = str(error)
+        raise FormatError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from error
+    except ImportError as error:
+        raise package_missing(path, error) from error
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    return found if isinstance(found, Checkpoint) else None
+
+
+def _print_contents(path: str, checkpoint: Checkpoint) -> None:
+    try:
+        networks, others = contents(checkpoint)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+    print(f"{path}: {os.path.getsize(path):,} bytes, a state dict or checkpoint")
+    print()
+    if networks:
+        print(text_table([("network", "sizes", "layers"), *networks], text_columns=3))
+    else:
+        print("no network of dense layers")
+    if others:
+        print()
+        print("\n".join(others))
+    if networks:
+        print()
+        print(
+            "A state dict does not hold the activations. To see what a network costs, name them: "
+            "--activations, and --part where there are several networks."
+        )

@@ -10,12 +10,13 @@ from laminet.activation import Activation
 from laminet.cli.common import CommandError
 from laminet.errors import FormatError
 from laminet.head import HEADS
-from laminet.interop.files import read_network
+from laminet.interop.files import load
+from laminet.interop.state_dicts.normalizers import CHOICES
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
 
-__all__ = ["add_network_arguments", "network_of"]
+__all__ = ["add_network_arguments", "network_of", "package_missing"]
 
 _ACTIVATION = re.compile(r"(\w+)(?:\(([^()]*)\))?")
 
@@ -28,7 +29,8 @@ def add_network_arguments(
         name,
         nargs="?" if optional else None,
         metavar="SRC" if name == "source" else "FILE",
-        help="a network (.safetensors, .onnx), or a state dict (.safetensors, .pt, .pth)",
+        help="a network (.safetensors, .onnx), or a state dict or checkpoint (.safetensors, .pt, "
+        ".pth, .ckpt, .zip of Stable-Baselines3)",
     )
     parser.add_argument(
         "--activations",
@@ -39,21 +41,49 @@ def add_network_arguments(
     parser.add_argument(
         "--head", choices=HEADS, help="of a state dict: what follows the last layer"
     )
+    parser.add_argument(
+        "--part",
+        type=_parts,
+        metavar="NAME",
+        help="of a checkpoint: which network, by its prefix (generator), actor or critic; parts "
+        "that follow one another by commas (encoder,decoder)",
+    )
+    parser.add_argument(
+        "--normalizer",
+        choices=CHOICES,
+        help="of a checkpoint: make its normaliser a part of the network, or leave it out",
+    )
 
 
 def network_of(arguments: argparse.Namespace, name: str = "file") -> MLP:
     """Return the network that the arguments name."""
     path = getattr(arguments, name)
     try:
-        return read_network(path, arguments.activations, arguments.head)
+        return load(
+            path,
+            arguments.activations,
+            head=arguments.head,
+            part=arguments.part,
+            normalizer=arguments.normalizer,
+        )
     except ImportError as error:
-        package = (error.name or "").partition(".")[0]
-        extra = "laminet[onnx]" if package == "onnx" else package
-        raise CommandError(f"{path}: reading it takes: pip install '{extra}'") from error
+        raise package_missing(path, error) from error
     except FormatError:
         raise
     except (ValueError, TypeError) as error:
         raise CommandError(str(error)) from error
+
+
+def package_missing(path: str, error: ImportError) -> CommandError:
+    """Return the error that says which package a file takes."""
+    package = (error.name or "").partition(".")[0]
+    extra = "laminet[onnx]" if package == "onnx" else package
+    return CommandError(f"{path}: reading it takes: pip install '{extra}'")
+
+
+def _parts(text: str) -> str | list[str]:
+    parts = text.split(",")
+    return parts if len(parts) > 1 else text
 
 
 def _activations(text: str) -> list[Activation]:

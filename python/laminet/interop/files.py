@@ -1,69 +1,152 @@
-"""Networks in files of every kind, told apart by the ending of the name."""
+"""Networks in files of every kind that laminet reads: `load`, and what writes by the name."""
 
 from __future__ import annotations
 
 import os
-import stat
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from laminet.activation import Activation
 from laminet.errors import FormatError
 from laminet.interop.atomic import errors_about, text_path
+from laminet.interop.kinds import kind_of
 from laminet.interop.onnx import from_onnx, to_onnx
-from laminet.interop.safetensors_files import load, save
-from laminet.interop.state_dicts import network_of_state_dict
+from laminet.interop.safetensors_files import read, save
+from laminet.interop.state_dicts import Checkpoint, network_of_checkpoint
+from laminet.interop.torch_files import read_checkpoint
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
+    from laminet.outputs import Outputs
 
-__all__ = ["read_network", "write_network"]
-
-_TORCH = (".pt", ".pth")
-# Under which a checkpoint keeps the weights beside the state of an optimiser and other things.
-_STATE_DICTS = ("state_dict", "model_state_dict")
+__all__ = ["load", "read_file", "write_network"]
 
 
-def read_network(
+def load(
     path: str | os.PathLike[str],
     activations: Sequence[str | Activation] | None = None,
+    *,
     head: str | None = None,
+    part: str | Sequence[str] | None = None,
+    normalizer: str | None = None,
+    outputs: Outputs | None = None,
 ) -> MLP:
-    """Return the network in a file: ``.onnx``, ``.pt`` or ``.pth``, or else safetensors.
+    """Read a network from a file.
 
     Parameters
     ----------
-    path : str or os.PathLike
+    path : str or path-like
+        A file that `MLP.save` wrote; an ONNX model; or a state dict or checkpoint, in safetensors
+        or as ``torch.save`` writes it, Stable-Baselines3's zip archives included. The content of
+        the file tells which, not its name.
     activations : sequence of str or Activation, optional
-        Of a state dict, one for each layer; see `laminet.load`.
+        Of a state dict, one for each layer, "identity" where there is none.
     head : {None, "softmax", "log_softmax"}
-        Of a state dict.
+        Of a state dict: what follows the last layer.
+    part : str or sequence of str, optional
+        Of a checkpoint that holds several networks, the prefix of the one that is meant, whole
+        (``"model.generator"``) or without its beginning (``"generator"``); of the checkpoints of
+        Stable-Baselines3, skrl, rl_games, rsl_rl, CleanRL and ML-Agents also ``"actor"`` or
+        ``"critic"``. A sequence names parts that follow one another: ``["encoder", "decoder"]``.
+    normalizer : {None, "fold", "leave"}
+        What becomes of a normaliser that the checkpoint holds beside the network: with "fold" the
+        network takes raw observations and begins with the normaliser, clipping included; with
+        "leave" it takes normalised ones. By default it is folded if all that it computes is
+        certain (rl_games, rsl_rl, ML-Agents), and else refused.
+    outputs : Quantities, Classes or Labels, optional
+        What the outputs stand for, in place of what the file says.
 
     Returns
     -------
     MLP
+        The network. One that was saved is equal, bit for bit. Of a state dict a float64 network if
+        a weight is float64, else float32; float16 and bfloat16 are widened exactly.
 
     Raises
     ------
     FormatError
-        If the file is not what its name says, or no network.
+        If the file is no network, is damaged, or was made by a later laminet. Of a state dict, if
+        it holds several networks and `part` names none, if the order of the layers is not certain,
+        or if there are tensors of another kind of layer. Numbers in the names tell the order
+        (``0``, ``2``, ``10``; ``fc1``, ``fc2``), and where names differ otherwise, shapes do, if
+        only one order fits.
     ValueError
-        If activations are given for a file that has its own, or are missing.
+        If `activations` are not as many as the layers, or are given for a file that names its own.
     OSError
-        If the file cannot be read.
+        If the file is missing or cannot be read.
     ImportError
-        If the package that reads such files, onnx or torch, is not installed.
+        If the package that reads such a file, onnx or torch, is not installed.
+    TypeError
+        If `path` is neither a str nor path-like.
+
+    Notes
+    -----
+    A batch normalisation in a state dict is folded into the layer beside it, as `from_torch` does.
+    A state dict does not hold its ``eps``, which is taken to be PyTorch's default, 1e-5. In a
+    sequence of numbered modules it stands before the activation if its number is that after the
+    layer's; under a name of its own (``fc1``, ``bn1``) it is taken to follow the layer of its
+    number directly, as is usual.
+
+    Of a normaliser of skrl a checkpoint does not say where it clips: "fold" takes skrl's defaults,
+    1e-8 and 5. ``laminet info FILE`` lists all that a checkpoint holds.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> net = MLP.init([4, 8, 2], activation="tanh", seed=0)
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     net.save(f"{directory}/net.safetensors")
+    ...     again = load(f"{directory}/net.safetensors")
+    >>> again == net
+    True
     """
-    suffix = Path(text_path(path)).suffix.lower()
-    if suffix == ".onnx":
-        if activations is not None or head is not None:
-            raise ValueError(f"{path}: an ONNX model has activations of its own")
-        return from_onnx(path)
-    if suffix in _TORCH:
-        return _read_torch(text_path(path), activations, head)
-    return load(path, activations, head=head)
+    name = text_path(path)
+    try:
+        found = read_file(name)
+        if isinstance(found, Checkpoint):
+            net = network_of_checkpoint(found, activations, head, part, normalizer)
+        else:
+            net = found
+            _check_own(name, activations, head, part, normalizer)
+    except FormatError as error:
+        if str(error).startswith(f"{name}: "):
+            raise
+        raise FormatError(f"{name}: {error}") from error.__cause__
+    return net if outputs is None else net.with_outputs(outputs)
+
+
+def read_file(name: str) -> MLP | Checkpoint:
+    """Return the network in a file, or the checkpoint of which it is a part.
+
+    Raises
+    ------
+    FormatError
+        If the file is no network; without the name of the file but for ONNX.
+    """
+    with errors_about(name):
+        kind = kind_of(name)
+        try:
+            if kind == "onnx":
+                return from_onnx(name)
+            if kind == "torch":
+                return read_checkpoint(name)
+            if kind == "stable-baselines3":
+                return read_checkpoint(name, "policy.pth")
+            return read(name)
+        except ImportError as error:
+            raise ImportError(f"{name}: {error}", name=error.name) from error
+
+
+def _check_own(name: str, activations: object, head: object, part: object, fold: object) -> None:
+    """Refuse what only a state dict needs for a file that says it itself."""
+    given = {"activations": activations, "head": head, "part": part, "normalizer": fold}
+    for argument, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"{name}: {argument} is given for a file of one whole network, which laminet saved "
+                "with its own activations, or which is ONNX"
+            )
 
 
 def write_network(net: MLP, path: str | os.PathLike[str]) -> None:
@@ -85,44 +168,3 @@ def write_network(net: MLP, path: str | os.PathLike[str]) -> None:
         save(net, path)
     else:
         raise ValueError(f"{path}: the name must end in .safetensors or .onnx")
-
-
-def _read_torch(name: str, activations: Any, head: str | None) -> MLP:
-    """Read a state dict with PyTorch's loader of weights only, which runs no code of the file."""
-    import torch
-
-    from laminet.interop.pytorch.values import as_array
-
-    with errors_about(name):
-        if not stat.S_ISREG(os.stat(name).st_mode):
-            raise FormatError(f"{name}: not a regular file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            loaded = torch.load(name, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:
-        # Of many kinds, with advice in many lines to load the file unsafely.
-        reason = str(error).partition("\n")[0][:200]
-        raise FormatError(
-            f"{name}: PyTorch's loader of weights refuses it, which reads state dicts and no whole "
-            f"modules ({type(error).__name__}: {reason})"
-        ) from None
-    for key in _STATE_DICTS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not all(
-        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in loaded.items()
-    ):
-        raise FormatError(f"{name}: holds no state dict, a mapping of names to tensors")
-    if activations is None:
-        raise ValueError(f"{name}: a state dict has no activations: name one for each layer")
-    try:
-        tensors = {key: as_array(tensor, f"tensor {key!r}") for key, tensor in loaded.items()}
-    except ValueError as error:
-        raise FormatError(f"{name}: {error}") from None
-    try:
-        return network_of_state_dict(tensors, activations, head)
-    except FormatError as error:
-        raise FormatError(f"{name}: {error}") from None

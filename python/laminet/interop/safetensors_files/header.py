@@ -21,6 +21,10 @@ __all__ = ["ITEM_SIZES", "METADATA", "fail", "is_count", "parse_json", "quoted",
 METADATA = "__metadata__"
 #: The types that a network may have, in a file of laminet (the first two) or a state dict.
 ITEM_SIZES = {"F32": 4, "F64": 8, "F16": 2, "BF16": 2}
+# What else may lie beside the weights of a state dict.
+_OTHER_SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2}
+_OTHER_SIZES |= {"I32": 4, "U32": 4, "I64": 8, "U64": 8, "C64": 8}
+_MOST_AXES = 64
 # Room for some 80,000 layers. Parsed JSON can take 25 times the memory of its text; the 100 MB that
 # the safetensors library accepts would let a hostile file of that size allocate gigabytes.
 MAX_HEADER = 16 * 2**20
@@ -32,8 +36,11 @@ def fail(message: str) -> NoReturn:
     raise FormatError(message)
 
 
-def read(path: str) -> tuple[bytes, dict[str, Any]]:
+def read(path: str, key: str) -> tuple[bytes, dict[str, Any], bool]:
     """Read the file and its header, and check each number in it against the size of the file.
+
+    The last result is whether the metadata have the key of laminet: the file must then be one that
+    laminet wrote, with tensors of no other types and shapes.
 
     The whole file is read once, not mapped: what was checked is what is used, even if another
     program changes the file meanwhile.
@@ -59,8 +66,10 @@ def read(path: str) -> tuple[bytes, dict[str, Any]]:
         header = parse_json(text, "header")
         if not isinstance(header, dict):
             fail("header: must be a JSON object")
-        _check_layout(header, size - 8 - length)
-        return prefix + text + file.read(), header
+        metadata = header.get(METADATA)
+        own = isinstance(metadata, dict) and key in metadata
+        _check_layout(header, size - 8 - length, own)
+        return prefix + text + file.read(), header, own
 
 
 def parse_json(text: bytes | str, where: str) -> Any:
@@ -106,8 +115,9 @@ def is_count(value: object) -> bool:
     return 0 <= value <= _LARGEST_COUNT
 
 
-def _check_layout(header: dict[str, Any], data_size: int) -> None:
+def _check_layout(header: dict[str, Any], data_size: int, own: bool) -> None:
     """Check that the tensors are well described and tile the `data_size` bytes of data."""
+    sizes = ITEM_SIZES if own else ITEM_SIZES | _OTHER_SIZES
     spans: list[tuple[int, int, str]] = []
     for name, entry in header.items():
         if name == METADATA:
@@ -116,11 +126,11 @@ def _check_layout(header: dict[str, Any], data_size: int) -> None:
         if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
             fail(f"{where}: must have dtype, shape and data_offsets, and nothing else")
         dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if not isinstance(dtype, str) or dtype not in ITEM_SIZES:
+        if not isinstance(dtype, str) or dtype not in sizes:
             fail(f"{where}: dtype is {quoted(dtype)}; a network is F32, F64, F16 or BF16")
         if not isinstance(shape, list) or not all(map(is_count, shape)):
             fail(f"{where}: shape {quoted(shape)} is not a list of sizes")
-        if len(shape) > 2:
+        if len(shape) > (2 if own else _MOST_AXES):
             fail(f"{where}: shape {quoted(shape)} has {len(shape)} axes; 1 or 2 are possible")
         if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(is_count, offsets)):
             fail(f"{where}: data_offsets {quoted(offsets)} is not a pair of positions")
@@ -130,7 +140,7 @@ def _check_layout(header: dict[str, Any], data_size: int) -> None:
                 f"{where}: data_offsets {quoted(offsets)} leave the {data_size} bytes of data"
                 " in the file: truncated?"
             )
-        needed = ITEM_SIZES[dtype]
+        needed = sizes[dtype]
         for extent in shape:
             needed *= extent
         if end - begin != needed:

@@ -21,25 +21,24 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.activation import Activation
-from laminet.errors import FormatError
-from laminet.interop.atomic import errors_about, replacing, text_path
+from laminet.interop.atomic import replacing, text_path
 from laminet.interop.safetensors_files import header as layout
 from laminet.interop.safetensors_files.description import KEY, Description
 from laminet.interop.safetensors_files.header import METADATA, fail, quoted
-from laminet.interop.state_dicts import network_of_state_dict
+from laminet.interop.state_dicts import Checkpoint, Stored
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
     from laminet.reference import Layer
 
-__all__ = ["load", "save", "write_layers"]
+__all__ = ["read", "save", "write_layers"]
 
 
 def save(net: MLP, path: str | os.PathLike[str]) -> None:
@@ -62,9 +61,33 @@ def save(net: MLP, path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written.
     ValueError
-        If the labels of a classifier are neither numbers nor text.
+        If the name is of a file of another kind, or a label of `outputs` is neither a number nor
+        text.
     """
+    _check_name(path)
     write_layers(net.layers, path, Description.of(net))
+
+
+# Names that mean a file of another kind, and what writes such a file.
+_OTHER_KINDS = {
+    ".onnx": "ln.to_onnx(net, path)",
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), "torch.save(ln.to_torch(net).state_dict(), path)"),
+    **dict.fromkeys((".pkl", ".pickle"), "pickle.dump(net, file)"),
+    ".joblib": "joblib.dump(net, path)",
+    **dict.fromkeys((".h5", ".hdf5", ".keras", ".tflite", ".pb", ".pt2", ".nnet", ".mat"), ""),
+    **dict.fromkeys((".npz", ".npy", ".csv", ".parquet", ".json", ".xml", ".yaml", ".txt"), ""),
+    **dict.fromkeys((".zip", ".gz", ".msgpack"), ""),
+}
+
+
+def _check_name(path: str | os.PathLike[str]) -> None:
+    suffix = Path(text_path(path)).suffix.lower()
+    if suffix in _OTHER_KINDS:
+        call = _OTHER_KINDS[suffix]
+        raise ValueError(
+            f"{text_path(path)}: save writes safetensors, and the name is of another kind of file: "
+            f"end it in .safetensors{f', or call {call}' if call else ''}"
+        )
 
 
 def write_layers(
@@ -109,60 +132,21 @@ def write_layers(
         temporary.write_bytes(data)
 
 
-def load(
-    path: str | os.PathLike[str],
-    activations: Sequence[str | Activation] | None = None,
-    *,
-    head: str | None = None,
-) -> MLP:
-    """Read a network from a safetensors file.
-
-    Parameters
-    ----------
-    path : str or path-like
-        A file that `MLP.save` wrote; or, with `activations`, one from elsewhere that holds the
-        weights (out_features, in_features) and biases of dense layers, such as the state dict of a
-        ``torch.nn.Sequential``: tensors ``PREFIX.weight`` and ``PREFIX.bias`` of any float type.
-    activations : sequence of str or Activation, optional
-        For a file from elsewhere: one for each layer, "identity" where there is none.
-    head : {None, "softmax", "log_softmax"}
-        For a file from elsewhere: what follows the last layer.
-
-    Returns
-    -------
-    MLP
-        The network, equal to the one saved, bit for bit. Of a file from elsewhere a float64 network
-        if a tensor is F64, else float32.
+def read(path: str) -> MLP | Checkpoint:
+    """Read a safetensors file: a network that `save` wrote, or the tensors of one from elsewhere.
 
     Raises
     ------
     FormatError
-        If the file is not a laminet network, is damaged, or was made by a later laminet. Of a file
-        from elsewhere, if the order of its layers is not certain: numbers in the names tell it
-        (``0``, ``2``, ``10``; ``fc1``, ``fc2``), and where names differ otherwise, shapes do, if
-        only one order fits. Also if it holds other tensors, for instance of a batch normalisation.
-    ValueError
-        If `activations` are not as many as the layers, or are given for a file that names its own.
+        If the file is damaged, or was made by a later laminet.
     OSError
         If the file is missing or cannot be read.
-    TypeError
-        If `path` is neither a str nor path-like.
-
     """
-    name = text_path(path)
-    try:
-        with errors_about(name):
-            data, header = layout.read(name)
-        metadata = header.pop(METADATA, None)
-        if activations is None and head is None:
-            return _network(data, header, Description.from_json(metadata))
-        if isinstance(metadata, dict) and KEY in metadata:
-            raise ValueError(f"activations are given for {name}, which laminet saved with its own")
-        if activations is None:
-            raise ValueError("head is given without activations")
-        return network_of_state_dict(_arrays(data, header), activations, head)
-    except FormatError as error:
-        raise FormatError(f"{name}: {error}") from error.__cause__
+    data, header, own = layout.read(path, KEY)
+    metadata = header.pop(METADATA, None)
+    if own:
+        return _network(data, header, Description.from_json(metadata))
+    return Checkpoint(_stored(data, header))
 
 
 def _network(data: bytes, header: dict[str, Any], description: Description) -> MLP:
@@ -190,20 +174,38 @@ def _network(data: bytes, header: dict[str, Any], description: Description) -> M
         fail(str(error))
 
 
-def _arrays(data: bytes, header: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """Return all tensors, bfloat16 as float32: NumPy, and so the library, has no such type."""
+def _stored(data: bytes, header: dict[str, Any]) -> dict[str, Stored]:
+    """Return all tensors, each to be read when it is asked for."""
     start = 8 + struct.unpack_from("<Q", data)[0]
-    arrays = {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        raw = data[start + begin : start + end]
-        if entry["dtype"] == "BF16":
-            # bfloat16 is the upper half of a float32.
-            values = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
-        else:
-            values = np.frombuffer(raw, f"<f{layout.ITEM_SIZES[entry['dtype']]}")
-        arrays[name] = values.reshape(entry["shape"])
-    return arrays
+
+    def stored(name: str, entry: dict[str, Any]) -> Stored:
+        def read() -> NDArray[Any]:
+            begin, end = entry["data_offsets"]
+            return _array(data[start + begin : start + end], entry, name)
+
+        return Stored(tuple(entry["shape"]), entry["dtype"], read)
+
+    return {name: stored(name, entry) for name, entry in header.items()}
+
+
+def _array(raw: bytes, entry: dict[str, Any], name: str) -> NDArray[Any]:
+    """Return the numbers of a tensor, bfloat16 and float16 as float32."""
+    dtype, shape = entry["dtype"], entry["shape"]
+    if dtype == "BF16":
+        # bfloat16 is the upper half of a float32, and NumPy has no such type.
+        values: NDArray[Any] = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
+    elif not shape and dtype in ("I32", "I64"):
+        values = np.frombuffer(raw, f"<i{len(raw)}").astype(np.float64)
+    elif dtype not in layout.ITEM_SIZES:
+        fail(
+            f"tensor {quoted(name)}: dtype is {quoted(dtype)}; the weights of a network are F32, "
+            "F64, F16 or BF16"
+        )
+    else:
+        values = np.frombuffer(raw, f"<f{layout.ITEM_SIZES[dtype]}")
+        values = values.astype(np.float64 if dtype == "F64" else np.float32)
+    shaped: NDArray[Any] = values.reshape(shape)
+    return shaped
 
 
 def _check_tensors(header: dict[str, Any], count: int) -> list[tuple[str, str | None]]:

@@ -1,0 +1,232 @@
+"""A network of a checkpoint: the part that is meant, its order, its normalisers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laminet.activation import Activation, as_activation
+from laminet.errors import FormatError
+from laminet.head import as_head
+from laminet.interop.chain import Chain
+from laminet.interop.state_dicts.checkpoint import Checkpoint, quoted
+from laminet.interop.state_dicts.modules import Module, modules_of
+from laminet.interop.state_dicts.networks import Network, groups_of, network_of
+from laminet.interop.state_dicts.normalizers import (
+    CHOICES,
+    Normalizer,
+    applying,
+    fold_inputs,
+    fold_outputs,
+    normalizers_of,
+)
+from laminet.interop.state_dicts.parts import Series, named, several, under
+
+if TYPE_CHECKING:
+    from laminet.mlp import MLP
+
+__all__ = ["Selection", "network_of_checkpoint", "selected"]
+
+# The state dict does not say it; PyTorch's default, and that of nearly every model.
+_EPS = 1e-5
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A network, or several in series, and the normalisers of its inputs and outputs."""
+
+    networks: tuple[Network, ...]
+    inputs: tuple[Normalizer, ...]
+    outputs: tuple[Normalizer, ...]
+
+    @property
+    def layers(self) -> list[Module]:
+        """The dense layers, first to last."""
+        return [layer for network in self.networks for layer in network.layers]
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number of inputs, and of the outputs of each layer."""
+        layers = self.layers
+        return [layers[0].inputs, *(layer.width for layer in layers)]
+
+
+def selected(checkpoint: Checkpoint, part: str | Sequence[str] | None) -> Selection:
+    """Return the network of a checkpoint, or the one that `part` names.
+
+    Raises
+    ------
+    FormatError
+        If it is not certain which layers are meant, in which order, or one is no dense layer.
+    """
+    modules = modules_of(
+        {n: t for n, t in checkpoint.tensors.items() if n not in checkpoint.beside}
+    )
+    others = modules_of({n: t for n, t in checkpoint.tensors.items() if n in checkpoint.beside})
+    normalizers = normalizers_of([*modules, *others], checkpoint)
+    parts = [part] if isinstance(part, str) else part
+    if parts is None:
+        networks = [_one(modules, "", modules)]
+        role = ""
+    else:
+        found = [named(modules, p) for p in parts]
+        networks = [n for series in found for n in _series(series, modules)]
+        role = found[0].role or parts[0] if len(parts) == 1 else ""
+    _check_joints(networks)
+    prefixes = [layer.prefix for network in networks for layer in network.layers]
+    inputs, outputs = applying(normalizers, prefixes, role)
+    return Selection(tuple(networks), tuple(inputs), tuple(outputs))
+
+
+def _series(series: Series, modules: Sequence[Module]) -> list[Network]:
+    if series.unknown:
+        one = series.unknown[0]
+        reason = f" ({one.reason})" if one.reason else ""
+        names = ", ".join(f'"{p}"' for p, _ in series.parts)
+        raise FormatError(
+            f"{quoted(one.prefix)}{reason} lies beside the layers of the {series.role}, and may "
+            f"come before them: part=[{names}] takes these alone"
+        )
+    return [_one(inside, prefix, modules) for prefix, inside in series.parts]
+
+
+def _one(inside: Sequence[Module], prefix: str, modules: Sequence[Module]) -> Network:
+    """Return the only network of some modules."""
+    groups = groups_of(inside, prefix)
+    if len(groups) > 1:
+        raise FormatError(several(groups, inside))
+    chosen = groups[0].modules if groups else under(inside, prefix)
+    try:
+        return network_of(chosen)
+    except FormatError as error:
+        if not groups or len(groups[0].layers) < 2:
+            raise
+        names = ", ".join(f'"{m.prefix}"'[:40] for m in groups[0].layers[:2])
+        hint = f" (part=[{names}, ...] takes the layers that it names, in that order)"
+        raise FormatError(f"{error}{hint}") from None
+
+
+def _check_joints(networks: Sequence[Network]) -> None:
+    for one, other in pairwise(networks):
+        width, takes = one.layers[-1].width, other.layers[0].inputs
+        if width != takes:
+            raise FormatError(
+                f"{quoted(other.layers[0].prefix)} takes {takes} features, and "
+                f"{quoted(one.layers[-1].prefix)} before it has {width}"
+            )
+
+
+def network_of_checkpoint(
+    checkpoint: Checkpoint,
+    activations: Sequence[str | Activation] | None,
+    head: str | None = None,
+    part: str | Sequence[str] | None = None,
+    normalizer: str | None = None,
+) -> MLP:
+    """Return the network of a checkpoint; see `laminet.load`.
+
+    Raises
+    ------
+    FormatError
+        If the checkpoint does not say which network is meant, or something in it is none.
+    ValueError
+        If there are not as many activations as layers.
+    """
+    if isinstance(activations, (str, Activation)):
+        raise TypeError("activations must be a sequence with one for each layer, not one for all")
+    functions = None if activations is None else [as_activation(a) for a in activations]
+    head = as_head(head)
+    if normalizer not in (None, *CHOICES):
+        raise ValueError(f'normalizer must be "fold" or "leave", got {normalizer!r}')
+    selection = selected(checkpoint, part)
+    layers = selection.layers
+    sizes = "-".join(map(str, selection.sizes[:12])) + ("-..." if len(layers) > 11 else "")
+    if functions is None and head is not None:
+        raise ValueError("head is given without activations")
+    if functions is None:
+        raise FormatError(
+            f"a state dict has no activations: name one for each layer ({len(layers)} layers, "
+            f"{sizes}): load(path, activations=[...]); this is not a file that laminet saved"
+        )
+    if len(functions) != len(layers):
+        names = ", ".join(layer.prefix or "weight" for layer in layers[:8])
+        raise ValueError(
+            f"activations names {len(functions)} functions, one for each layer, and there are "
+            f"{len(layers)} layers: {names}{', ...' if len(layers) > 8 else ''}"
+        )
+    if normalizer != "leave":
+        _check_normalizers(selection, normalizer)
+    chain = Chain(width=selection.sizes[0])
+    if selection.inputs and normalizer != "leave":
+        chain = fold_inputs(selection.inputs, selection.sizes[0])
+    for network in selection.networks:
+        count = len(network.layers)
+        chain = _extended(chain, network, functions[:count])
+        functions = functions[count:]
+    if selection.outputs and normalizer != "leave":
+        chain = fold_outputs(chain, selection.outputs)
+    used = [t for layer in layers for k, t in layer.tensors.items() if k in ("weight", "bias")]
+    dtype = np.dtype("float64" if any("64" in t.dtype for t in used) else "float32")
+    try:
+        return chain.network(dtype, head)
+    except ValueError as error:
+        raise FormatError(str(error)) from None
+
+
+def _check_normalizers(selection: Selection, normalizer: str | None) -> None:
+    for found in (*selection.inputs, *selection.outputs):
+        what = "outputs" if found.of_outputs else "inputs"
+        if found.kind is None:
+            raise FormatError(
+                f"the {what} are normalised by {found}, and the file does not say how: "
+                'normalizer="leave" reads the layers alone, for values that you normalise yourself'
+            )
+        if normalizer is None and not found.kind.exact:
+            raise FormatError(
+                f"the {what} are normalised by {found} (its defaults; the file does not say "
+                'others): normalizer="fold" makes that a part of the network, normalizer="leave" '
+                "reads the layers alone, for values that you normalise yourself"
+            )
+
+
+def _extended(chain: Chain, network: Network, functions: Sequence[Activation]) -> Chain:
+    """Return the network of a value, batch normalisations folded in."""
+    for place in network.norms:
+        if place.layer < 0:
+            chain = _normalized(chain, place.norm)
+    for index, (layer, function) in enumerate(zip(network.layers, functions, strict=True)):
+        bias = layer.tensors.get("bias")
+        chain = chain.linear(layer.tensors["weight"].read(), None if bias is None else bias.read())
+        here = [place for place in network.norms if place.layer == index]
+        for place in here:
+            if place.after is None and function.name != "identity":
+                raise FormatError(
+                    f"the numbers do not tell whether the batch normalisation "
+                    f"{quoted(place.norm.prefix)} comes before or after the activation: load the "
+                    "module in PyTorch, then ln.from_torch(module.eval())"
+                )
+            if not place.after:
+                chain = _normalized(chain, place.norm)
+        chain = chain.activated(function)
+        for place in here:
+            if place.after:
+                chain = _normalized(chain, place.norm)
+    return chain
+
+
+def _normalized(chain: Chain, norm: Module) -> Chain:
+    read: dict[str, Any] = {
+        k: t.read() for k, t in norm.tensors.items() if k != "num_batches_tracked"
+    }
+    with np.errstate(all="ignore"):
+        scale = 1 / np.sqrt(read["running_var"].astype(np.float64) + _EPS)
+        if "weight" in read:
+            scale = scale * read["weight"]
+        shift = -scale * read["running_mean"]
+        if "bias" in read:
+            shift = shift + read["bias"]
+    return chain.scaled(scale, shift)
