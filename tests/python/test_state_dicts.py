@@ -109,7 +109,7 @@ REFUSED = {
     "towers of other shapes": (
         state_dict(("actor.0.", "actor.2.", "critic.0."), (5, 8, 6, 3))
         | tall(**{"critic.2": (9, 9)}),
-        "part=\"actor\"",
+        'part="actor"',
     ),
     "against the numbers": (
         tall(fc1=(3, 4), fc2=(4, 5)),

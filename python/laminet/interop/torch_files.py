@@ -7,19 +7,19 @@ import os
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
 from laminet.errors import FormatError
-from laminet.interop.state_dicts import Checkpoint, Opaque, Stored, checkpoint_of
+from laminet.interop.state_dicts import Checkpoint, Stored, checkpoint_of
+from laminet.interop.state_dicts.checkpoint import Opaque, class_of, is_mapping
 
 __all__ = ["read_checkpoint"]
 
 # Tensors may share their memory; what is read of them in all is limited by the file.
 _READ_RATIO = 8
 _READ_ROOM = 2**24
-_CLASS = "laminet_class"
 
 
 def read_checkpoint(path: str, member: str | None = None) -> Checkpoint:
@@ -44,9 +44,9 @@ def read_checkpoint(path: str, member: str | None = None) -> Checkpoint:
         if member is not None:
             data = _member(file, member)
         loaded = _loaded(data)
-    if isinstance(loaded, Mapping) and not _is_object(loaded):
+    if is_mapping(loaded):
         return checkpoint_of(loaded, _reader(os.stat(path).st_size))
-    kind = _class_of(loaded)
+    kind = class_of(loaded)
     if kind:
         raise FormatError(
             f"PyTorch's loader of weights refuses it: it is a whole object of the class {kind!r}, "
@@ -116,7 +116,7 @@ def _stand_in(name: str) -> Any:
     def new(cls: Any, *args: Any, **kwargs: Any) -> Any:
         return object.__new__(cls)
 
-    members = {"__new__": new, "__init__": forget, "__setstate__": forget, _CLASS: name}
+    members = {"__new__": new, "__init__": forget, "__setstate__": forget, "laminet_class": name}
     return type("object", (Opaque,), members)
 
 
@@ -125,19 +125,10 @@ def _dict_stand_in(name: str) -> Any:
 
     def new(cls: Any, *args: Any, **kwargs: Any) -> Any:
         result: Any = OrderedDict()
-        result.__dict__[_CLASS] = name
+        result.__dict__["laminet_class"] = name
         return result
 
     return type("object", (), {"__new__": new})
-
-
-def _class_of(value: Any) -> str:
-    name = getattr(value, _CLASS, "")
-    return name if isinstance(name, str) else ""
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, Mapping) and not value and bool(_class_of(value))
 
 
 def _reader(size: int) -> Callable[[Any, str], Stored | None]:

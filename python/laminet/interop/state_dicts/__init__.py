@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from laminet.interop.state_dicts.checkpoint import Checkpoint, Opaque, Stored, checkpoint_of
+from laminet.interop.state_dicts.checkpoint import Checkpoint, Stored, checkpoint_of
 from laminet.interop.state_dicts.contents import contents
 from laminet.interop.state_dicts.reading import network_of_checkpoint
 
 __all__ = [
     "Checkpoint",
-    "Opaque",
     "Stored",
     "checkpoint_of",
     "contents",

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from laminet.errors import FormatError
 
-__all__ = ["Checkpoint", "Opaque", "Stored", "checkpoint_of", "quoted", "tokens"]
+__all__ = [
+    "Checkpoint",
+    "Opaque",
+    "Stored",
+    "checkpoint_of",
+    "class_of",
+    "is_mapping",
+    "quoted",
+    "tokens",
+]
 
 Array = NDArray[Any]
 
@@ -32,6 +41,19 @@ class Stored(NamedTuple):
 
 class Opaque:
     """An object of a class whose code is not run: nothing of it is known but the class."""
+
+    laminet_class = "object"
+
+
+def class_of(value: Any) -> str:
+    """Return the name of the class that a stand-in is for; empty for all else."""
+    name = getattr(value, "laminet_class", "")
+    return name if isinstance(name, str) else ""
+
+
+def is_mapping(value: Any) -> bool:
+    """Whether an object of a checkpoint is a mapping, and no stand-in of which nothing is known."""
+    return isinstance(value, Mapping) and (bool(value) or not class_of(value))
 
 
 @dataclass(frozen=True)
@@ -122,16 +144,16 @@ class _Walk:
             if tensor is not None:
                 self.tensors[path, text] = tensor
                 direct.append((path, text))
-            elif isinstance(value, Mapping):
+            elif is_mapping(value):
                 below |= self.mapping(value, (*path, text))
-            elif isinstance(value, (list, tuple)) and any(map(_nests, value)):
+            elif isinstance(value, (list, tuple)) and any(map(is_mapping, value)):
                 below |= self.mapping(dict(enumerate(value)), (*path, text))
             elif isinstance(value, (int, float, str)):
+                if len(path) > 1:
+                    continue  # of loops and schedulers: a page of counters
                 self.values[name] = quoted(value) if isinstance(value, str) else f"{value}"[:60]
             elif value is not None:
-                kind = value.__class__
-                known = issubclass(kind, Opaque) or kind.__module__ == "builtins"
-                self.objects[name] = kind.__name__ if known else "object"
+                self.objects[name] = class_of(value) or type(value).__name__
         if below:
             self.beside.update(at for at in direct if "." not in at[1])
         return below or bool(direct)
@@ -151,10 +173,6 @@ class _Walk:
             tuple(self.left_out),
             {short[at]: name for at, name in full.items() if name != short[at]},
         )
-
-
-def _nests(value: Any) -> bool:
-    return isinstance(value, Mapping)
 
 
 def _shortened(path: tuple[str, ...], name: str) -> str:

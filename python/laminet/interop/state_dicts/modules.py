@@ -43,8 +43,8 @@ _REASONS = {
     "scale": "a scale of a quantised layer or of a step that the file does not describe",
     "zero_point": "the module is quantised, and its weights are no floating-point numbers",
     "_packed_params": "the module is quantised, and its weights are no floating-point numbers",
-    "action_scale": "a step after the layers that the file does not describe",
-    "action_bias": "a step after the layers that the file does not describe",
+    "action_scale": "a step after the layers; part=[...] with the layers' names takes them alone",
+    "action_bias": "a step after the layers; part=[...] with the layers' names takes them alone",
 }
 
 
@@ -134,7 +134,10 @@ def _layer(prefix: str, group: Mapping[str, Stored]) -> Module:
         return Module(prefix, "other", group, reason)
     reason = f"tensor {name} has shape {shape}, not (outputs, inputs)"
     if shape == (1,) and "bias" not in group:
-        reason += ": the slope of a PReLU; name it as leaky_relu(alpha=...) of part=[...] layers"
+        reason += (
+            ": the slope of a PReLU; name the layers alone, part=[...], and leaky_relu with that "
+            "alpha as the activation"
+        )
     elif len(shape) == 1 and 0 not in shape:
         norm = "LayerNorm" if "bias" in group else "LayerNorm or RMSNorm (or the slopes of a PReLU)"
         reason += f": the scale of a {norm}, which laminet does not have"
@@ -178,6 +181,8 @@ def checked(modules: list[Module]) -> None:
     FormatError
         If there is one.
     """
-    for module in modules:
-        if module.kind == "other":
-            raise FormatError(module.reason)
+    reasons = [m.reason for m in modules if m.kind == "other"]
+    # What a lone bias is of, another tensor tells.
+    reasons.sort(key=lambda reason: reason.endswith("no weight beside it"))
+    if reasons:
+        raise FormatError(reasons[0])

@@ -138,7 +138,8 @@ def normalizers_of(modules: Sequence[Module], checkpoint: Checkpoint) -> list[No
         if module.kind == "statistics":
             names = frozenset(module.tensors)
             kind = next((k for k in _KINDS if k.keys == names), None)
-            result.append(Normalizer(module.prefix or "the statistics", module.tensors, kind))
+            name = module.prefix or " and ".join(sorted(module.tensors))
+            result.append(Normalizer(name, module.tensors, kind))
     loose = [n for n in checkpoint.beside if not any(_is_of(n, r) for r in result)]
     for name in sorted([*loose, *checkpoint.objects]):
         if _TELLING.fullmatch(name.rpartition(".")[2]):

@@ -129,7 +129,13 @@ def _bases(modules: Sequence[Module], convention: _Convention) -> list[str]:
                 if base not in bases and all(under(modules, _join(base, p)) for p in needed):
                     bases.append(base)
                 break
-    return [b for b in bases if _is_dense(modules, convention, b)]
+    bases = [b for b in bases if _is_dense(modules, convention, b)]
+    # Below another, optional parts would be taken for a network of their own.
+    return [b for b in bases if not any(b != o and _is_below(b, o) for o in bases)]
+
+
+def _is_below(prefix: str, other: str) -> bool:
+    return not other or prefix.startswith(f"{other}.")
 
 
 def _is_dense(modules: Sequence[Module], convention: _Convention, base: str) -> bool:
@@ -173,7 +179,7 @@ def named(modules: Sequence[Module], name: str) -> Series:
     """
     parts = [p for p in name.replace("/", ".").split(".") if p]
     conventions = series_in(modules)
-    role = _ROLES.get(parts[-1]) if parts else None
+    role = _ROLES.get(parts[-1].lower()) if parts else None
     if role is not None:
         wanted = ".".join([*parts[:-1], role])
         hits = [key for key in conventions if key == wanted or key.endswith(f".{wanted}")]
@@ -229,14 +235,22 @@ def several(groups: Sequence[Group], modules: Sequence[Module]) -> str:
     for group in groups:
         if not all(m in covered for m in group.layers):
             lines.append(described(group))
-            names.append(group.names[0])
+            names += group.names if len(group.names) == 1 else ()
+    names += groups[0].names
     shown = "; ".join(lines[:_MOST_LISTED]) + ("; ..." if len(lines) > _MOST_LISTED else "")
-    first = quoted(names[0]).replace("'", '"')
-    order = ", ".join(quoted(n).replace("'", '"') for n in _chaining(groups))
-    return (
+    text = (
         f"the order of the layers is not certain: there are {len(lines)} networks, {shown}. Name "
-        f"one: part={first}; or parts that follow one another, in their order: part=[{order}]"
+        f"one: part={_argument(names[0])}"
     )
+    chaining = [] if covered else _chaining(groups)
+    if chaining:
+        order = ", ".join(map(_argument, chaining))
+        text += f"; or parts that follow one another, in their order: part=[{order}]"
+    return text
+
+
+def _argument(name: str) -> str:
+    return f'"{quoted(name)[1:-1]}"'
 
 
 def _chaining(groups: Sequence[Group]) -> list[str]:
@@ -245,7 +259,7 @@ def _chaining(groups: Sequence[Group]) -> list[str]:
         for other in groups[:20]:
             if one is not other and one.layers[-1].width == other.layers[0].inputs:
                 return [*one.names[:3], *other.names[:3]]
-    return [n for g in groups[:2] for n in g.names[:2]]
+    return []
 
 
 def _join(*parts: str) -> str:

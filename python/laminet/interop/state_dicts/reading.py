@@ -14,7 +14,7 @@ from laminet.errors import FormatError
 from laminet.head import as_head
 from laminet.interop.chain import Chain
 from laminet.interop.state_dicts.checkpoint import Checkpoint, quoted
-from laminet.interop.state_dicts.modules import Module, modules_of
+from laminet.interop.state_dicts.modules import Module, checked, modules_of
 from laminet.interop.state_dicts.networks import Network, groups_of, network_of
 from laminet.interop.state_dicts.normalizers import (
     CHOICES,
@@ -24,7 +24,7 @@ from laminet.interop.state_dicts.normalizers import (
     fold_outputs,
     normalizers_of,
 )
-from laminet.interop.state_dicts.parts import Series, named, several, under
+from laminet.interop.state_dicts.parts import Series, named, series_in, several
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
@@ -70,11 +70,18 @@ def selected(checkpoint: Checkpoint, part: str | Sequence[str] | None) -> Select
     normalizers = normalizers_of([*modules, *others], checkpoint)
     parts = [part] if isinstance(part, str) else part
     if parts is None:
-        networks = [_one(modules, "", modules)]
+        if not any(m.kind == "linear" for m in modules) and checkpoint.objects:
+            name, kind = next(iter(checkpoint.objects.items()))
+            raise FormatError(
+                f"there is no weight of a dense layer; {quoted(name)} is an object of the class "
+                f"{quoted(kind)}, which PyTorch's loader of weights does not read: save its "
+                "state_dict() instead, or if you trust the file, load it and call ln.from_torch"
+            )
+        networks = _networks(modules, "")
         role = ""
     else:
         found = [named(modules, p) for p in parts]
-        networks = [n for series in found for n in _series(series, modules)]
+        networks = [n for series in found for n in _series(series)]
         role = found[0].role or parts[0] if len(parts) == 1 else ""
     _check_joints(networks)
     prefixes = [layer.prefix for network in networks for layer in network.layers]
@@ -82,7 +89,7 @@ def selected(checkpoint: Checkpoint, part: str | Sequence[str] | None) -> Select
     return Selection(tuple(networks), tuple(inputs), tuple(outputs))
 
 
-def _series(series: Series, modules: Sequence[Module]) -> list[Network]:
+def _series(series: Series) -> list[Network]:
     if series.unknown:
         one = series.unknown[0]
         reason = f" ({one.reason})" if one.reason else ""
@@ -91,17 +98,22 @@ def _series(series: Series, modules: Sequence[Module]) -> list[Network]:
             f"{quoted(one.prefix)}{reason} lies beside the layers of the {series.role}, and may "
             f"come before them: part=[{names}] takes these alone"
         )
-    return [_one(inside, prefix, modules) for prefix, inside in series.parts]
+    return [n for prefix, inside in series.parts for n in _networks(inside, prefix)]
 
 
-def _one(inside: Sequence[Module], prefix: str, modules: Sequence[Module]) -> Network:
-    """Return the only network of some modules."""
+def _networks(inside: Sequence[Module], prefix: str) -> list[Network]:
+    """Return the only network of some modules, or the parts of it in series."""
     groups = groups_of(inside, prefix)
     if len(groups) > 1:
-        raise FormatError(several(groups, inside))
-    chosen = groups[0].modules if groups else under(inside, prefix)
+        found = list(series_in(inside).values())
+        layers = {m for m in inside if m.kind == "linear"}
+        if len(found) != 1 or layers != {m for _, p in found[0].parts for m in p if m in layers}:
+            raise FormatError(several(groups, inside))
+        return _series(found[0])
+    chosen = list(groups[0].modules if groups else inside)
+    checked(chosen)
     try:
-        return network_of(chosen)
+        return [network_of(chosen)]
     except FormatError as error:
         if not groups or len(groups[0].layers) < 2:
             raise
