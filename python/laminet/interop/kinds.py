@@ -18,7 +18,7 @@ _UNPACKED_ROOM = 64 * 2**20
 _UNPACKED_RATIO = 16
 _MOST_MEMBERS = 100_000
 
-_KERAS = "ln.from_keras(keras.models.load_model({path!r})) reads it"
+_KERAS = "ln.from_keras({path!r}) reads it"
 _PICKLE = (
     "load it with what wrote it, if you trust it (loading runs code of the file), then "
     "ln.from_sklearn(joblib.load({path!r})) or ln.from_torch(module)"
@@ -55,6 +55,7 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"{", "a JSON text", "give its weights to ln.Dense"),
     (b"[", "a JSON text", "give its weights to ln.Dense"),
 )
+_TEXT = bytes(range(0x20, 0x7F)) + b"\t\n\r"
 _BY_NAME = {
     ".pb": ("a TensorFlow graph", _TENSORFLOW),
     ".nnet": ("a text, as of a .nnet file", "give its weights to ln.Dense"),
@@ -90,8 +91,12 @@ def kind_of(path: str) -> str:
     with open(path, "rb") as file:
         begin = file.read(512)
     suffix = Path(path).suffix.lower()
-    # The length of a header, which is JSON.
-    if begin[8:9] == b"{" and not begin.startswith((b"{", b"\x80")):
+    # A safetensors file is the length of a header, and the header, which is JSON.
+    length = int.from_bytes(begin[:8], "little")
+    is_text = all(byte in _TEXT for byte in begin[:8])
+    if begin[8:9] == b"{" and not is_text and begin[:1] != b"\x80":
+        return "safetensors"
+    if suffix == ".safetensors" and (len(begin) < 8 or length <= os.stat(path).st_size - 8):
         return "safetensors"
     if begin.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _kind_of_zip(path, suffix)
@@ -101,13 +106,11 @@ def kind_of(path: str) -> str:
         if begin.startswith(magic):
             if kind == "torch":
                 return kind
-            if suffix == ".safetensors" and len(magic) < 3:
-                break  # two bytes of a length may be those of anything
             _fail(kind, remedy, path)
     if suffix == ".onnx" or _looks_like_onnx(begin):
         return "onnx"
     if suffix == ".safetensors":
-        return "safetensors"
+        raise FormatError("no safetensors file, whatever its name says, or damaged")
     if suffix in _BY_NAME:
         _fail(*_BY_NAME[suffix], path)
     if suffix in (".pt", ".pth", ".ckpt") and begin:
