@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import zipfile
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def _in_temporary_directory(tmp_path, monkeypatch):
 def mlp(*sizes):
     """A Sequential of Linear layers with ReLU between them, and after the last."""
     layers = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in pairwise(sizes):
         layers += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*layers)
 
@@ -78,6 +79,11 @@ SEVERAL = {
         "'policy' 4-8-4; 'baseline' 4-1",
         'part="policy"',
     ),
+    "a layer of another name beside": (
+        named(net=mlp(4, 8, 4), baseline=nn.Linear(4, 1)),
+        "'net' 4-8-4; 'baseline' 4-1",
+        'part="net"',
+    ),
     "layers of two roles": (
         named(actor=nn.Linear(4, 3), critic=nn.Linear(3, 1)),
         "'actor' 4-3; 'critic' 3-1",
@@ -124,9 +130,9 @@ def test_a_part_of_any_depth(prefix, part):
     assert_agrees(load(contents, ["relu"] * 2, part=part), x, y)
     nested: dict = {}
     for key, value in GAN.items():
-        *levels, last = prefix.format(key.split(".")[0]).split(".") + [key.split(".", 1)[1]]
+        module, last = key.split(".", 1)
         place = nested
-        for level in levels:
+        for level in prefix.format(module).split("."):
             place = place.setdefault(level, {})
         place[last] = value
     assert_agrees(load({"epoch": 1, **nested}, ["relu"] * 2, part=part), x, y)
@@ -219,7 +225,7 @@ def test_stable_baselines3_on_policy(file, shared):
     ):
         x, y = expected(nn.Sequential(trunk, extractor[hidden], policy[last]), 4)
         assert_agrees(ln.load(file, functions, part=part), x, y)
-    with pytest.raises(ln.FormatError, match="2 networks, 'actor' 4-.*-2 .*; 'critic' 4-.*-1"):
+    with pytest.raises(ln.FormatError, match=r"2 networks, 'actor' 4-.*-2 .*; 'critic' 4-.*-1"):
         ln.load(file, functions)
 
 
@@ -413,7 +419,7 @@ def test_a_zip_bomb_is_not_unpacked():
         ln.load("bomb.zip", ["relu"])
     with open("bomb.zip", "r+b") as file:
         file.truncate(10_000)
-    with pytest.raises(ln.FormatError, match="bomb.zip: a zip archive that is damaged"):
+    with pytest.raises(ln.FormatError, match=r"bomb.zip: a zip archive that is damaged"):
         ln.load("bomb.zip", ["relu"])
 
 

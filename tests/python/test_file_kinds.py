@@ -53,7 +53,7 @@ def npz():
 
 def script():
     buffer = io.BytesIO()
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.save(torch.jit.script(nn.Sequential(nn.Linear(2, 2))), buffer)
     return buffer.getvalue()
 

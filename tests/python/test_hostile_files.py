@@ -342,3 +342,28 @@ def test_quoting_never_raises() -> None:
     assert quoted([10**5000]) == "<list>"  # more digits than Python writes
     assert quoted(deep_list(100_000)) == "<list>"
     assert quoted("\n" * 100) == ("'" + "\\n" * 100)[:57] + "..."
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["x" * (i + 1) for i in range(101)], "too many orders"),
+        (["a." * 40 + "b"], "has more than 32 levels"),
+        ([f"{i}" for i in range(20_001)], "holds 20001 tensors; up to 20000"),
+    ],
+)
+def test_names_without_end(tmp_path: Path, names: list[str], message: str) -> None:
+    tensors = {f"{name}.weight": np.ones((2, 2), np.float32) for name in names}
+    safetensors.numpy.save_file(tensors, tmp_path / "a")
+    with pytest.raises(ln.FormatError, match=message):
+        ln.load(tmp_path / "a", ["relu"])
+
+
+def test_more_batch_normalisations_than_a_network_has(tmp_path: Path) -> None:
+    tensors: dict[str, Any] = {"0.weight": np.ones((2, 2), np.float32)}
+    for i in range(1, 302):
+        for name in ("weight", "running_mean", "running_var"):
+            tensors[f"{i}.{name}"] = np.ones(2, np.float32)
+    safetensors.numpy.save_file(tensors, tmp_path / "a")
+    with pytest.raises(ln.FormatError, match="301 batch normalisations, more than 300"):
+        ln.load(tmp_path / "a", ["relu"])

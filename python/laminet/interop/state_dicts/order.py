@@ -14,6 +14,8 @@ __all__ = ["Placed", "numbers_of", "ordered", "pattern_of", "placed"]
 
 # Steps of the search for an order: plenty for every real model, a moment for a hostile one.
 _MOST_STEPS = 20_000
+_MOST_NAMES = 100
+_MOST_NORMS = 300
 
 
 def pattern_of(prefix: str) -> tuple[str, ...]:
@@ -76,6 +78,8 @@ def _orders(groups: list[list[Module]]) -> list[list[Module]]:
     if len(groups) == 1:
         order = groups[0]
         return [order] if all(b.inputs == a.width for a, b in pairwise(order)) else []
+    if len(groups) > _MOST_NAMES:
+        raise FormatError("the names leave too many orders of the layers to try them all")
     total = sum(map(len, groups))
     orders: list[list[Module]] = []
     steps = 0
@@ -129,6 +133,8 @@ def placed(norms: list[Module], layers: list[Module]) -> list[Placed]:
     FormatError
         If the names do not tell which layer one follows.
     """
+    if len(norms) > _MOST_NORMS:
+        raise FormatError(f"has {len(norms)} batch normalisations, more than {_MOST_NORMS}")
     by_place = [_place(norm, norms, layers) for norm in _sorted(norms)]
     for place in by_place:
         width = layers[0].inputs if place.layer < 0 else layers[place.layer].width

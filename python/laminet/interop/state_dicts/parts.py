@@ -18,6 +18,8 @@ _SYNONYMS = {
 }
 _ROLES = {"actor": "actor", "policy": "actor", "pi": "actor", "critic": "critic", "value": "critic"}
 _MOST_LISTED = 6
+# So many actors have a short name; of more, each prefix is as long as it is in the file.
+_MOST_AGENTS = 20
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ def _bases(modules: Sequence[Module], convention: _Convention) -> list[str]:
     last = needed[-1].split(".")
     bases = []
     for module in modules:
+        if len(bases) == _MOST_AGENTS:
+            break
         parts = module.prefix.split(".")
         for start in range(len(parts) - len(last) + 1):
             if parts[start : start + len(last)] == last:
@@ -218,8 +222,13 @@ def _prefixes(modules: Sequence[Module], parts: list[str]) -> list[str]:
     whole = ".".join(parts)
     if whole in prefixes:
         return [whole]
-    hits = [p for p in prefixes if p.endswith(f".{whole}")]
-    return [h for h in hits if not any(h.startswith(f"{other}.") for other in hits)]
+    hits = {p: None for p in prefixes if p.endswith(f".{whole}")}
+    return [h for h in hits if not any(above in hits for above in _above(h))]
+
+
+def _above(prefix: str) -> list[str]:
+    levels = prefix.split(".")
+    return [".".join(levels[:end]) for end in range(1, len(levels))]
 
 
 def several(groups: Sequence[Group], modules: Sequence[Module]) -> str:
