@@ -19,6 +19,7 @@ NEEDED = {
     "test_cli_convert.py": ("onnx", "torch"),
     "test_cli_predict_formats.py": ("pyarrow",),
     "test_checkpoints.py": ("torch",),
+    "test_checkpoint_layers.py": ("torch",),
     "test_checkpoint_normalizers.py": ("torch",),
     "test_file_kinds.py": ("onnx", "torch"),
     "test_from_keras.py": ("keras", "torch"),

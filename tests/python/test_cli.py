@@ -111,7 +111,7 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
 def test_info_of_what_is_no_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert "missing: No such file or directory" in refused(capsys, "info", "missing")
     Path("text").write_text("a text that is long enough to have a header")
-    assert "text: bytes 0 to 7 say" in refused(capsys, "info", "text")
+    assert "text: no kind of file that laminet reads" in refused(capsys, "info", "text")
 
 
 def test_long_lines_are_not_wrapped() -> None:

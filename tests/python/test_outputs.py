@@ -507,8 +507,10 @@ def test_hostile_descriptions(tmp_path, change, message):
         ln.load(path)
 
 
-def test_without_the_package_onnx(script):
+def test_without_the_package_onnx(script, tmp_path, monkeypatch):
     """The extra is asked for in words, by the functions and by the command."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x08" + bytes(20))
     result = script(
         """
 import sys

@@ -122,7 +122,7 @@ def _bases(modules: Sequence[Module], convention: _Convention) -> list[str]:
     """Return the prefixes below which all parts of a convention are."""
     needed = [_join(convention.within, p) for p in convention.series if not p.endswith("?")]
     last = needed[-1].split(".")
-    bases = []
+    bases: list[str] = []
     for module in modules:
         if len(bases) == _MOST_AGENTS:
             break
