@@ -40,6 +40,7 @@ NEEDED = {
 
 # Of these, what no import shows: PyTorch's exporter needs onnxscript, Keras a back end.
 NOT_IMPORTED = {
+    "test_file_kinds.py": ("onnx",),
     "test_onnx_exporters.py": ("onnxscript",),
     "test_onnx_keras.py": ("torch", "onnx", "onnxscript"),
     "test_keras_files.py": ("torch",),
