@@ -116,6 +116,30 @@ def test_avx2_and_avx512_agree(activation, dtype):
 
 
 @pytest.mark.usefixtures("fused_isa")
+@pytest.mark.parametrize("activation", ACTIVATION_CASES, ids=str)
+@pytest.mark.parametrize("sizes", [[23, 70, 37, 6], [5, 70, 9]], ids=str)
+def test_rows_with_nan_and_infinity(sizes, activation, dtype):
+    """NaN in the same places for every batch and position, and the neighbours' bits as ever."""
+    net = make(sizes, None, dtype, activation)
+    values = arguments(net, 35, dtype)
+    x, v, u = values
+    x[[3, 17], [0, 4]] = np.nan
+    x[[8, 21], [1, 2]] = np.inf
+    x[[9, 22], [3, 4]] = -np.inf
+    v[5, 2] = u[6, 3] = np.nan
+    v[11, 1] = u[12, 0] = np.inf
+    one_by_one = [results(net, *row) for row in zip(*values, strict=True)]
+    expected = [np.array(column) for column in zip(*one_by_one, strict=True)]
+    assert any(np.isnan(column).any() for column in expected)
+    for batch in (1, 2, 4, 9, 10, 18, 35):
+        for got, want in zip(results(net, *(a[:batch] for a in values)), expected, strict=True):
+            assert same_bits(got, want[:batch]), batch
+    rolled = [np.roll(a, 13, axis=0) for a in values]
+    for got, want in zip(results(net, *rolled), expected, strict=True):
+        assert same_bits(got, np.roll(want, 13, axis=0))
+
+
+@pytest.mark.usefixtures("fused_isa")
 @pytest.mark.parametrize("bias", [None, 1.0])
 def test_zeros(bias, dtype):
     """A tangent's sums have no bias added that would hide the sign of a zero."""

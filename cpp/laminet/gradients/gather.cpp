@@ -1,6 +1,8 @@
 #include "laminet/gradients/gather.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "laminet/network/workspace.h"
 
@@ -31,6 +33,19 @@ void for_groups(std::size_t rows, std::size_t most, Use use) {
   for (std::size_t r = 0; r < rows; r += size) use(r, std::min(size, rows - r));
 }
 
+// NaN, which 0 times infinity or NaN is, for each row of g that is not finite where its slope is 0:
+// it would come into every sum of the row.
+template <class T>
+void mark_left_out(ConstMatrixView<T> g, const T* slopes, MatrixView<T> out) {
+  for (std::size_t i = 0; i < g.rows; ++i) {
+    bool finite = true;
+    for (std::size_t p = 0; p < g.columns; ++p) {
+      finite = finite && (slopes[p] != T{0} || std::isfinite(g(i, p)));
+    }
+    if (!finite) std::fill_n(out.row(i), out.columns, std::numeric_limits<T>::quiet_NaN());
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -48,10 +63,12 @@ void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMa
   const ConstMatrixView<T> w = weights.layers[layer].weight;
   const std::size_t depth = g.columns;
   const std::size_t samples = (first + g.rows + repeat - 1) / repeat - first / repeat;
-  T* packed = thread_scratch<T, GatherPurpose>(checked_product(g.rows, depth));
+  T* packed = thread_scratch<T, GatherPurpose>(checked_product(g.rows + 1, depth));
+  T* sums = packed + g.rows * depth;
   // For each sample how many, then where the rows of W are.
   std::ptrdiff_t* lists =
       thread_scratch<std::ptrdiff_t, GatherPurpose>(checked_product(samples, depth + 1));
+  bool all_finite = true;  // what is left out of g
 
   // The columns of g that count, times their slopes, side by side for the rows of a group.
   std::ptrdiff_t* list = lists;
@@ -59,9 +76,19 @@ void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMa
     const T* slopes = d.row(sample);
     std::ptrdiff_t* found = list + 1;
     std::size_t count = 0;
+    // A sum that is finite has no other terms; one that overflows is looked into below.
+    weights.table->column_sums({.rows = n,
+                                .columns = depth,
+                                .x = g.row(r),
+                                .x_stride = g.row_stride,
+                                .sums = sums,
+                                .accumulate = false});
     for (std::size_t p = 0; p < depth; ++p) {
       found[count] = static_cast<std::ptrdiff_t>(p);
-      count += slopes[p] != T{0};  // NaN counts
+      const bool counts = slopes[p] != T{0};  // NaN does
+      const bool finite = std::isfinite(sums[p]);
+      count += counts;
+      all_finite = all_finite & (counts | finite);  // without a branch that depends on the slopes
     }
     list[0] = static_cast<std::ptrdiff_t>(count);
     for_groups(n, tile.mr, [&](std::size_t from, std::size_t m) {
@@ -94,6 +121,10 @@ void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMa
       list += depth + 1;
     });
   }
+  if (all_finite) return;
+  for_samples(g.rows, first, repeat, [&](std::size_t r, std::size_t n, std::size_t sample) {
+    mark_left_out<T>(g.row_block(r, n), d.row(sample), out.row_block(r, n));
+  });
 }
 
 #define LAMINET_INSTANTIATE(T)                                                            \

@@ -16,7 +16,9 @@ namespace laminet {
 template <class T>
 bool gathers(const ChainWeights<T>& weights, std::size_t layer, std::size_t repeat);
 
-// out = g D W_l. Row i of g belongs to row (first + i) / repeat of d. out has contiguous rows.
+// out = g D W_l, NaN where the products that are left out would give it, which finite weights do
+// where g is not finite. Row i of g belongs to row (first + i) / repeat of d. out has contiguous
+// rows.
 template <class T>
 void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMatrixView<T> g,
                       ConstMatrixView<T> d, std::size_t first, std::size_t repeat,

@@ -7,7 +7,8 @@
 // products in ascending order by fused multiply-add, in every tile and tail, or leaves out some
 // that are zero where that cannot be seen (PackedWeights::may_skip_zeros); elementwise functions
 // are one formula of correctly rounded operations; sums over a row use a fixed number of partial
-// sums whatever the vector width. The generic set may run without fused multiply-add.
+// sums whatever the vector width. Of a NaN the place is promised, not its sign or payload. The
+// generic set may run without fused multiply-add.
 #pragma once
 
 #include <cstddef>

@@ -198,7 +198,9 @@ def jacobian(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
     """Return the Jacobian of a network, as the product ``J = D_L W_L ... D_1 W_1``.
 
     A head is one more factor on the left: ``diag(p) - p p^T`` for softmax, where ``p`` are the
-    probabilities, ``I - 1 p^T`` for log-softmax.
+    probabilities, ``I - 1 p^T`` for log-softmax. The product is made from the left or from the
+    right, whichever takes fewer operations: where a factor is infinite, the order decides which
+    elements are NaN.
 
     Parameters
     ----------
@@ -223,7 +225,15 @@ def jacobian(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
     if (head := _head(net)) is not None:
         factors.append(head_jacobian(head, trace(net, x).activations[-1]))
     with np.errstate(all="ignore"):
+        if _fewer_from_the_left([layer.weight.shape for layer in _layers(net)]):
+            return reduce(lambda product, factor: product @ factor, reversed(factors))
         return reduce(lambda product, factor: factor @ product, factors)
+
+
+def _fewer_from_the_left(shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether a product of such matrices, first to last layer, is cheaper from the last one on."""
+    products = [n_out * n_in for n_out, n_in in shapes]
+    return shapes[-1][0] * sum(products[:-1]) <= shapes[0][1] * sum(products[1:])
 
 
 def layer_jacobians(net: MLP | Sequence[Layer], x: ArrayLike) -> list[Array]:

@@ -1,0 +1,154 @@
+"""Infinities and NaN go where IEEE arithmetic on the formulas takes them, whatever is left out.
+
+Of a Jacobian's rows the products with slopes of zero are left out, of a single sample those with
+inputs of zero. 0 times infinity is NaN, so neither may be seen in a result.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from variants import normal, random_net
+
+import laminet as ln
+from laminet import _core, reference
+
+SIZES = [16, 40, 32, 6]  # reverse mode, whose products leave out slopes of zero
+FORWARD_SIZES = [4, 40, 32, 17]
+VALUES = (np.inf, -np.inf, np.nan)
+
+
+def changed(net, changes):
+    """Return the network with other weights: {(layer, row, column): value}."""
+    weights = [layer.weight.copy() for layer in net.layers]
+    for (layer, *place), value in changes.items():
+        weights[layer][tuple(place)] = value
+    return ln.MLP(
+        ln.Dense(weight, layer.bias, layer.activation)
+        for weight, layer in zip(weights, net.layers, strict=True)
+    )
+
+
+def kinds(array):
+    """0 where an element is finite, 1 and -1 where it is infinite, 2 where it is NaN."""
+    return np.where(np.isnan(array), 2, np.isinf(array) * np.sign(np.nan_to_num(array)))
+
+
+def assert_same_kinds(got, exact):
+    assert got.shape == exact.shape
+    np.testing.assert_array_equal(kinds(got), kinds(exact))
+
+
+def products(net, x, v, u):
+    """Return vjp, jvp and the gradients by the sums that define them, in the network's dtype."""
+    trace = reference.trace(net, x)
+    slopes = [
+        reference.activation_derivative(layer.activation, z).astype(net.dtype)
+        for layer, z in zip(net.layers, trace.pre_activations, strict=True)
+    ]
+    weights, biases = [], []
+    for layer, d, a in zip(net.layers[::-1], slopes[::-1], trace.activations[-2::-1], strict=True):
+        v = v * d
+        weights.append(v.T @ a.astype(net.dtype))
+        biases.append(v.sum(axis=0))
+        v = v @ layer.weight
+    for layer, d in zip(net.layers, slopes, strict=True):
+        u = (u @ layer.weight.T) * d
+    return v, u, weights[::-1], biases[::-1]
+
+
+@pytest.mark.usefixtures("backend", "isa")
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("sizes", [SIZES, FORWARD_SIZES], ids=str)
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+def test_weights(activation, sizes, layer, value, dtype):
+    """In every layer, in both modes, behind slopes of 0 and 1; every derivative."""
+    mode = "reverse" if sizes == SIZES else "forward"
+    assert _core.jacobian_rule(sizes)[0] == mode
+    net = changed(random_net(sizes, activation, dtype=dtype), {(layer, 1, 3): value})
+    x = normal((10, sizes[0]), dtype)
+    v, u = normal((10, sizes[-1]), dtype, 2), normal((10, sizes[0]), dtype, 3)
+    exact = reference.jacobian(net, x)
+    assert np.isnan(exact).any()
+    assert_same_kinds(net.jacobian(x), exact)
+    assert_same_kinds(net.value_and_jacobian(x)[1], exact)
+    for batch in (1, 2, 3):
+        assert_same_kinds(net.jacobian(x[:batch]), exact[:batch])
+    for got, factor in zip(net.layer_jacobians(x), reference.layer_jacobians(net, x), strict=True):
+        assert_same_kinds(got, factor)
+    with np.errstate(all="ignore"):
+        pulled, pushed, weights, biases = products(net, x, v, u)
+    assert_same_kinds(net.vjp(x, v), pulled)
+    assert_same_kinds(net.jvp(x, u), pushed)
+    gradients = net.gradients(x, v)
+    assert_same_kinds(gradients.input, pulled)
+    for got, want in zip(gradients.weights + gradients.biases, weights + biases, strict=True):
+        assert_same_kinds(got, want)
+
+
+@pytest.mark.usefixtures("backend", "isa")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_products_that_overflow_in_front_of_a_slope_of_zero(threads, dtype):
+    """All weights are finite; W_3 W_2 is not, and 0 times it is NaN."""
+    net = random_net([16, 40, 32, 24, 6], "relu", dtype=dtype)
+    large = np.sqrt(np.finfo(dtype).max) * 4
+    # Columns of W_3 W_2 overflow in rows 1 and 4 of the outputs only.
+    net = changed(net, {(3, 1, 5): large, (3, 4, 5): -large, (2, 5, 7): large, (2, 5, 9): large})
+    layers = list(net.layers)
+    bias = layers[2].bias.copy()
+    bias[5] = large  # the slope between the two large weights is 1
+    layers[2] = ln.Dense(layers[2].weight, bias, "relu")
+    net = ln.MLP(layers)
+    x = normal((9, 16), dtype)
+    factors = [f.astype(dtype) for f in reference.layer_jacobians(net, x)]
+    with np.errstate(all="ignore"):
+        exact = ((factors[3] @ factors[2]) @ factors[1]) @ factors[0]
+    assert np.isnan(exact[:, [1, 4]]).any()
+    assert np.isfinite(exact[:, [0, 2, 3, 5]]).all()
+    with ln.num_threads(threads):
+        for batch in (1, 3, 9):
+            assert_same_kinds(net.jacobian(x[:batch]), exact[:batch])
+
+
+@pytest.mark.usefixtures("backend", "isa")
+@pytest.mark.parametrize("bias", [-1000, 0], ids=["no unit active", "some units active"])
+def test_a_slope_that_is_nan_in_front_of_slopes_of_zero(bias, dtype):
+    """silu'(infinity) is NaN; of the layer before no unit may be active."""
+    net = random_net([16, 40, 32, 6], [ln.Activation(n) for n in ("relu", "silu", "identity")])
+    net = net.astype(dtype)
+    first, second, third = net.layers
+    infinite = second.bias.copy()
+    infinite[4] = np.inf
+    net = ln.MLP(
+        [
+            ln.Dense(first.weight, first.bias + bias, "relu"),
+            ln.Dense(second.weight, infinite, "silu"),
+            third,
+        ]
+    )
+    x = normal((9, 16), dtype)
+    assert_same_kinds(net.jacobian(x), reference.jacobian(net, x))
+    assert np.isnan(net.jacobian(x)).all()
+
+
+@pytest.mark.usefixtures("backend", "isa")
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_the_zeros_of_a_single_sample(layer, value, dtype):
+    """A weight that a zero would leave unread: in a batch as alone, as in the reference."""
+    sizes = [80, 96, 70, 6]
+    net = random_net(sizes, "relu", dtype=dtype)
+    x = normal((8, 80), dtype)
+    x[:, ::2] = 0
+    columns = [np.flatnonzero(~a.any(axis=0)) for a in reference.trace(net, x).activations[:-1]]
+    zero = columns[layer]
+    assert zero.size > 0
+    net = changed(net, {(layer, 2, zero[0]): value})
+    exact = reference.forward(net, x)
+    assert np.isnan(reference.trace(net, x).pre_activations[layer]).any()
+    assert_same_kinds(net(x), exact)
+    for i in range(8):
+        assert_same_kinds(net(x[i]), exact[i])
+        assert_same_kinds(net(x[i : i + 1]), exact[i : i + 1])
+        assert_same_kinds(net.trace(x[i]).output, exact[i])
