@@ -108,10 +108,12 @@ class Network {
     const Plan plan = mlp_.plan(batch);
     constexpr const char* splits[] = {"none", "rows", "layers"};
     py::list layers;
-    for (const LayerPlan& layer : mlp_.layer_plans(plan, batch)) {
-      layers.append(py::make_tuple(layer.mr, layer.nr, layer.tail_mr, layer.tail_nr, layer.rows,
-                                   layer.columns, layer.depth, layer.row_parts,
-                                   layer.column_parts));
+    const auto described = [](const TilePlan& tile) {
+      return py::make_tuple(tile.mr, tile.nr, tile.columns, tile.depth);
+    };
+    for (const LayerPlan& layer : mlp_.layer_plans(plan)) {
+      layers.append(py::make_tuple(layer.rows, described(layer.body), described(layer.tail),
+                                   layer.row_parts, layer.column_parts));
     }
     py::dict result;
     result["backend"] = std::string(name(plan.backend));

@@ -70,10 +70,7 @@ py::dict plan(const py::object& network, std::size_t batch) {
   for (const Dense<T>& layer : mlp.layers()) {
     const PanelLayout<T> layout(layer.out_features(), mlp.instruction_set().template table<T>());
     Grid grid{plan.split == Split::rows ? plan.threads : 1, 1};
-    if (layers_shared) {
-      grid = choose_grid(chunk, layout.body_panels, layout.body->nr, layout.tail_nr(),
-                         layout.body->mr, plan.threads);
-    }
+    if (layers_shared) grid = choose_grid(layout, chunk, plan.threads);
     py::dict info;
     info["row_parts"] = grid.row_parts;
     info["column_parts"] = grid.column_parts;

@@ -37,9 +37,27 @@ def test_fields(sizes, batch, backend, dtype):
                 assert layer.tail_tile is None
             else:
                 assert layer.tile is not None
-                rest = layer.out_features % layer.tile[1]
-                assert (layer.tail_tile is None) == (rest == 0)
-                assert layer.tail_tile is None or layer.tail_tile[1] >= rest
+                if layer.tail_tile is None:
+                    assert (layer.tail_columns, layer.tail_depth) == (0, 0)
+                    assert layer.block_columns == layer.out_features or (
+                        layer.out_features % layer.tile[1] == 0
+                    )
+                else:
+                    assert layer.tail_columns == layer.out_features % layer.tile[1]
+                    assert layer.tail_columns <= layer.tail_tile[1]
+                    assert layer.block_columns % layer.tile[1] == 0
+                    assert 1 <= layer.tail_depth <= layer.in_features
+
+
+@pytest.mark.usefixtures("isa")
+def test_wide_panels_and_the_tail_have_blocks_of_their_own(dtype):
+    """70 columns are no block: the engine sweeps the wide panels, then what they leave over."""
+    with ln.backend("tiled"), ln.num_threads(1):
+        plan = random_net([784, 70, 10], dtype=dtype).plan(512)
+    first = plan.layers[0]
+    width = first.tile[1]
+    assert (first.block_columns, first.tail_columns) == (70 // width * width, 70 % width)
+    assert f" {first.block_columns} + {first.tail_columns} " in str(plan)
 
 
 def test_few_rows_of_large_weights_share_each_layer():

@@ -7,11 +7,30 @@
 // Nothing here allocates or starts threads: callers give each thread its own rows of x and y.
 #pragma once
 
+#include <array>
+
+#include "laminet/base/cpu_info.h"
 #include "laminet/base/matrix.h"
+#include "laminet/gemm/blocking.h"
 #include "laminet/gemm/pack.h"
 #include "laminet/kernels/activation.h"
 
 namespace laminet {
+
+// Panels of one tile, which tiled_layer works through in blocks.
+template <class T>
+struct Sweep {
+  const kernels::Tile<T>* tile;
+  std::size_t first_panel;
+  std::size_t first_column;
+  std::size_t columns;  // 0: nothing to do
+  Blocking blocking;
+};
+
+// How tiled_layer cuts a product of so many rows with these panels: the wide ones, then the tail.
+template <class T>
+std::array<Sweep<T>, 2> plan_sweeps(const PanelLayout<T>& layout, PanelRange panels,
+                                    std::size_t rows, std::size_t depth, const CacheSizes& caches);
 
 // Our own cache-aware product. A row's result does not depend on the other rows (kernels.h).
 template <class T>

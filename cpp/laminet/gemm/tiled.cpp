@@ -160,6 +160,24 @@ void run_listed(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRan
 }  // namespace
 
 template <class T>
+std::array<Sweep<T>, 2> plan_sweeps(const PanelLayout<T>& layout, PanelRange panels,
+                                    std::size_t rows, std::size_t depth, const CacheSizes& caches) {
+  const auto sweep = [&](const kernels::Tile<T>* tile, std::size_t panel, std::size_t columns) {
+    Sweep<T> result{tile, panel, panel * layout.body->nr, columns, {}};
+    if (columns > 0) {
+      result.blocking =
+          choose_blocking(rows, columns, depth, tile->mr, tile->nr, sizeof(T), caches);
+    }
+    return result;
+  };
+  const std::size_t last = std::min(panels.last, layout.body_panels);
+  const std::size_t body = panels.first < last ? last - panels.first : 0;
+  const std::size_t tail = panels.last > layout.body_panels ? layout.tail_columns : 0;
+  return {sweep(layout.body, panels.first, body * layout.body->nr),
+          sweep(layout.tail, layout.body_panels, tail)};
+}
+
+template <class T>
 void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRange panels,
                  bool from_memory, const T* bias, const Activation& activation,
                  const MatrixView<T>& y) {
@@ -167,46 +185,36 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRa
     run_listed(x, w, panels, bias, activation, y);
     return;
   }
-  const PanelLayout<T>& layout = w.layout();
-  const auto sweep = [&](const kernels::Tile<T>* tile, const T* first_panel, std::size_t first,
-                         std::size_t columns) {
-    const Blocking blocking =
-        choose_blocking(x.rows, columns, w.k(), tile->mr, tile->nr, sizeof(T), cache_sizes());
-    for (std::size_t j = 0; j < columns; j += blocking.columns) {
+  for (const Sweep<T>& sweep : plan_sweeps(w.layout(), panels, x.rows, w.k(), cache_sizes())) {
+    const std::size_t nr = sweep.tile->nr;
+    const Blocking& blocking = sweep.blocking;
+    const T* const first_panel = w.body_panel(sweep.first_panel);
+    for (std::size_t j = 0; j < sweep.columns; j += blocking.columns) {
       for (std::size_t p = 0; p < w.k(); p += blocking.depth) {
         const std::size_t depth = std::min(blocking.depth, w.k() - p);
-        const T* const start = first_panel + j * w.k() + p * tile->nr;
+        const T* const start = first_panel + j * w.k() + p * nr;
         const T* next = nullptr;
         std::size_t next_first = j;
         if (from_memory && p + depth < w.k()) {
-          next = start + depth * tile->nr;
-        } else if (from_memory && j + blocking.columns < columns) {
+          next = start + depth * nr;
+        } else if (from_memory && j + blocking.columns < sweep.columns) {
           next_first = j + blocking.columns;
           next = first_panel + next_first * w.k();
         }
-        const Pass<T> pass{.tile = tile,
+        const Pass<T> pass{.tile = sweep.tile,
                            .panels = start,
-                           .panel_size = tile->nr * w.k(),
-                           .first_column = first + j,
-                           .columns = std::min(blocking.columns, columns - j),
+                           .panel_size = nr * w.k(),
+                           .first_column = sweep.first_column + j,
+                           .columns = std::min(blocking.columns, sweep.columns - j),
                            .first_depth = p,
                            .depth = depth,
                            .last_depth = p + depth == w.k(),
                            .next = next,
-                           .next_columns = std::min(blocking.columns, columns - next_first)};
+                           .next_columns = std::min(blocking.columns, sweep.columns - next_first)};
         run(pass, x, bias, activation, w.table(), y);
         interruption_point();
       }
     }
-  };
-  const std::size_t body_nr = layout.body->nr;
-  const std::size_t body_last = std::min(panels.last, layout.body_panels);
-  if (panels.first < body_last) {
-    sweep(layout.body, w.body_panel(panels.first), panels.first * body_nr,
-          (body_last - panels.first) * body_nr);
-  }
-  if (panels.last > layout.body_panels) {
-    sweep(layout.tail, w.tail_panel(), layout.body_panels * body_nr, layout.tail_columns);
   }
 }
 
@@ -217,6 +225,8 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, const T
 }
 
 #define LAMINET_INSTANTIATE(T)                                                                    \
+  template std::array<Sweep<T>, 2> plan_sweeps(const PanelLayout<T>&, PanelRange, std::size_t,    \
+                                               std::size_t, const CacheSizes&);                   \
   template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, PanelRange, bool, \
                             const T*, const Activation&, const MatrixView<T>&);                   \
   template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, const T*,         \

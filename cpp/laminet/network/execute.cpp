@@ -115,8 +115,7 @@ void forward_layers(std::span<const LayerOperands<T>> layers, std::size_t width,
     }
     const LayerOperands<T>& layer = layers[l];
     const PanelLayout<T>& layout = layer.packed->layout();
-    const Grid grid = choose_grid(x.rows, layout.body_panels, layout.body->nr, layout.tail_nr(),
-                                  layout.body->mr, plan.threads);
+    const Grid grid = choose_grid(layout, x.rows, plan.threads);
     if (part >= grid.row_parts * grid.column_parts) return;
     const RowRange rows = share_of_rows(x.rows, grid.row_parts, part / grid.column_parts);
     const ConstMatrixView<T> from = l == 0 ? in : ConstMatrixView<T>(output(l - 1));

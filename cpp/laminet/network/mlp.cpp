@@ -62,43 +62,11 @@ Plan Mlp<T>::plan(std::size_t batch) const {
 }
 
 template <class T>
-std::vector<LayerPlan> Mlp<T>::layer_plans(const Plan& plan, std::size_t batch) const {
+std::vector<LayerPlan> Mlp<T>::layer_plans(const Plan& plan) const {
   std::vector<LayerPlan> result;
   for (const Dense<T>& layer : layers_) {
-    const std::size_t n = layer.out_features();
-    const std::size_t k = layer.in_features();
-    LayerPlan of_layer{};
-    of_layer.rows = plan.blocks.most_rows();
-    of_layer.columns = n;
-    of_layer.depth = k;
-    of_layer.row_parts = plan.threads;
-    of_layer.column_parts = 1;
-    if (plan.backend == Backend::tiled) {
-      const PanelLayout<T> layout(n, instruction_set_->table<T>());
-      if (plan.split == Split::layers) {
-        of_layer.rows = std::min(batch, plan.chunk_rows);
-        const Grid grid = choose_grid(of_layer.rows, layout.body_panels, layout.body->nr,
-                                      layout.tail_nr(), layout.body->mr, plan.threads);
-        of_layer.row_parts = grid.row_parts;
-        of_layer.column_parts = grid.column_parts;
-      }
-      if (layout.tail_columns > 0) {
-        of_layer.tail_mr = layout.tail->mr;
-        of_layer.tail_nr = layout.tail->nr;
-      }
-      const kernels::Tile<T>& widest = layout.body_panels > 0 ? *layout.body : *layout.tail;
-      of_layer.mr = widest.mr;
-      of_layer.nr = widest.nr;
-      const PanelRange share = layout.share(of_layer.column_parts, 0);
-      const std::size_t columns = std::min(n, (share.last - share.first) * widest.nr);
-      const RowRange rows =
-          share_of_rows(of_layer.rows, plan.split == Split::layers ? of_layer.row_parts : 1, 0);
-      const Blocking blocking =
-          choose_blocking(rows.count, columns, k, widest.mr, widest.nr, sizeof(T), cache_sizes());
-      of_layer.columns = std::min(blocking.columns, columns);
-      of_layer.depth = blocking.depth;
-    }
-    result.push_back(of_layer);
+    const PanelLayout<T> layout(layer.out_features(), instruction_set_->table<T>());
+    result.push_back(plan_layer(plan, layout, layer.in_features(), cache_sizes()));
   }
   return result;
 }

@@ -49,7 +49,7 @@ class Mlp {
   void apply_head(MatrixView<T> rows) const;
 
   Plan plan(std::size_t batch) const;
-  std::vector<LayerPlan> layer_plans(const Plan& plan, std::size_t batch) const;
+  std::vector<LayerPlan> layer_plans(const Plan& plan) const;
 
   // The layers as the plan's back end takes them; packed on the first call for the tiled one.
   std::span<const LayerOperands<T>> operands(const Plan& plan) const;

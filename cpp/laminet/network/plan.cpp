@@ -1,8 +1,10 @@
 #include "laminet/network/plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "laminet/gemm/blocking.h"
+#include "laminet/gemm/gemm.h"
 
 namespace laminet {
 namespace {
@@ -87,5 +89,58 @@ Plan make_plan(const PlanInput& input, const CacheSizes& caches) {
   }
   return plan;
 }
+
+template <class T>
+Grid choose_grid(const PanelLayout<T>& layout, std::size_t rows, std::size_t threads) {
+  return choose_grid(rows, layout.body_panels, layout.body->nr, layout.tail_nr(), layout.body->mr,
+                     threads);
+}
+
+template <class T>
+LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t depth,
+                     const CacheSizes& caches) {
+  LayerPlan result{};
+  result.rows = plan.blocks.most_rows();
+  result.row_parts = plan.threads;
+  result.column_parts = 1;
+  if (plan.backend == Backend::blas) {
+    const std::size_t columns = layout.body_panels * layout.body->nr + layout.tail_columns;
+    result.body = {0, 0, columns, depth};
+    return result;
+  }
+  if (plan.split == Split::layers) {
+    const std::size_t rows = std::min(plan.blocks.batch, plan.chunk_rows);
+    const Grid grid = choose_grid(layout, rows, plan.threads);
+    result.rows = share_of_rows(rows, grid.row_parts, 0).count;
+    result.row_parts = grid.row_parts;
+    result.column_parts = grid.column_parts;
+  }
+  std::size_t wide = 0;  // panels of the thread that has most
+  for (std::size_t part = 0; part < result.column_parts; ++part) {
+    const PanelRange range = layout.share(result.column_parts, part);
+    wide = std::max(
+        wide, std::min(range.last, layout.body_panels) - std::min(range.first, layout.body_panels));
+  }
+  const auto of = [](const Sweep<T>& sweep) {
+    if (sweep.columns == 0) return TilePlan{};
+    const Blocking& block = sweep.blocking;
+    return TilePlan{sweep.tile->mr, sweep.tile->nr, std::min(block.columns, sweep.columns),
+                    block.depth};
+  };
+  const auto sweeps = [&](PanelRange panels) {
+    return plan_sweeps(layout, panels, result.rows, depth, caches);
+  };
+  result.body = of(sweeps({0, wide})[0]);
+  result.tail = of(sweeps({layout.body_panels, layout.panels()})[1]);
+  if (result.body.mr == 0) std::swap(result.body, result.tail);
+  return result;
+}
+
+#define LAMINET_INSTANTIATE(T)                                                \
+  template Grid choose_grid(const PanelLayout<T>&, std::size_t, std::size_t); \
+  template LayerPlan plan_layer(const Plan&, const PanelLayout<T>&, std::size_t, const CacheSizes&);
+LAMINET_INSTANTIATE(float)
+LAMINET_INSTANTIATE(double)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

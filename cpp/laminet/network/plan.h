@@ -8,6 +8,7 @@
 #include "laminet/base/parallel.h"
 #include "laminet/gemm/backend.h"
 #include "laminet/gemm/blocking.h"
+#include "laminet/gemm/pack.h"
 
 namespace laminet {
 
@@ -28,11 +29,17 @@ struct Plan {
   Wake wake;
 };
 
-// How one layer runs under a plan.
+// What of a layer one tile runs: the tile, and a block of the weights.
+struct TilePlan {
+  std::size_t mr, nr;          // 0 on the back end blas
+  std::size_t columns, depth;  // 0 where there is no such tile
+};
+
+// How one layer runs under a plan: of the largest share of a thread the largest block.
 struct LayerPlan {
-  std::size_t mr, nr;                   // the register tile; 0 on the back end blas
-  std::size_t tail_mr, tail_nr;         // that of the last columns, 0 where there is none
-  std::size_t rows, columns, depth;     // a block: of the activations, of the weights, of both
+  std::size_t rows;                     // of the activations
+  TilePlan body;                        // the widest tile that runs
+  TilePlan tail;                        // the one of the last columns, where it is another sweep
   std::size_t row_parts, column_parts;  // what the threads share, at one time
 };
 
@@ -48,5 +55,14 @@ struct PlanInput {
 };
 
 Plan make_plan(const PlanInput& input, const CacheSizes& caches);
+
+// How the threads share `rows` rows of a layer, where they share layers.
+template <class T>
+Grid choose_grid(const PanelLayout<T>& layout, std::size_t rows, std::size_t threads);
+
+// How the engine runs a layer of `depth` inputs and these panels.
+template <class T>
+LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t depth,
+                     const CacheSizes& caches);
 
 }  // namespace laminet

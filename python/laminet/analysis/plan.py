@@ -26,10 +26,13 @@ class LayerPlan:
     tile : tuple of int, or None
         Rows and columns of the register tile; None on the back end ``"blas"``.
     tail_tile : tuple of int, or None
-        That of the last columns, where `out_features` is no multiple of the tile's columns.
+        That of the last columns, where wider tiles leave some over.
     block_rows, block_columns, block_depth : int
-        What is worked on at a time: so many samples, outputs and inputs. The block of weights,
-        ``block_columns x block_depth``, stays in L2 while all rows visit it.
+        What a thread works on at a time: so many samples, outputs and inputs at most. The block of
+        weights, ``block_columns x block_depth``, stays in L2 while all rows visit it. (A single
+        sample with many zeros goes by at most 4 KiB of its inputs.)
+    tail_columns, tail_depth : int
+        The same of the last columns, for `tail_tile`; 0 where there is none.
     row_parts, column_parts : int
         The parts that threads work on at the same time: of the batch, or of the layer's outputs.
     """
@@ -43,6 +46,8 @@ class LayerPlan:
     block_rows: int
     block_columns: int
     block_depth: int
+    tail_columns: int
+    tail_depth: int
     row_parts: int
     column_parts: int
 
@@ -96,7 +101,8 @@ class Plan(Report):
         ]
         for layer in self.layers:
             tiles = [f"{m}x{n}" for m, n in filter(None, (layer.tile, layer.tail_tile))]
-            blocks = (layer.block_rows, layer.block_columns, layer.block_depth)
+            columns = [f"{n:,}" for n in (layer.block_columns, layer.tail_columns) if n]
+            depths = [f"{n:,}" for n in (layer.block_depth, layer.tail_depth) if n]
             rows.append(
                 (
                     str(layer.index),
@@ -104,7 +110,9 @@ class Plan(Report):
                     " + ".join(dict.fromkeys(tiles)) or layer.backend,
                     layer.split,
                     str(layer.threads),
-                    *(f"{size:,}" for size in blocks),
+                    f"{layer.block_rows:,}",
+                    " + ".join(columns),
+                    " + ".join(dict.fromkeys(depths)),
                 )
             )
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
@@ -128,11 +136,14 @@ def plan_of(described: Mapping[str, Any], sizes: tuple[int, ...], batch: int) ->
             sizes[index - 1],
             sizes[index],
             described["backend"],
-            tile(*numbers[0:2]),
-            tile(*numbers[2:4]),
-            *numbers[4:],
+            tile(*body[:2]),
+            tile(*tail[:2]),
+            rows,
+            *body[2:],
+            *tail[2:],
+            *parts,
         )
-        for index, numbers in enumerate(described["layers"], 1)
+        for index, (rows, body, tail, *parts) in enumerate(described["layers"], 1)
     )
     return Plan(
         layers,

@@ -1,0 +1,155 @@
+// What a plan says of a layer is what the engine runs: tiles that write down their calls.
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "laminet/base/parallel.h"
+#include "laminet/network/execute.h"
+#include "laminet/network/plan.h"
+#include "support.h"
+
+namespace laminet::testing {
+namespace {
+
+struct Call {
+  std::size_t mr, m, n, k;
+  const float* a;
+  const float* panel;
+};
+
+std::vector<Call>& calls() {
+  static std::vector<Call> instance;
+  return instance;
+}
+
+template <std::size_t mr>
+void multiply(const kernels::TileArgs<float>& args, std::size_t m) {
+  calls().push_back({mr, m, args.n, args.k, args.a, args.panel});
+}
+
+template <std::size_t mr>
+void multiply_row(const kernels::TileArgs<float>& args, std::size_t) {
+  multiply<mr>(args, 1);
+}
+
+kernels::Table<float> recording_table() {
+  static const kernels::Tile<float> tiles[] = {{6, 32, multiply<6>, 2, multiply_row<6>, nullptr},
+                                               {14, 8, multiply<14>, 4, multiply_row<14>, nullptr}};
+  kernels::Table<float> table = *kernels::kGeneric.f32;
+  table.tiles = tiles;
+  table.tile_count = 2;
+  return table;
+}
+
+// What ran of one layer's wide panels, or of its tail.
+struct Ran {
+  std::size_t mr = 0;
+  std::size_t columns = 0;  // side by side for the same rows and the same depth, at most
+  std::size_t depth = 0;
+};
+
+Ran ran(const std::vector<Call>& of_layer, const float* first_panel, const float* end) {
+  Ran result;
+  std::size_t columns = 0;
+  const float* a = nullptr;
+  for (const Call& call : of_layer) {
+    if (call.panel < first_panel || call.panel >= end) {
+      a = nullptr;
+      continue;
+    }
+    columns = call.a == a ? columns + call.n : call.n;
+    a = call.a;
+    result.mr = call.mr;
+    result.columns = std::max(result.columns, columns);
+    result.depth = std::max(result.depth, call.k);
+  }
+  return result;
+}
+
+void check(const TilePlan& shown, const Ran& got, const std::string& what) {
+  EXPECT_EQ(shown.mr, got.mr) << what;
+  EXPECT_EQ(shown.columns, got.columns) << what;
+  EXPECT_EQ(shown.depth, got.depth) << what;
+}
+
+class PlanRuns : public ::testing::TestWithParam<std::vector<std::size_t>> {};
+
+TEST_P(PlanRuns, AsItSays) {
+  const std::vector<std::size_t>& sizes = GetParam();
+  const kernels::Table<float> table = recording_table();
+  std::vector<AlignedArray<float>> weights;
+  std::vector<PackedWeights<float>> packed;
+  std::vector<LayerOperands<float>> layers;
+  packed.reserve(sizes.size());
+  for (std::size_t l = 0; l + 1 < sizes.size(); ++l) {
+    weights.emplace_back(sizes[l + 1] * sizes[l]);
+    const auto w = dense_view<const float>(weights.back().data(), sizes[l + 1], sizes[l]);
+    packed.emplace_back(w, table);
+    layers.push_back({w, &packed.back(), nullptr, Activation{}});
+  }
+  const std::size_t before = num_threads();
+  set_num_threads(1);  // whoever's part it is, the calls come one after the other
+  std::set<Split> splits;
+  for (const std::size_t batch : {1u, 2u, 6u, 7u, 20u, 61u, 700u}) {
+    for (const std::size_t threads : {1u, 2u, 3u}) {
+      const Plan plan = make_plan({.sizes = sizes,
+                                   .batch = batch,
+                                   .element_size = sizeof(float),
+                                   .mr = table.tiles[0].mr,
+                                   .threads = threads,
+                                   .requested = Backend::tiled,
+                                   .blas_available = false,
+                                   .fused = true},
+                                  cache_sizes());
+      splits.insert(plan.split);
+      // Parts of a layer with one tile of rows cannot be told apart by their calls.
+      if (plan.split == Split::layers && batch <= table.tiles[1].mr) continue;
+      AlignedArray<float> x(batch * sizes.front()), y(batch * sizes.back());
+      calls().clear();
+      run_forward<float>(layers, table, plan, Head::none,
+                         dense_view<const float>(x.data(), batch, sizes.front()),
+                         dense_view(y.data(), batch, sizes.back()));
+      for (std::size_t l = 0; l < layers.size(); ++l) {
+        const std::string what = "layer " + std::to_string(l) + ", batch " + std::to_string(batch) +
+                                 ", threads " + std::to_string(threads);
+        const PanelLayout<float>& layout = packed[l].layout();
+        const LayerPlan shown = plan_layer(plan, layout, sizes[l], cache_sizes());
+        const float* const body = packed[l].body_panel(0);
+        const float* const tail = packed[l].tail_panel();
+        const float* const end = body + layout.padded_columns() * sizes[l];
+        if (layout.body_panels == 0) {
+          check(shown.body, ran(calls(), tail, end), what);
+        } else {
+          check(shown.body, ran(calls(), body, tail), what);
+          check(shown.tail, ran(calls(), tail, end), what + ", tail");
+        }
+        // Rows of x that go through the first layer before the second one begins.
+        if (l > 0 || plan.split == Split::layers) continue;
+        std::size_t rows = 0;
+        std::set<std::size_t> seen;
+        for (const Call& call : calls()) {
+          if (call.panel < body || call.panel >= end) {
+            seen.clear();
+            continue;
+          }
+          const auto first = static_cast<std::size_t>(call.a - x.data()) / sizes.front();
+          for (std::size_t i = first; i < first + call.m; ++i) seen.insert(i);
+          rows = std::max(rows, seen.size());
+        }
+        EXPECT_EQ(shown.rows, rows) << what;
+      }
+    }
+  }
+  set_num_threads(before);
+  EXPECT_EQ(splits.contains(Split::layers), sizes[0] > 1000) << "covered";
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, PlanRuns,
+                         ::testing::Values(std::vector<std::size_t>{784, 70, 10},
+                                           std::vector<std::size_t>{17, 64, 64, 6},
+                                           std::vector<std::size_t>{3, 1, 2},
+                                           std::vector<std::size_t>{40, 8, 33, 56},
+                                           std::vector<std::size_t>{3000, 300, 250, 41}));
+
+}  // namespace
+}  // namespace laminet::testing
