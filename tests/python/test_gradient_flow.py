@@ -46,6 +46,21 @@ def test_rank_of_a_bottleneck_and_of_dead_units():
     np.testing.assert_allclose(flow.network.singular_values, [1, 1, 0], atol=1e-15)
 
 
+def test_a_singular_value_of_zero_is_shown_as_zero():
+    """What is computed for it is a rounding error, of the first layer and still of the product."""
+    net = random_net([6, 2, 5, 5], "tanh", dtype="float64")
+    flow = ln.gradient_flow(net, normal((3, 6), "float64"))
+    spectrum = flow.network
+    assert 0 < spectrum.singular_values[-1] < spectrum.floor < spectrum.singular_values[1]
+    assert spectrum.floor == pytest.approx(6 * 2**-52 * spectrum.norm)
+    median = np.median(spectrum.singular_values)
+    assert spectrum.cells()[2:] == ("2", f"{spectrum.norm:.3g}", "0", "0", "inf")
+    assert 0 < median < spectrum.floor
+    first, second = str(flow).split("\n\n")[1].splitlines()[2:4]
+    assert first.split()[-3:] == ["0", "0", "inf"]
+    assert second.split()[-2] == f"{flow.products[1].singular_values[-1]:.3g}"
+
+
 @pytest.mark.parametrize("head", [None, "softmax", "log_softmax"])
 def test_a_batch_is_the_mean_of_its_samples(head):
     net = ln.MLP(random_net([5, 8, 7, 4], "gelu", dtype="float32").layers, head=head)

@@ -28,6 +28,8 @@ __all__ = ["GradientFlow", "JacobianSpectrum", "gradient_flow"]
 # Jacobians of so many samples at once that this many numbers suffice for the largest layer.
 _CHUNK = 4_000_000
 
+_EPS = float(np.finfo(np.float64).eps)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class JacobianSpectrum(Report):
@@ -40,7 +42,8 @@ class JacobianSpectrum(Report):
     shape : tuple of int
         Of the matrix.
     singular_values : ndarray of shape (min(shape),), float64
-        Largest first; the mean of each over the samples.
+        Largest first; the mean of each over the samples, as computed: where the matrix has not full
+        rank, the last ones are rounding errors, which a table shows as 0.
     rank : float
         The mean number of singular values above ``max(shape) eps`` times the largest, ``eps`` being
         2^-52: what float64 can tell from zero. (As `numpy.linalg.matrix_rank` counts.)
@@ -57,6 +60,11 @@ class JacobianSpectrum(Report):
         return float(self.singular_values[0])
 
     @property
+    def floor(self) -> float:
+        """``max(shape) eps`` times the norm: what is not above it is zero but for rounding."""
+        return max(self.shape) * _EPS * self.norm
+
+    @property
     @silent
     def condition_number(self) -> float:
         """Largest by smallest singular value; infinite where the rank is not full."""
@@ -66,15 +74,15 @@ class JacobianSpectrum(Report):
 
     @silent
     def cells(self) -> tuple[str, ...]:
-        """Return a line of a table."""
-        smallest, median = self.singular_values[-1], float(np.median(self.singular_values))
+        """Return a line of a table, with 0 for what is not above `floor`."""
+        values = np.where(self.singular_values > self.floor, self.singular_values, 0.0)
         return (
             self.name,
             f"{self.shape[0]} x {self.shape[1]}",
             f"{self.rank:.4g}",
             f"{self.norm:.3g}",
-            f"{median:.3g}",
-            f"{smallest:.3g}",
+            f"{np.median(values):.3g}",
+            f"{values[-1]:.3g}",
             f"{self.condition_number:.3g}",
         )
 
@@ -159,7 +167,7 @@ class _Mean:
     def add(self, jacobians: Array) -> None:
         m, n = jacobians.shape[1:]
         values = np.linalg.svd(jacobians, compute_uv=False)
-        threshold = values[:, :1] * max(m, n) * np.finfo(np.float64).eps
+        threshold = values[:, :1] * max(m, n) * _EPS
         self.shape = (m, n)
         self.values = self.values + values.sum(axis=0)
         self.rank += float(np.sum(values > threshold))

@@ -44,8 +44,7 @@ def draw(flow: GradientFlow, target: str | os.PathLike[str] | Axes | None) -> Fi
 def _draw_spectra(axes: Axes, spectra: Sequence[JacobianSpectrum], color: str, label: str) -> None:
     places = np.arange(1, len(spectra) + 1)
     for place, spectrum in zip(places, spectra, strict=True):
-        # What is below is zero but for rounding, and a logarithm has no place for it.
-        floor = spectrum.norm * max(spectrum.shape) * np.finfo(np.float64).eps
-        values = spectrum.singular_values[spectrum.singular_values > floor]
+        # A logarithm has no place for what is zero but for rounding.
+        values = spectrum.singular_values[spectrum.singular_values > spectrum.floor]
         axes.plot(np.full(len(values), place), values, "_", color=color, alpha=0.5, markersize=12)
     axes.plot(places, [s.norm for s in spectra], "-o", color=color, markersize=4, label=label)

@@ -15,9 +15,6 @@ __all__ = ["Symbol"]
 _VARIABLE = functions.variable()
 # Real models nest 3, in gelu; the limit keeps the recursion over a hostile one shallow.
 _DEEPEST = 16
-_VARIABLE = functions.variable()
-# Real models nest 3, in gelu; the limit keeps the recursion over a hostile one shallow.
-_DEEPEST = 16
 
 
 @dataclass(frozen=True, eq=False)
