@@ -22,6 +22,7 @@ NEEDED = {
     "test_checkpoint_layers.py": ("torch",),
     "test_checkpoint_normalizers.py": ("torch",),
     "test_file_kinds.py": ("onnx", "torch"),
+    "test_folded_weights.py": ("onnx", "onnxruntime", "sklearn", "torch"),
     "test_from_keras.py": ("keras", "torch"),
     "test_keras_files.py": ("keras", "torch", "h5py"),
     "test_keras_operations.py": ("keras", "torch"),

@@ -66,7 +66,7 @@ class Chain:
         Raises
         ------
         ValueError
-            If the shapes do not fit.
+            If the shapes do not fit, or a number that is multiplied out is too large for float64.
         """
         if weight.ndim != 2 or 0 in weight.shape:
             raise ValueError(f"a weight of shape {weight.shape} is not (outputs, inputs)")
@@ -80,10 +80,10 @@ class Chain:
         if bias is not None and bias.shape != (outputs,):
             raise ValueError(f"a bias of shape {bias.shape} does not fit {outputs} outputs")
         if self.shift is not None:
-            added = weight.astype(np.float64) @ np.broadcast_to(self.shift, inputs)
-            bias = added if bias is None else bias.astype(np.float64) + added
+            added = _applied(weight, np.broadcast_to(self.shift, inputs))
+            bias = added if bias is None else _sum(bias, added)
         if self.scale is not None:
-            weight = weight.astype(np.float64) * self.scale
+            weight = _product(weight, self.scale)
         if self.columns is not None:
             weight = _scattered(weight, self.columns, self.in_features)
         return self._followed(outputs, weight=weight, bias=bias)
@@ -98,7 +98,7 @@ class Chain:
         Raises
         ------
         ValueError
-            If the lengths do not fit.
+            If the lengths do not fit, or a number that is multiplied out is too large for float64.
         """
         scale, shift = np.asarray(scale, np.float64), np.asarray(shift, np.float64)
         width = self.width
@@ -111,27 +111,24 @@ class Chain:
         result = replace(self, width=width, origin=None) if scales or shifts else self
         if result.width is None:
             result = replace(result, width=width)
-        with np.errstate(all="ignore"):  # a model may hold infinities; they show in its answers
-            if scales:
-                result = result._multiplied(
-                    scale if width is None else np.broadcast_to(scale, width)
-                )
-            if shifts:
-                result = result._shifted(shift if width is None else np.broadcast_to(shift, width))
+        if scales:
+            result = result._multiplied(scale if width is None else np.broadcast_to(scale, width))
+        if shifts:
+            result = result._shifted(shift if width is None else np.broadcast_to(shift, width))
         return result
 
     def _multiplied(self, factor: Array) -> Chain:
         if self.weight is None:
-            scale = factor if self.scale is None else factor * self.scale
-            shift = None if self.shift is None else factor * self.shift
+            scale = factor if self.scale is None else _product(factor, self.scale)
+            shift = None if self.shift is None else _product(factor, self.shift)
             return replace(self, scale=scale, shift=shift)
-        bias = None if self.bias is None else factor * self.bias
-        return replace(self, weight=factor[:, None] * self.weight.astype(np.float64), bias=bias)
+        bias = None if self.bias is None else _product(factor, self.bias)
+        return replace(self, weight=_product(factor[:, None], self.weight), bias=bias)
 
     def _shifted(self, shift: Array) -> Chain:
         if self.weight is None:
-            return replace(self, shift=shift if self.shift is None else self.shift + shift)
-        bias = shift if self.bias is None else self.bias.astype(np.float64) + shift
+            return replace(self, shift=shift if self.shift is None else _sum(self.shift, shift))
+        bias = shift if self.bias is None else _sum(self.bias, shift)
         return replace(self, bias=bias)
 
     def selected(self, indices: Array) -> Chain:
@@ -290,8 +287,37 @@ def _scattered(weight: Array, columns: Array, in_features: int | None) -> Array:
     # An input that comes twice: its weights are summed, exactly in float64 where they are float32.
     wide = result.astype(np.float64)
     for column, weights in zip(columns, weight.T, strict=True):
-        wide[:, column] += weights
+        wide[:, column] = _sum(wide[:, column], weights)
     return wide
+
+
+# What is folded is multiplied out in float64. A model may hold infinities, which show in its
+# answers; one that comes out of finite numbers would show in ours alone.
+
+
+def _product(a: Array, b: Array) -> Array:
+    with np.errstate(all="ignore"):
+        result: Array = a.astype(np.float64) * b
+    return _not_lost(result, np.isfinite(a) & np.isfinite(b))
+
+
+def _sum(a: Array, b: Array) -> Array:
+    with np.errstate(all="ignore"):
+        result: Array = a.astype(np.float64) + b
+    return _not_lost(result, np.isfinite(a) & np.isfinite(b))
+
+
+def _applied(weight: Array, vector: Array) -> Array:
+    with np.errstate(all="ignore"):
+        result: Array = weight.astype(np.float64) @ vector
+    return _not_lost(result, np.isfinite(weight).all(axis=1) & np.isfinite(vector).all())
+
+
+def _not_lost(result: Array, finite: Array) -> Array:
+    """Return `result`; refuse what is not finite where its operands are."""
+    if (finite & ~np.isfinite(result)).any():
+        raise ValueError("a weight or bias with what is folded into it is too large for float64")
+    return result
 
 
 def rounded(array: Array, dtype: np.dtype[Any], name: str) -> Array:

@@ -47,11 +47,20 @@ FLOAT32_TOLERANCE = 4 * 2.0**-24
 _HIGHEST_DEGREE = 6  # gelu_tanh has 3; the limit is for those who square a square of a square
 
 
+def _check_finite(*numbers: float) -> None:
+    """Refuse what is infinite or NaN: numbers that are multiplied out may become so."""
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("a number that scales or shifts features is too large for float64")
+
+
 @dataclass(frozen=True)
 class Poly:
     """``c[0] + c[1] t + c[2] t**2 + ...``; a number has one coefficient."""
 
     coefficients: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check_finite(*self.coefficients)
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,9 @@ class Scaled:
     function: Function
     k: float
     m: float
+
+    def __post_init__(self) -> None:
+        _check_finite(self.k, self.m)
 
 
 Function: TypeAlias = Poly | Apply | Product | Scaled
