@@ -81,24 +81,28 @@ class Network {
       list.append(std::move(array));
       return view;
     };
-    copy<T>(input.view, add(mlp_.in_features(), activations));
+    const MatrixView<T> first = add(mlp_.in_features(), activations);
     std::vector<MatrixView<T>> a;
     std::vector<MatrixView<T>> z;
     for (const Dense<T>& layer : mlp_.layers()) {
       z.push_back(add(layer.out_features(), pre_activations));
       a.push_back(add(layer.out_features(), activations));
     }
-    {
-      const MaybeReleaseGil release(flops_ * static_cast<double>(rows));
-      mlp_.trace(input.view, z, a);
-    }
     py::object output = activations[activations.size() - 1];
+    MatrixView<T> headed{};
     if (mlp_.head() != Head::none) {
       py::array_t<T> array = new_array<T>(rows, mlp_.out_features(), input.single);
-      const MatrixView<T> view = dense_view(array.mutable_data(), rows, mlp_.out_features());
-      copy<T>(a.back(), view);
-      mlp_.apply_head(view);
+      headed = dense_view(array.mutable_data(), rows, mlp_.out_features());
       output = std::move(array);
+    }
+    {
+      const MaybeReleaseGil release(flops_ * static_cast<double>(rows));
+      copy<T>(input.view, first);
+      mlp_.trace(input.view, z, a);
+      if (headed.data) {
+        copy<T>(a.back(), headed);
+        mlp_.apply_head(headed);
+      }
     }
     return py::make_tuple(std::move(activations), std::move(pre_activations), std::move(output));
   }
