@@ -126,6 +126,11 @@ class Dense:
             f"bias={self.bias is not None}, {self.dtype})"
         )
 
+    def _repr_html_(self) -> str:
+        from laminet.analysis.summary import html_of_layer
+
+        return html_of_layer(self)
+
 
 def linear(
     x: ArrayLike,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from laminet.analysis.plan import Plan
+    from laminet.analysis.summary import Summary
 
     Array = NDArray[Any]
 
@@ -140,7 +141,7 @@ class MLP(_core.NetworkCall):
         "_outputs",
     )
 
-    __signature__ = _SignatureOfCall()
+    __signature__: _SignatureOfCall = _SignatureOfCall()
 
     def __init__(
         self,
@@ -677,8 +678,14 @@ class MLP(_core.NetworkCall):
 
         safetensors_files.save(self, path)
 
-    def summary(self) -> str:
-        """Return a table of the layers: shapes, activation, parameters, FLOPs of one sample."""
+    def summary(self) -> Summary:
+        """Return the layers: shapes, activation, parameters, FLOPs of one sample.
+
+        Returns
+        -------
+        Summary
+            ``.layers``, ``.parameters``, ``.flops``; printed, a table.
+        """
         from laminet.analysis.summary import summary
 
         return summary(self)
@@ -751,6 +758,11 @@ class MLP(_core.NetworkCall):
         if self._outputs is not None:
             parts.append(self._outputs.described())
         return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        from laminet.analysis.summary import html_of_network
+
+        return html_of_network(self)
 
 
 def _restored(kind: type[MLP], layers: Iterable[Dense], described: dict[str, Any]) -> MLP:

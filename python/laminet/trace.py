@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from laminet.analysis.report import Report, TableData, plain
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from laminet.dense import Dense
 
 
-@dataclass(frozen=True, eq=False)
-class Trace:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace(Report):
     """The pre-activations and activations of one forward pass; made by `MLP.trace`.
 
     Attributes
@@ -38,7 +40,28 @@ class Trace:
             lines.append(f"Head: {self._head} of {name}{self.output.shape}")
         return "\n".join(lines)
 
-    __repr__ = __str__
+    def tables(self) -> list[TableData]:
+        """Return a table of shapes, a line for each layer."""
+        z, a = ("z", "a") if self.output.ndim == 1 else ("Z", "A")
+        rows = [("layer", "weight", "bias", f"{a} before", z, "activation", f"{a} after")]
+        for i, layer in enumerate(self._layers):
+            bias = "-" if layer.bias is None else str(layer.bias.shape)
+            shapes = (
+                array[i].shape
+                for array in (self.activations, self.pre_activations, self.activations[1:])
+            )
+            before, between, after = map(str, shapes)
+            row = (str(layer.weight.shape), bias, before, between, str(layer.activation), after)
+            rows.append((str(i + 1), *row))
+        if self._head:
+            shape = str(self.output.shape)
+            rows.append(("head", "", "", shape, "", self._head, shape))
+        return [TableData(rows, 7)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the arrays as lists."""
+        names = ("pre_activations", "activations", "output")
+        return {name: plain(getattr(self, name)) for name in names}
 
     def _line(self, i: int) -> str:
         layer = self._layers[i]

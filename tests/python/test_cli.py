@@ -121,7 +121,7 @@ def test_long_lines_are_not_wrapped() -> None:
     net.save(name)
     lines = run("info", name, COLUMNS="80").stdout.splitlines()
     assert lines[0].startswith(f"{name}: ")
-    table = net.summary().splitlines()
+    table = str(net.summary()).splitlines()
     assert max(map(len, table)) > 80
     assert lines[3 : 3 + len(table)] == table
 

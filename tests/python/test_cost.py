@@ -308,7 +308,7 @@ def test_summary_shows_shapes_parameters_and_flops() -> None:
             ln.Dense(np.ones((1, 3))),
         ]
     )
-    lines = [line.split() for line in net.summary().splitlines()]
+    lines = [line.split() for line in str(net.summary()).splitlines()]
     assert lines[1] == ["1", "(3,", "2)", "(3,)", "leaky_relu(alpha=0.2)", "9", "18"]
     assert lines[2] == ["2", "(1,", "3)", "-", "identity", "3", "6"]
     assert lines[3] == ["all", "float64", "12", "24"]

@@ -364,7 +364,7 @@ def test_repr():
 
 
 def test_summary():
-    text = ln.MLP.init([784, 256, 10], seed=0).summary()
+    text = str(ln.MLP.init([784, 256, 10], seed=0).summary())
     assert not text.endswith("\n")
     lines = text.splitlines()
     assert all(len(line) <= 80 for line in lines)

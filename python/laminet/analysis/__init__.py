@@ -8,7 +8,7 @@ from laminet.analysis.error_bound import error_bound
 from laminet.analysis.gradient_flow import GradientFlow, JacobianSpectrum, gradient_flow
 from laminet.analysis.machine import Machine, machine
 from laminet.analysis.roofline import Roofline, roofline
-from laminet.analysis.summary import summary
+from laminet.analysis.summary import Summary, summary
 
 __all__ = [
     "Cost",
@@ -18,6 +18,7 @@ __all__ = [
     "LayerCost",
     "Machine",
     "Roofline",
+    "Summary",
     "check_jacobian",
     "cost",
     "error_bound",

@@ -1,34 +1,129 @@
-"""The layers of a network as a table."""
+"""The layers of a network as a table: of `MLP.summary`, and in notebooks."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from laminet.analysis.cost import cost
-from laminet.analysis.text_table import text_table
+from laminet.analysis.report import Report, TableData, html_table
 
 if TYPE_CHECKING:
+    from laminet.dense import Dense
     from laminet.mlp import MLP
 
+__all__ = ["LayerSummary", "Summary", "html_of_layer", "html_of_network", "summary"]
 
-def summary(net: MLP) -> str:
-    """Return a table with a row for each layer; see `MLP.summary`."""
-    rows = [("layer", "weight", "bias", "activation", "parameters", "FLOPs")]
-    costs = cost(net)
-    for i, (layer, layer_cost) in enumerate(zip(net.layers, costs.layers, strict=True), start=1):
-        parameters = layer.weight.size + (0 if layer.bias is None else layer.bias.size)
-        bias = "-" if layer.bias is None else str(layer.bias.shape)
-        rows.append(
-            (
-                str(i),
-                str(layer.weight.shape),
-                bias,
-                str(layer.activation),
-                f"{parameters:,}",
-                f"{layer_cost.flops:,}",
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One layer of a network.
+
+    Attributes
+    ----------
+    index : int
+        Number of the layer, counted from 1.
+    weight_shape : tuple of int
+        (out_features, in_features).
+    bias_shape : tuple of int, or None
+        (out_features,); None where the layer has no bias.
+    activation : str
+        Its name, with the parameters that differ from their defaults.
+    parameters : int
+        Weights and biases.
+    flops : int
+        Floating-point operations of one sample; see `laminet.cost`.
+    """
+
+    index: int
+    weight_shape: tuple[int, ...]
+    bias_shape: tuple[int, ...] | None
+    activation: str
+    parameters: int
+    flops: int
+
+
+@dataclass(frozen=True, repr=False)
+class Summary(Report):
+    """What `MLP.summary` returns; it prints as a table.
+
+    Attributes
+    ----------
+    layers : tuple of LayerSummary
+        The layers, first to last.
+    head : str or None
+        What follows them.
+    head_flops : int
+        Floating-point operations of the head for one sample.
+    dtype : str
+        "float32" or "float64".
+    """
+
+    layers: tuple[LayerSummary, ...]
+    head: str | None
+    head_flops: int
+    dtype: str
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases of all layers."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of one sample."""
+        return sum(layer.flops for layer in self.layers) + self.head_flops
+
+    def tables(self) -> list[TableData]:
+        """Return the table that shows this result."""
+        rows: list[tuple[str, ...]] = [
+            ("layer", "weight", "bias", "activation", "parameters", "FLOPs")
+        ]
+        for layer in self.layers:
+            rows.append(
+                (
+                    str(layer.index),
+                    str(layer.weight_shape),
+                    "-" if layer.bias_shape is None else str(layer.bias_shape),
+                    layer.activation,
+                    f"{layer.parameters:,}",
+                    f"{layer.flops:,}",
+                )
             )
+        if self.head:
+            rows.append(("head", "", "", self.head, "", f"{self.head_flops:,}"))
+        rows.append(("all", "", "", self.dtype, f"{self.parameters:,}", f"{self.flops:,}"))
+        return [TableData(rows, 4)]
+
+
+def summary(net: MLP) -> Summary:
+    """Return a table with a row for each layer; see `MLP.summary`."""
+    costs = cost(net)
+    layers = tuple(
+        LayerSummary(
+            index=counts.index,
+            weight_shape=layer.weight.shape,
+            bias_shape=None if layer.bias is None else layer.bias.shape,
+            activation=str(layer.activation),
+            parameters=layer.weight.size + (0 if layer.bias is None else layer.bias.size),
+            flops=counts.flops,
         )
-    if net.head:
-        rows.append(("head", "", "", net.head, "", f"{costs.head_flops:,}"))
-    rows.append(("all", "", "", str(net.dtype), f"{net.num_parameters:,}", f"{costs.flops:,}"))
-    return text_table(rows, text_columns=4)
+        for layer, counts in zip(net.layers, costs.layers, strict=True)
+    )
+    return Summary(layers, net.head, costs.head_flops, net.dtype.name)
+
+
+def html_of_network(net: MLP) -> str:
+    """Return what a notebook shows of a network: its summary under its ``repr``."""
+    (table,) = summary(net).tables()
+    return html_table(TableData(table.rows, table.text_columns, repr(net)))
+
+
+def html_of_layer(layer: Dense) -> str:
+    """Return what a notebook shows of a layer: shapes and activation under its ``repr``."""
+    bias = "-" if layer.bias is None else str(layer.bias.shape)
+    rows = [
+        ("weight", "bias", "activation", "dtype"),
+        (str(layer.weight.shape), bias, str(layer.activation), str(layer.dtype)),
+    ]
+    return html_table(TableData(rows, 4, repr(layer)))

@@ -313,7 +313,7 @@ def _applied(weight: Array, vector: Array) -> Array:
     return _not_lost(result, np.isfinite(weight).all(axis=1) & np.isfinite(vector).all())
 
 
-def _not_lost(result: Array, finite: Array) -> Array:
+def _not_lost(result: Array, finite: Any) -> Array:
     """Return `result`; refuse what is not finite where its operands are."""
     if (finite & ~np.isfinite(result)).any():
         raise ValueError("a weight or bias with what is folded into it is too large for float64")
