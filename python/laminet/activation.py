@@ -6,13 +6,15 @@ import math
 from dataclasses import dataclass
 from numbers import Real
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from laminet import _core
 from laminet.suggestion import did_you_mean, plain_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from laminet.names import ActivationName
 
 #: Name of each activation function and the defaults of its parameters.
 ACTIVATIONS: Mapping[str, Mapping[str, float]] = MappingProxyType(
@@ -75,7 +77,7 @@ class Activation:
     Activation('leaky_relu', alpha=0.2)
     """
 
-    name: str
+    name: ActivationName
     alpha: float | None = None
     beta: float | None = None
 
@@ -135,4 +137,9 @@ def _expected(name: str) -> str:
 
 def as_activation(value: str | Activation) -> Activation:
     """Return `value`, or the activation of that name."""
-    return value if isinstance(value, Activation) else Activation(value)
+    return value if isinstance(value, Activation) else activation_named(value)
+
+
+def activation_named(name: str, **parameters: float | None) -> Activation:
+    """Return the activation of a name that is known only now: from a file, or another program."""
+    return Activation(cast("ActivationName", name), **parameters)

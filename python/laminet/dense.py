@@ -14,6 +14,8 @@ from laminet.runtime import check_environment
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from laminet.names import ActivationName
+
     Array = NDArray[Any]
 
 
@@ -62,7 +64,7 @@ class Dense:
         self,
         weight: ArrayLike,
         bias: ArrayLike | None = None,
-        activation: str | Activation = "identity",
+        activation: ActivationName | Activation = "identity",
     ) -> None:
         w = real_array(weight, "weight")
         if w.ndim != 2 or 0 in w.shape:
@@ -136,7 +138,7 @@ def linear(
     x: ArrayLike,
     weight: ArrayLike,
     bias: ArrayLike | None = None,
-    activation: str | Activation = "identity",
+    activation: ActivationName | Activation = "identity",
     *,
     out: Array | None = None,
 ) -> Array:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from laminet.analysis.plan import Plan
     from laminet.analysis.summary import Summary
+    from laminet.names import ActivationName, HeadName
 
     Array = NDArray[Any]
 
@@ -147,7 +148,7 @@ class MLP(_core.NetworkCall):
         self,
         layers: Iterable[Dense],
         *,
-        head: str | None = None,
+        head: HeadName | None = None,
         outputs: Outputs | None = None,
         feature_names: Iterable[str] | None = None,
         inputs: Iterable[tuple[str, int]] | None = None,
@@ -189,13 +190,13 @@ class MLP(_core.NetworkCall):
     def init(
         cls,
         sizes: Sequence[int],
-        activation: str | Activation | Sequence[str | Activation] = "relu",
+        activation: (ActivationName | Activation | Sequence[ActivationName | Activation]) = "relu",
         *,
-        output_activation: str | Activation = "identity",
+        output_activation: ActivationName | Activation = "identity",
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: int | np.random.Generator | None = None,
-        head: str | None = None,
+        head: HeadName | None = None,
         outputs: Outputs | None = None,
         feature_names: Iterable[str] | None = None,
     ) -> MLP:
@@ -256,7 +257,7 @@ class MLP(_core.NetworkCall):
         return self._layers
 
     @property
-    def head(self) -> str | None:
+    def head(self) -> HeadName | None:
         """What follows the last layer: "softmax", "log_softmax" or None."""
         return self._head
 

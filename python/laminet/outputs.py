@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from laminet.mlp import MLP
 
     Array = NDArray[Any]
+    from laminet.names import ActivationName
 
 __all__ = ["UNSTATED", "Classes", "Labels", "Outputs", "Quantities", "as_outputs"]
 
@@ -396,7 +397,7 @@ def _logits(net: MLP, x: ArrayLike) -> Array:
     return net(x) if _last(net) == "identity" else net.trace(x).pre_activations[-1]
 
 
-def _each(z: Array, weight: list[list[float]], activation: str) -> Array:
+def _each(z: Array, weight: list[list[float]], activation: ActivationName) -> Array:
     """Return ``s(w z)`` of each element, side by side for each w: one column becomes as many."""
     # Elements as samples of one feature: the kernels' functions, with their bits for every batch.
     column = np.ascontiguousarray(z).reshape(-1, 1)

@@ -9,6 +9,7 @@ from laminet import _core
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
+    from laminet.names import InstructionSetName
 
 __all__ = [
     "LayerPlan",
@@ -41,12 +42,12 @@ def cpu_name() -> str:
     return _core.cpu_name()
 
 
-def instruction_set() -> str:
+def instruction_set() -> InstructionSetName:
     """Return the instruction set in use."""
     return _core.isa()
 
 
-def instruction_sets() -> list[str]:
+def instruction_sets() -> list[InstructionSetName]:
     """Return the instruction sets of this build that the CPU has, narrowest first."""
     return _core.available_isas()
 

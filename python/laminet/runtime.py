@@ -14,8 +14,10 @@ from laminet._convert.counts import as_count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from laminet.names import BackendName
 
-def set_backend(name: str) -> None:
+
+def set_backend(name: BackendName) -> None:
     """Choose how products are computed, for the whole process.
 
     Parameters
@@ -39,13 +41,13 @@ def set_backend(name: str) -> None:
     _core.set_backend(name)
 
 
-def get_backend() -> str:
+def get_backend() -> BackendName:
     """Return ``"auto"``, ``"blas"`` or ``"tiled"``."""
     return _core.backend()
 
 
 @contextmanager
-def backend(name: str) -> Iterator[None]:
+def backend(name: BackendName) -> Iterator[None]:
     """Use another back end within a ``with`` block; see `set_backend`. Holds for all threads."""
     before = get_backend()
     set_backend(name)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from laminet.dense import Dense
+    from laminet.names import HeadName
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,7 +32,7 @@ class Trace(Report):
     activations: list[NDArray[Any]]
     output: NDArray[Any]
     _layers: tuple[Dense, ...]
-    _head: str | None
+    _head: HeadName | None
 
     def __str__(self) -> str:
         lines = [self._line(i) for i in range(len(self._layers))]

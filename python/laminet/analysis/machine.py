@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import platformdirs
@@ -23,6 +23,9 @@ from laminet.activation import ACTIVATIONS
 from laminet.analysis.report import Report, TableData, figure, size
 from laminet.interop.atomic import replacing
 from laminet.mlp import MLP
+
+if TYPE_CHECKING:
+    from laminet.names import InstructionSetName
 
 __all__ = ["Cache", "Machine", "Rate", "machine"]
 
@@ -124,8 +127,8 @@ class Machine(Report):
     """
 
     cpu: str
-    isa: str
-    isas: tuple[str, ...]
+    isa: InstructionSetName
+    isas: tuple[InstructionSetName, ...]
     cores: int
     caches: tuple[Cache, ...]
     peak_gflops: Mapping[str, Rate]

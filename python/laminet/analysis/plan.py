@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from laminet.analysis.report import Report, TableData
+
+if TYPE_CHECKING:
+    from laminet.names import InstructionSetName
 
 __all__ = ["LayerPlan", "Plan", "plan_of"]
 
@@ -40,7 +43,7 @@ class LayerPlan:
     index: int
     in_features: int
     out_features: int
-    backend: str
+    backend: Literal["blas", "tiled"]
     tile: tuple[int, int] | None
     tail_tile: tuple[int, int] | None
     block_rows: int
@@ -89,9 +92,9 @@ class Plan(Report):
 
     layers: tuple[LayerPlan, ...]
     batch: int
-    backend: str
-    isa: str
-    split: str
+    backend: Literal["blas", "tiled"]
+    isa: InstructionSetName
+    split: Literal["none", "rows", "layers"]
     threads: int
 
     def tables(self) -> list[TableData]:

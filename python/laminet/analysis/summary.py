@@ -11,6 +11,7 @@ from laminet.analysis.report import Report, TableData, html_table
 if TYPE_CHECKING:
     from laminet.dense import Dense
     from laminet.mlp import MLP
+    from laminet.names import HeadName
 
 __all__ = ["LayerSummary", "Summary", "html_of_layer", "html_of_network", "summary"]
 
@@ -60,7 +61,7 @@ class Summary(Report):
     """
 
     layers: tuple[LayerSummary, ...]
-    head: str | None
+    head: HeadName | None
     head_flops: int
     dtype: str
 

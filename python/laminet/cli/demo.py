@@ -24,6 +24,7 @@ from laminet.mlp import MLP
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands
+    from laminet.names import BackendName
 
 __all__ = ["add_parser"]
 
@@ -118,7 +119,7 @@ def _print_timings(console: Console, net: MLP, x: NDArray[Any]) -> None:
         (net, x.astype(net.dtype)),
         (large, generator.random((len(x), 784), dtype=np.float32)),
     ]
-    backends = ["tiled", "blas"] if runtime.build_info()["blas"] else ["tiled"]
+    backends: list[BackendName] = ["tiled", "blas"] if runtime.build_info()["blas"] else ["tiled"]
     for network, batch in batches:
         sizes = "-".join(map(str, network.sizes))
         for name in backends:

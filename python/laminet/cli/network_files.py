@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
-from laminet.activation import Activation
+from laminet.activation import Activation, activation_named
 from laminet.cli.common import CommandError
 from laminet.errors import FormatError
 from laminet.head import HEADS
@@ -97,7 +97,7 @@ def _activations(text: str) -> list[Activation]:
         try:
             pairs = dict(p.split("=", 1) for p in parameters)
             values = {key: float(value) for key, value in pairs.items()}
-            result.append(Activation(match[1], **values))
+            result.append(activation_named(match[1], **values))
         except (ValueError, TypeError) as error:
             raise argparse.ArgumentTypeError(f"{part!r}: {error}") from None
     return result

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from laminet.activation import Activation
 from laminet.dense import Dense
+from laminet.head import as_head
 from laminet.mlp import MLP
 
 __all__ = ["Chain", "joined", "rounded"]
@@ -209,7 +210,7 @@ class Chain:
             bias = None if layer.bias is None else rounded(layer.bias, dtype, "bias")
             layers.append(Dense(rounded(layer.weight, dtype, "weight"), bias, activation))
             chain = layer
-        return MLP(reversed(layers), head=head)
+        return MLP(reversed(layers), head=as_head(head))
 
 
 def joined(values: Sequence[Chain]) -> Chain:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from laminet._convert import as_real_array
 from laminet.activation import Activation, as_activation
+
+if TYPE_CHECKING:
+    from laminet.names import ActivationName
 
 __all__ = ["activation", "activation_derivative"]
 
@@ -130,7 +134,7 @@ _DERIVATIVES: dict[str, Callable[..., Array]] = {
 }
 
 
-def activation(spec: str | Activation, z: ArrayLike) -> Array:
+def activation(spec: ActivationName | Activation, z: ArrayLike) -> Array:
     """Apply an activation to each element, in float64.
 
     Parameters
@@ -156,7 +160,7 @@ def activation(spec: str | Activation, z: ArrayLike) -> Array:
         return np.asarray(_FUNCTIONS[spec.name](values, **spec.parameters))
 
 
-def activation_derivative(spec: str | Activation, z: ArrayLike) -> Array:
+def activation_derivative(spec: ActivationName | Activation, z: ArrayLike) -> Array:
     """Return the derivative of an activation at each element, in float64.
 
     At a kink it is what PyTorch's backward functions give: 0 at 0 for relu and at 0 and 6 for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from laminet.activation import Activation
+from laminet.activation import Activation, activation_named
 from laminet.interop import scalar_functions as functions
 from laminet.interop.keras.values import Value
 
@@ -78,7 +78,7 @@ def _clip(x: Value, low: float, high: float) -> Value:
 
 
 def _named(name: str, alpha: float | None = None) -> Callable[[Value], Value]:
-    return lambda x: x.activated(Activation(name, alpha))
+    return lambda x: x.activated(activation_named(name, alpha=alpha))
 
 
 ACTIVATIONS: dict[str, Callable[[Value], Value]] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from laminet.activation import Activation
+from laminet.activation import Activation, activation_named
 from laminet.interop import scalar_functions as functions
 from laminet.interop.pytorch import modules
 from laminet.interop.pytorch.values import BATCH, Value, as_array, number
@@ -34,7 +34,7 @@ def call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def _activation(name: str) -> Callable[..., Value]:
     def apply(x: Value, inplace: bool = False) -> Value:
-        return x.activated(Activation(name))
+        return x.activated(activation_named(name))
 
     return apply
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from laminet.activation import Activation
+from laminet.activation import Activation, activation_named
 from laminet.interop import scalar_functions as functions
 from laminet.interop.pytorch.values import Value, as_array
 
@@ -103,7 +103,7 @@ def softmax_dim(dim: Any, head: str) -> str:
 
 
 def _activation(name: str) -> Callable[[Any, Value], Value]:
-    return lambda module, x: x.activated(Activation(name))
+    return lambda module, x: x.activated(activation_named(name))
 
 
 #: By the class's name in torch.nn: classes that an old PyTorch lacks are not looked for.

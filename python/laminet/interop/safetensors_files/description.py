@@ -19,6 +19,7 @@ from laminet.outputs import Classes, Labels, Outputs, Quantities
 if TYPE_CHECKING:
     from laminet.dense import Dense
     from laminet.mlp import MLP
+    from laminet.names import HeadName
     from laminet.reference import Layer
 
 __all__ = ["FORMAT_VERSION", "KEY", "Description"]
@@ -47,7 +48,7 @@ class Description:
     """All that a network is beside its weights."""
 
     activations: tuple[Activation, ...]
-    head: str | None = None
+    head: HeadName | None = None
     outputs: Outputs | None = None
     feature_names: tuple[str, ...] | None = None
     inputs: tuple[tuple[str, int], ...] | None = None

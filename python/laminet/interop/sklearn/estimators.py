@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.activation import Activation
+from laminet.activation import as_activation
 from laminet.dense import Dense
 from laminet.initialization import as_dtype
 from laminet.interop.chain import rounded
@@ -148,7 +148,7 @@ def _layers(
     weights: list[Array], biases: list[Array], activations: list[str], dtype: np.dtype[Any]
 ) -> list[Dense]:
     return [
-        Dense(rounded(w, dtype, "weight"), rounded(b, dtype, "bias"), Activation(name))
+        Dense(rounded(w, dtype, "weight"), rounded(b, dtype, "bias"), as_activation(name))
         for w, b, name in zip(weights, biases, activations, strict=True)
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from laminet.activation import Activation
+from laminet.activation import Activation, activation_named
 from laminet.interop import scalar_functions as functions
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.constants import reduced
@@ -26,13 +26,13 @@ def activated(x: Tensor, activation: Activation) -> Tensor:
 
 
 def _plain(name: str) -> Operator:
-    return lambda node: activated(node.tensor(), Activation(name))
+    return lambda node: activated(node.tensor(), activation_named(name))
 
 
 def _with_alpha(name: str, default: float) -> Operator:
     def operator(node: Node) -> Tensor:
         alpha = node.attribute("alpha", default)
-        return activated(node.tensor(), Activation(name, alpha=alpha))
+        return activated(node.tensor(), activation_named(name, alpha=alpha))
 
     return operator
 
@@ -65,7 +65,7 @@ def _gelu(node: Node) -> Tensor:
     names = {"none": "gelu", "tanh": "gelu_tanh"}
     if kind not in names:
         raise ValueError(f"has approximate={kind!r}")
-    return activated(node.tensor(), Activation(names[kind]))
+    return activated(node.tensor(), activation_named(names[kind]))
 
 
 def _swish(node: Node) -> Tensor:
