@@ -112,10 +112,6 @@ REFUSED = {
         lambda: joined([Chain().linear(W).activated(TANH), Chain().linear(W).activated(TANH)]),
         "joins results of different layers",
     ),
-    "a layer and its input": (
-        lambda: joined([Chain(width=6), Chain(width=6).linear(W)]),
-        "joins results of different layers",
-    ),
     "two inputs": (
         lambda: joined([Chain(source="a").linear(W), Chain(source="b").linear(W)]),
         "joins results of different layers",
@@ -136,8 +132,8 @@ def test_refused(make, message):
         make()
 
 
-def test_a_scale_of_a_part_is_no_part_of_the_whole():
+def test_what_needs_no_activation_is_one_layer():
     whole = Chain(width=6)
-    left, right = whole.selected(np.arange(4)).scaled(2.0, 0.0), whole.selected(np.arange(4, 6))
-    with pytest.raises(ValueError, match="joins results of different layers"):
-        joined([left, right])
+    left, right = whole.selected(np.arange(4)).scaled(2.0, 1.0), whole.selected(np.arange(4, 6))
+    check(joined([left, right]), np.concatenate([2 * X[:, :4] + 1, X[:, 4:]], axis=1))
+    check(joined([whole, whole.linear(W, B)]), np.concatenate([X, X @ W.T + B], axis=1))

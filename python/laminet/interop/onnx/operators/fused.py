@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from laminet.activation import Activation
+from laminet.activation import Activation, activation_named
 from laminet.interop import scalar_functions as functions
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.activations import activated
@@ -34,7 +34,7 @@ def _fused_gemm(node: Node) -> Any:
     given = [node.attribute(parameter) for parameter in _PARAMETERS]
     if name not in _ACTIVATIONS:
         raise ValueError(f"has the activation {name[:40]!r}, which laminet does not have")
-    activation = Activation(_ACTIVATIONS[name])
+    activation = activation_named(_ACTIVATIONS[name])
     takes = list(activation.parameters)
     if any(value is not None for value in given[len(takes) :]):
         raise ValueError(f"has parameters that the activation {name!r} does not have")
