@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,23 +11,13 @@ from numpy.typing import NDArray
 
 from laminet.activation import Activation
 from laminet.interop import scalar_functions as functions
-from laminet.interop.chain import Chain
+from laminet.interop.chain import Chain, joined
 from laminet.interop.scalar_functions import Function
 from laminet.interop.symbols import Symbol
 
-__all__ = ["BATCH", "Value", "as_array", "number"]
+__all__ = ["Value", "as_array"]
 
 Array = NDArray[Any]
-
-
-class _Batch:
-    """The number of samples, which no network may depend on."""
-
-    def __repr__(self) -> str:
-        return "the batch size"
-
-
-BATCH = _Batch()
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +28,9 @@ class Value:
     head: str | None = None
 
     @classmethod
-    def input(cls) -> Value:
-        """Return the input of the module."""
-        return cls(Symbol(Chain()))
+    def input(cls, width: int | None = None) -> Value:
+        """Return the input of the module; `width` is its number of features, where it is known."""
+        return cls(Symbol(Chain(width=width)))
 
     @property
     def width(self) -> int | None:
@@ -76,7 +67,10 @@ class Value:
         """Return the sum, product, quotient or maximum of two functions of the same features."""
         mine, its = self._open(), other._open()
         if mine.chain is not its.chain:
-            raise ValueError("combines two results of different layers: the model is not a chain")
+            raise ValueError(
+                "combines two results of different layers (a residual, a skip or a gate): the model "
+                "is not a chain"
+            )
         f, g = mine.function, its.function
         if operation == "add":
             combined = functions.add(f, g)
@@ -87,6 +81,16 @@ class Value:
                 f, functions.reciprocal(g) if operation == "divide" else g
             )
         return self.with_function(combined, f"the {operation} with {functions.text(g)}")
+
+    def selected(self, order: Array) -> Value:
+        """Return some of the features, by their indices, in any order and as often as wanted."""
+        symbol = self._open()
+        return Value(Symbol(symbol.chain.selected(order), symbol.function))
+
+    @classmethod
+    def joined(cls, values: Sequence[Value]) -> Value:
+        """Return the features of several values, one after the other."""
+        return cls(Symbol(joined([value._open().resolved() for value in values])))
 
     def ended(self, head: str) -> Value:
         """Return the softmax or log-softmax over the features."""
@@ -105,19 +109,13 @@ def as_array(tensor: Any, name: str) -> Array:
 
     if tensor.is_meta or isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
         raise ValueError(f"{name} has no values yet")
-    if not tensor.is_floating_point() or tensor.is_sparse or tensor.is_quantized:
-        raise ValueError(
-            f"{name} is a {tensor.layout} tensor of {tensor.dtype}, not of real numbers"
-        )
+    if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_quantized:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        layout = "" if tensor.layout == torch.strided else f"{tensor.layout} ".replace("torch.", "")
+        raise ValueError(f"{name} is a {layout}tensor of {kind}, not of real numbers")
     wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-    array: Array = tensor.detach().to(device="cpu", dtype=wide).numpy()
+    plain = tensor.detach().to(device="cpu", dtype=wide)
+    if type(plain) is not torch.Tensor:
+        raise ValueError(f"{name} is a {type(plain).__name__}, whose values cannot be read")
+    array: Array = plain.numpy()
     return array
-
-
-def number(value: Any) -> float | None:
-    """Return a Python number, or the only number of a tensor; None for all else."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if hasattr(value, "numel") and value.numel() == 1 and value.is_floating_point():
-        return float(value.item())
-    return None

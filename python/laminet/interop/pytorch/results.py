@@ -1,0 +1,92 @@
+"""Which of the results of a module is the network's."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["picked"]
+
+
+def picked(result: Any, output: Any) -> Any:
+    """Return the tensor that `output` names in what a module returned.
+
+    Parameters
+    ----------
+    result
+        A tensor, or tensors in tuples, lists, dicts, dataclasses and objects with attributes.
+    output : int, str, tuple of these, or None
+        An index, a key or an attribute; a tuple goes from one to the next within it. None stands
+        for the only one there is.
+
+    Raises
+    ------
+    ValueError
+        If there is no such result, or there are several and none is named.
+    """
+    path = output if isinstance(output, tuple) else () if output is None else (output,)
+    for i, key in enumerate(path):
+        result = _entry(result, key, path[: i + 1])
+    return _only(result, path)
+
+
+def _entry(result: Any, key: Any, path: tuple[Any, ...]) -> Any:
+    import torch
+
+    entries = _entries(result)
+    shown = path[0] if len(path) == 1 else path
+    if entries is not None and key in entries:
+        return entries[key]
+    sequence = isinstance(key, int) and entries is not None and -len(entries) <= key < len(entries)
+    if sequence and not isinstance(key, bool):
+        return list(entries.values())[key]  # type: ignore[union-attr]
+    plain = isinstance(result, torch.Tensor)
+    if isinstance(key, str) and not plain and not key.startswith("_") and hasattr(result, key):
+        return getattr(result, key)
+    raise ValueError(f"the module has no result output={shown!r}: it returns {_shown(result)}")
+
+
+def _only(result: Any, path: tuple[Any, ...]) -> Any:
+    import torch
+
+    while not isinstance(result, torch.Tensor):
+        entries = _entries(result)
+        held = {k: v for k, v in (entries or {}).items() if v is not None}
+        if len(held) != 1:
+            example = next(iter(held), "mean")
+            wanted = path + (example,) if path else example
+            raise ValueError(
+                f"the module returns {_shown(result)}, not one tensor: name one with output=, as "
+                f"output={wanted!r}"
+            )
+        ((key, result),) = held.items()
+        path = (*path, key)
+    return result
+
+
+def _entries(result: Any) -> dict[Any, Any] | None:
+    """Return the parts of a result by what names them; None if it has none."""
+    if isinstance(result, Mapping):
+        return dict(result.items())
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return dict(zip(result._fields, result, strict=True))
+    if isinstance(result, (tuple, list)):
+        return dict(enumerate(result))
+    if dataclasses.is_dataclass(result) and not isinstance(result, type):
+        return {f.name: getattr(result, f.name) for f in dataclasses.fields(result)}
+    return None
+
+
+def _shown(result: Any) -> str:
+    import torch
+
+    if isinstance(result, torch.Tensor):
+        return "one tensor"
+    entries = _entries(result)
+    if entries is None:
+        return "no result" if result is None else f"a {type(result).__name__}"
+    if not entries:
+        return "no result"
+    kind = "result" if len(entries) == 1 else "results"
+    return f"{len(entries)} {kind} ({', '.join(repr(key) for key in entries)})"

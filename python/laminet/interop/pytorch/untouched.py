@@ -1,0 +1,153 @@
+"""Running a module of PyTorch without a trace: what it changes in itself is put back."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+__all__ = ["refuse_unready", "tensors_of", "untouched", "unwrapped", "where"]
+
+# Modules that stand around another and compute what it does.
+_WRAPPERS = {
+    "OptimizedModule": "_orig_mod",
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "AveragedModel": "module",
+}
+# Forward pre-hooks of PyTorch's own that compute a weight anew before each call.
+_WEIGHT_HOOKS = ("WeightNorm", "SpectralNorm", "BasePruningMethod")
+
+
+def unwrapped(module: Any) -> Any:
+    """Return the module within those that compile or distribute it."""
+    while type(module).__module__.startswith("torch.") and type(module).__name__ in _WRAPPERS:
+        module = getattr(module, _WRAPPERS[type(module).__name__])
+    return module
+
+
+def where(name: str, module: Any) -> str:
+    """Return what a part of a module is called in messages."""
+    return f"{name or 'the module'} ({type(module).__name__})"
+
+
+def tensors_of(module: Any) -> list[Any]:
+    """Return the parameters and buffers, and the constants of a frozen TorchScript module."""
+    import torch
+
+    tensors = [*module.parameters(), *module.buffers()]
+    if not tensors and isinstance(module, torch.jit.ScriptModule):
+        graph = module.inlined_graph
+        for node in graph.findAllNodes("prim::Constant"):
+            if node.hasAttribute("value") and node.kindOf("value") == "t":
+                tensors.append(node.t("value"))
+    return tensors
+
+
+def refuse_unready(module: Any) -> None:
+    """Refuse a module whose parts have no weights, or whose hooks may change what it computes.
+
+    Raises
+    ------
+    ValueError
+        Names the part.
+    """
+    import torch
+
+    everywhere = torch.nn.modules.module
+    for hooks in ("_global_forward_hooks", "_global_forward_pre_hooks"):
+        if getattr(everywhere, hooks, None):
+            raise ValueError(
+                "a forward hook is registered for all modules, and may change what they compute: "
+                "remove it"
+            )
+    for name, part in module.named_modules():
+        at = where(name, part)
+        if isinstance(part, torch.nn.modules.lazy.LazyModuleMixin):
+            raise ValueError(f"{at} has no weights yet: it has seen no input; call the module once")
+        if isinstance(part, torch.jit.ScriptModule):
+            continue
+        own = _weight_hooks(part)
+        if part._forward_hooks or len(part._forward_pre_hooks) > len(own):
+            raise ValueError(
+                f"{at} has forward hooks, which may change what it computes: remove them"
+            )
+        if part.training and any(type(hook).__name__ == "SpectralNorm" for hook in own):
+            raise ValueError(f"{at} changes its weight at each call in training mode: call eval()")
+        parametrizations = getattr(part, "parametrizations", None)
+        if part.training and parametrizations is not None and any(parametrizations.buffers()):
+            raise ValueError(f"{at} is parametrized and in training mode: call eval() first")
+
+
+def _weight_hooks(part: Any) -> list[Any]:
+    return [
+        hook
+        for hook in part._forward_pre_hooks.values()
+        if type(hook).__module__.startswith("torch.nn.utils.")
+        and any(base.__name__ in _WEIGHT_HOOKS for base in type(hook).__mro__)
+    ]
+
+
+@contextmanager
+def untouched(module: Any) -> Iterator[None]:
+    """Put back, at the end, all that a module changed in itself and its parts, and the generator.
+
+    Within, it has the weights that its next call would compute, runs without gradients and warnings
+    and is not compiled.
+    """
+    import torch
+
+    parts = list(module.modules())
+    saved = [
+        (container, container.copy())
+        for part in parts
+        for container in (vars(part), *vars(part).values())
+        if isinstance(container, (dict, list))
+    ]
+    values = [(t, t.detach().clone()) for t in tensors_of(module) if not t.is_meta]
+    distribution = torch.distributions.Distribution
+    validates = distribution._validate_args
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # what a forward warns of was said to who wrote it
+        try:
+            # A distribution would decide by the values that it is given whether they are valid.
+            distribution.set_default_validate_args(False)
+            for part in parts:
+                _prepare(part)
+            yield
+        finally:
+            distribution.set_default_validate_args(validates)
+            for container, content in reversed(saved):
+                _restore(container, content)
+            for tensor, before in values:
+                same = (tensor == before) | ((tensor != tensor) & (before != before))
+                if not same.all():
+                    tensor.data.copy_(before)
+
+
+def _prepare(part: Any) -> None:
+    import torch
+
+    if isinstance(part, torch.jit.ScriptModule):
+        return
+    vars(part).pop("_compiled_call_impl", None)
+    for name, child in part._modules.items():
+        part._modules[name] = unwrapped(child)
+    for hook in _weight_hooks(part):
+        hook(part, ())
+
+
+def _restore(container: Any, content: Any) -> None:
+    if isinstance(container, list):
+        if len(container) != len(content) or any(a is not b for a, b in zip(container, content, strict=True)):
+            container[:] = content
+        return
+    for key in [key for key in container if key not in content]:
+        del container[key]
+    for key, value in content.items():
+        if key not in container or container[key] is not value:
+            container[key] = value
