@@ -1,4 +1,4 @@
-"""What can be run and read: modules, TorchScript, and programs of torch.export, with their inputs."""
+"""What can be run and read, with its inputs: modules, TorchScript, programs of torch.export."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class Live:
 
         return next((t.dtype for t in self.tensors if t.is_floating_point()), torch.float32)
 
-    def inputs(self, shapes: Sequence[Sequence[int]], samples: int, scale: float = 1.0) -> list[Any]:
+    def inputs(
+        self, shapes: Sequence[Sequence[int]], samples: int, scale: float = 1.0
+    ) -> list[Any]:
         """Return random inputs, the same at each call."""
         import torch
 
@@ -99,7 +101,9 @@ def _required(module: Any) -> tuple[str, ...]:
         arguments = module.forward.schema.arguments[1:]
         return tuple(a.name for a in arguments if not a.has_default_value())
     parameters = list(inspect.signature(module.forward).parameters.values())
-    names = [p.name for p in parameters if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
+    names = [
+        p.name for p in parameters if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
+    ]
     if not names and any(p.kind != p.KEYWORD_ONLY and p.kind != p.VAR_KEYWORD for p in parameters):
         names = [parameters[0].name]  # one with a default, or *args
     return tuple(names)

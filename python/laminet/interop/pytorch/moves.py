@@ -8,13 +8,20 @@ from laminet.interop.pytorch.tensors import Tracked, concatenated
 
 __all__ = ["BLIND", "is_move", "moved"]
 
-_MOVES = frozenset(
-    """alias chunk clone contiguous detach diagonal expand expand_as expand_copy flatten flip fliplr
-    gather index index_select lift lift_fresh movedim narrow permute permute_copy ravel repeat
-    repeat_interleave reshape roll select select_copy slice slice_copy split split_copy
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_MOVES = _names(
+    """
+    alias chunk clone contiguous detach diagonal expand expand_as expand_copy flatten flip
+    fliplr gather index index_select lift lift_fresh movedim narrow permute permute_copy ravel
+    repeat repeat_interleave reshape roll select select_copy slice slice_copy split split_copy
     split_with_sizes split_with_sizes_copy squeeze squeeze_copy swapaxes t t_copy take_along_dim
     tensor_split tile transpose transpose_copy unbind unflatten unfold unsafe_chunk unsafe_split
-    unsafe_split_with_sizes unsqueeze unsqueeze_copy""".split()
+    unsafe_split_with_sizes unsqueeze unsqueeze_copy
+    """
 )
 # Done as a reshape: the tensor of places may lie otherwise in memory.
 _RESHAPES = frozenset(("view", "_unsafe_view", "_reshape_alias", "view_copy", "view_as"))
@@ -22,10 +29,12 @@ _JOINS = frozenset(("cat", "concat", "stack", "hstack", "vstack", "dstack", "col
 _CONVERSIONS = frozenset(("_to_copy", "to"))
 
 #: They ask for a tensor's shape and type alone.
-BLIND = frozenset(
-    """_assert_tensor_metadata dim empty_like full_like is_same_size new_empty new_empty_strided
-    new_full new_ones new_zeros numel ones_like size stride sym_numel sym_size sym_storage_offset
-    sym_stride zeros_like""".split()
+BLIND = _names(
+    """
+    _assert_tensor_metadata dim empty_like full_like is_same_size new_empty new_empty_strided
+    new_full new_ones new_zeros numel ones_like size stride sym_numel sym_size
+    sym_storage_offset sym_stride zeros_like
+    """
 )
 
 
@@ -69,7 +78,8 @@ def moved(func: Any, name: str, args: Any, kwargs: Any, result: Any, narrow: Any
     if name == "copy":
         if not isinstance(args[1], Tracked):
             raise ValueError("overwrites a result by a constant")
-        return args[1].expanded(result.shape)
+        copied: Tracked = args[1].expanded(result.shape)
+        return copied
     if name in _JOINS:
         tensors = list(args[0])
         if not all(isinstance(t, Tracked) for t in tensors):
@@ -92,6 +102,7 @@ def moved(func: Any, name: str, args: Any, kwargs: Any, result: Any, narrow: Any
 
 
 def _converted(x: Tracked, given: Any, result: Any, narrow: Any) -> Tracked:
+    """Return x where it is converted to another type of real numbers that is not narrower."""
     if given is not x:
         raise ValueError("converts to the type of a result")
     if not result.dtype.is_floating_point:

@@ -147,7 +147,8 @@ def _clamp(x: Any, min: Any = None, max: Any = None) -> Tracked:
     low, high = bounds
     if np.ndim(low) == 0 and np.ndim(high) == 0:
         return x.with_value(modules.hardtanh(x.value, low, high))
-    return _clipped_by_feature(x.ordered(), low, high)
+    ordered: Tracked = x.ordered()
+    return _clipped_by_feature(ordered, low, high)
 
 
 def _clipped_by_feature(x: Tracked, low: Any, high: Any) -> Tracked:

@@ -33,7 +33,10 @@ def _product(a: Any, b: Any) -> Tracked:
     matrices = weight.reshape(-1, *weight.shape[-2:])
     if not (matrices == matrices[:1]).all():
         raise ValueError("multiplies each part of a stack with another matrix")
-    if weight.ndim > len(a.shape) or any(n not in (1, m) for n, m in zip(weight.shape, a.shape[:-2])):  # fmt: skip
+    stacks = weight.shape[:-2]
+    if len(stacks) > len(a.shape) - 2 or any(
+        n not in (1, m) for n, m in zip(stacks[::-1], a.shape[-3::-1], strict=False)
+    ):
         raise ValueError("makes a stack of several products")
     return a.linear(matrices[0].T)
 

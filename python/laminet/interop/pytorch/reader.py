@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from laminet.initialization import as_dtype
 from laminet.interop.pytorch.live import Live, live
 from laminet.interop.pytorch.modules import MODULES
-from laminet.interop.pytorch.running import check, input_shapes, read
+from laminet.interop.pytorch.running import check, read
+from laminet.interop.pytorch.shapes import input_shapes, other_shapes
 from laminet.interop.pytorch.untouched import refuse_unready, untouched, where
 from laminet.interop.pytorch.values import Value
+from laminet.mlp import MLP
+from laminet.outputs import as_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from laminet.mlp import MLP
+    from laminet.outputs import Outputs
 
 __all__ = ["from_torch"]
 
@@ -24,7 +29,8 @@ def from_torch(
     module: Any,
     *,
     output: int | str | tuple[int | str, ...] | None = None,
-    in_features: Any = None,
+    in_features: int | Sequence[int] | Mapping[str, int] | None = None,
+    outputs: Outputs | None = None,
     dtype: DTypeLike | None = None,
 ) -> MLP:
     """Return the network that computes what a PyTorch module does.
@@ -42,6 +48,8 @@ def from_torch(
         name of an attribute; a tuple goes from one to the next within it.
     in_features : int, sequence or mapping of int, optional
         The number of features of the input, or of each input, where the weights do not say.
+    outputs : Quantities, Classes or Labels, optional
+        What the outputs stand for.
     dtype : {"float32", "float64"}, optional
         By default float64 where a parameter is, else float32: float16 and bfloat16 parameters are
         taken over exactly, and computed with in float32.
@@ -78,27 +86,42 @@ def from_torch(
 
     model = live(module)
     refuse_unready(model.module)
+    stated = as_outputs(outputs)
     wide = any(t.dtype == torch.float64 for t in model.tensors)
     target = as_dtype(("float64" if wide else "float32") if dtype is None else dtype)
     with untouched(model.module):
-        return _network(model, target, output, in_features)
+        net, inputs = _network(model, target, output, in_features)
+    return MLP(net.layers, head=net.head, outputs=stated, inputs=inputs)
 
 
-def _network(model: Live, dtype: Any, output: Any, in_features: Any) -> MLP:
+def _network(model: Live, dtype: Any, output: Any, in_features: Any) -> tuple[MLP, Any]:
+    """Return the network, and the names and widths of its inputs where there are several."""
     if output is None and in_features is None and _is_plain(model.module):
         value = _module(model.module, Value.input(_first_width(model.module)), "")
-        return _finished(value, dtype)
+        return _finished(value, dtype), None
+    if any(t.is_meta for t in model.tensors):
+        raise ValueError("the module has no values yet: its tensors are on the meta device")
     try:
         shapes, samples = input_shapes(model, in_features)
     except ValueError as error:
         unknown = next(_unknown(model.module), None)
         if unknown is None:
             raise
-        raise ValueError(f"{unknown}; {error}") from None
-    value = read(model, shapes, samples, output)
-    net = _finished(value, dtype)
+        raise ValueError(unknown) from error
+    net = _finished(read(model, shapes, samples, output), dtype)
     check(model, net, shapes, samples, output)
-    return net
+    if len(shapes) == 1:
+        return net, None
+    if in_features is None and (other := other_shapes(model, shapes, samples)) is not None:
+        # Where one input ends and the next begins is not known: it must not matter.
+        if _finished(read(model, other, samples, output), dtype) != net:
+            raise ValueError(
+                f"the inputs {', '.join(model.names)} may have several widths, and the network "
+                f"differs with them: say them with in_features=({', '.join(['...'] * len(shapes))})"
+            )
+        return net, None
+    widths = [int(np.prod(shape)) for shape in shapes]
+    return net, list(zip(model.names, widths, strict=True))
 
 
 def _finished(value: Value, dtype: Any) -> MLP:

@@ -15,6 +15,11 @@ from laminet.interop.pytorch.tensors import Comparison, Tracked
 
 __all__ = ["Recorder", "Stopped", "Unreadable"]
 
+_RANDOM = (
+    "draws random numbers (noise, or dropout in training mode): call eval() on the module first, "
+    "or read the part of it that does not"
+)
+_ADVICE = "; a chain within the module can be read by itself: from_torch(module.part)"
 # What is said of operations that are often met.
 _REASONS = {
     **dict.fromkeys(("sin", "cos"), "laminet has no such activation"),
@@ -87,7 +92,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
         if not known:
             result = func(*args, **kwargs)
             if torch.Tag.nondeterministic_seeded in func.tags:
-                self._keep(result, Unreadable(self._at(name, "draws random numbers")))
+                self._keep(result, Unreadable(self._at(name, _RANDOM)))
             return result
         in_place = name.endswith("_") and func._schema.is_mutable
         plain = name[:-1] if in_place else name
@@ -97,13 +102,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
             with self:
                 return func.decompose(*args, **kwargs)
         if not any("Tensor" in str(r.type) for r in func._schema.returns):
-            self.stopped = self._at(name, "decides by values of the input what comes next")
+            self.stopped = self._at("", "decides by values of the input what comes next")
             raise Stopped
         result = func(*args, **kwargs)
         after = next((s for s in known if isinstance(s, Unreadable)), None)
         if after is None:
             given = [a if s is None else s for a, s in zip(leaves, states, strict=True)]
-            after = self._after(func, name, plain, *tree_unflatten(given, spec), result)
+            after = self._after(func, name, plain, tree_unflatten(given, spec), result)
         written = args[0] if in_place else kwargs.get("out")
         if written is None:
             self._keep(result, after)
@@ -111,7 +116,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
             self._write(written, after, name)
         return result
 
-    def _after(self, func: Any, name: str, plain: str, args: Any, kwargs: Any, result: Any) -> Any:
+    def _after(self, func: Any, name: str, plain: str, given: Any, result: Any) -> Any:
+        """Return what the results of an operation are, given what its arguments are."""
+        args, kwargs = given
         try:
             if is_move(plain):
                 return moved(func, plain, args, kwargs, result, self._narrow)
@@ -149,22 +156,24 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
 
     def _at(self, name: str, reason: str) -> str:
         """Return a reason with the part of the module where it arose."""
+        step = name.strip("_")
         if not self.parts:
-            return f"{name.strip('_')} {reason}"
+            return f"{step or 'the module'}: {reason}"
         part, module = self.parts[-1]
         where = f"{part or 'the module'} ({type(module).__name__})"
-        if type(module).__module__.startswith("torch.nn.modules."):
+        if not step or type(module).__module__.startswith("torch.nn.modules."):
             return f"{where}: {reason}"
-        return f"{where}, {name.strip('_')}: {reason}"
+        return f"{where}, {step}: {reason}"
 
     def _unknown(self, name: str) -> str:
         part, module = self.parts[-1] if self.parts else ("", None)
         if type(module).__module__.startswith("torch.nn.modules."):
             return (
                 f"{part} ({type(module).__name__}) is not a part of a chain of dense layers that "
-                "laminet knows"
+                f"laminet knows{_ADVICE}"
             )
-        return self._at(name, _REASONS.get(name, "is no step of a network that laminet knows"))
+        reason = _REASONS.get(name, "is no step of a network that laminet knows")
+        return self._at(name, reason + _ADVICE)
 
 
 def _memory(tensor: Any) -> int:

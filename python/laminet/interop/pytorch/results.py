@@ -55,7 +55,7 @@ def _only(result: Any, path: tuple[Any, ...]) -> Any:
         held = {k: v for k, v in (entries or {}).items() if v is not None}
         if len(held) != 1:
             example = next(iter(held), "mean")
-            wanted = path + (example,) if path else example
+            wanted = (*path, example) if path else example
             raise ValueError(
                 f"the module returns {_shown(result)}, not one tensor: name one with output=, as "
                 f"output={wanted!r}"

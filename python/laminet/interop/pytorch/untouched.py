@@ -76,7 +76,7 @@ def refuse_unready(module: Any) -> None:
         if part.training and any(type(hook).__name__ == "SpectralNorm" for hook in own):
             raise ValueError(f"{at} changes its weight at each call in training mode: call eval()")
         parametrizations = getattr(part, "parametrizations", None)
-        if part.training and parametrizations is not None and any(parametrizations.buffers()):
+        if part.training and parametrizations is not None and list(parametrizations.buffers()):
             raise ValueError(f"{at} is parametrized and in training mode: call eval() first")
 
 
@@ -143,7 +143,9 @@ def _prepare(part: Any) -> None:
 
 def _restore(container: Any, content: Any) -> None:
     if isinstance(container, list):
-        if len(container) != len(content) or any(a is not b for a, b in zip(container, content, strict=True)):
+        if len(container) != len(content) or any(
+            a is not b for a, b in zip(container, content, strict=True)
+        ):
             container[:] = content
         return
     for key in [key for key in container if key not in content]:

@@ -68,8 +68,8 @@ class Value:
         mine, its = self._open(), other._open()
         if mine.chain is not its.chain:
             raise ValueError(
-                "combines two results of different layers (a residual, a skip or a gate): the model "
-                "is not a chain"
+                "combines two results of different layers (a residual, a skip or a gate), which is "
+                "no chain; the parts of it that are can be read by themselves"
             )
         f, g = mine.function, its.function
         if operation == "add":
