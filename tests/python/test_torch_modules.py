@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import copy
 import dataclasses
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from frameworks import assert_agrees
 from torch import nn
+from torch_modules import Module, check, lin, mlp
 
 import laminet as ln
 
@@ -19,46 +19,6 @@ import laminet as ln
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
-
-
-def mlp(*sizes, activation=nn.Tanh, end=False):
-    layers = []
-    for i, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        layers += [nn.Linear(n, m), activation()] if end or i < len(sizes) - 2 else [nn.Linear(n, m)]
-    return nn.Sequential(*layers)
-
-
-class Module(nn.Module):
-    """Some parts, and a forward that is given."""
-
-    def __init__(self, forward, **parts):
-        super().__init__()
-        for name, part in parts.items():
-            if isinstance(part, torch.Tensor) and not isinstance(part, nn.Parameter):
-                self.register_buffer(name, part)
-            else:
-                setattr(self, name, part)
-        self._forward = forward
-
-    def forward(self, x):
-        return self._forward(self, x)
-
-
-def check(module, *widths, output=None, dtype=torch.float64, **options):
-    """Import a module in this dtype, and compare; several widths are several inputs."""
-    module = module.to(dtype)
-    net = ln.from_torch(module, output=output, **options)
-    xs = [torch.randn(30, n, dtype=dtype) * 3 for n in widths]
-    with torch.no_grad():
-        given = module(*xs)
-    for key in () if output is None else output if isinstance(output, tuple) else (output,):
-        given = given[key] if not isinstance(key, str) or hasattr(given, "keys") else getattr(given, key)
-    while not isinstance(given, torch.Tensor):
-        given = next(iter(given.values() if hasattr(given, "values") else given))
-    x = np.concatenate([x.numpy() for x in xs], axis=1)
-    assert net.in_features == sum(widths)
-    assert_agrees(net, x, given.numpy().reshape(30, -1), folded=dtype == torch.float64)
-    return net
 
 
 Pair = collections.namedtuple("Pair", "mean value")
@@ -75,128 +35,317 @@ class ModelOutput(collections.OrderedDict):
     """Like those of transformers: an ordered dict whose keys are attributes."""
 
 
-def lin(n=4, m=3):
-    return nn.Linear(n, m)
+# --- Modules of public repositories, made small ---------------------------------------------------
 
 
-STEPS = {
-    "detach": lambda m, x: m.a(x).detach(),
-    "clone": lambda m, x: m.a(x.clone()),
-    "contiguous": lambda m, x: m.a(x.contiguous()).contiguous(),
-    "cpu": lambda m, x: m.a(x.cpu()).cpu(),
-    "to device": lambda m, x: m.a(x.to(m.a.weight.device)),
-    "to dtype": lambda m, x: m.a(x.to(m.a.weight.dtype)),
-    "type_as": lambda m, x: m.a(x.type_as(m.a.weight)),
-    "to another tensor": lambda m, x: m.a(x.to(m.a.weight)),
-    "double": lambda m, x: m.a(x).double(),
-    "requires_grad_": lambda m, x: m.a(x).requires_grad_(False),
-    "cat of one": lambda m, x: m.a(torch.cat([x])),
-    "cat of its parts": lambda m, x: m.a(torch.cat([x[:, :2], x[:, 2:]], dim=-1)),
-    "parts changed over": lambda m, x: m.a(torch.cat([x[:, 2:], x[:, :2]], dim=-1)),
-    "stack of columns": lambda m, x: m.a(torch.stack([x[:, 0], x[:, 3], x[:, 1], x[:, 2]], -1)),
-    "hstack": lambda m, x: m.a(torch.hstack([x[:, :2], x[:, 2:]])),
-    "two layers joined": lambda m, x: torch.cat([m.a(x), m.b(x)], -1),
-    "outputs sliced": lambda m, x: m.a(x)[:, :2],
-    "outputs sliced by ellipsis": lambda m, x: m.a(x)[..., 1:],
-    "outputs in steps": lambda m, x: m.a(x)[:, ::2],
-    "outputs picked": lambda m, x: m.a(x)[:, [2, 0]],
-    "index_select": lambda m, x: m.a(x).index_select(1, torch.tensor([2, 1])),
-    "gather": lambda m, x: m.a(x).gather(1, torch.zeros(len(x), 1, dtype=torch.long)),
-    "narrow": lambda m, x: m.a(x).narrow(1, 1, 2),
-    "split": lambda m, x: torch.split(m.a(x), [1, 2], dim=-1)[1],
-    "chunk": lambda m, x: m.a(x).chunk(2, dim=1)[0],
-    "unbind": lambda m, x: m.a(x).unbind(1)[2],
-    "flip": lambda m, x: m.a(x).flip(-1),
-    "roll": lambda m, x: m.a(torch.roll(x, 1, -1)),
-    "tanh of a slice": lambda m, x: torch.tanh(m.a(x)[:, :2]),
-    "scale of a slice": lambda m, x: m.a(x)[:, :2] * torch.tensor([2.0, 3.0], dtype=x.dtype),
-    "silu of a slice": lambda m, x: (h := m.a(x)[:, :2]) * torch.sigmoid(h),
-    "layer after a slice": lambda m, x: m.a(torch.tanh(m.d(x))[:, 1:5]),
-    "input sliced": lambda m, x: m.c(x[:, :3]),
-    "input sliced and scaled": lambda m, x: m.a(torch.cat([x[:, :1] / 10, x[:, 1:]], 1)),
-    "input split": lambda m, x: m.a(torch.cat([p * 2 for p in torch.split(x, [1, 3], -1)], -1)),
-    "column": lambda m, x: m.a(x)[:, 0],
-    "squeeze": lambda m, x: m.one(x).squeeze(-1),
-    "squeeze all": lambda m, x: m.one(x).squeeze(),
-    "flatten": lambda m, x: m.one(x).flatten(),
-    "view(-1)": lambda m, x: m.one(x).view(-1),
-    "unsqueeze": lambda m, x: m.a(x)[:, 0].unsqueeze(-1),
-    "unsqueeze and back": lambda m, x: m.a(x.unsqueeze(1)).squeeze(1),
-    "two squeezes": lambda m, x: torch.sigmoid(m.one(x).squeeze(-1)),
-    "flatten(1)": lambda m, x: m.a(torch.flatten(x, 1)),
-    "view(size)": lambda m, x: m.a(x.view(x.size(0), -1)),
-    "view(shape)": lambda m, x: m.a(x.view(-1, 4)).view(*x.shape[:-1], 3),
-    "reshape(len)": lambda m, x: m.a(x.reshape(len(x), -1)),
-    "image and back": lambda m, x: m.a(x.view(-1, 1, 2, 2).flatten(1)),
-    "answer as image": lambda m, x: m.d(x).view(-1, 1, 2, 3),
-    "transposed image": lambda m, x: m.a(x.view(-1, 2, 2).transpose(1, 2).reshape(-1, 4)),
-    "columns as samples": lambda m, x: (m.a.weight @ x.t()).t() + m.a.bias,
-    "F.linear sliced": lambda m, x: F.linear(x, m.d.weight[:3], m.d.bias[:3]),
-    "addmm": lambda m, x: torch.addmm(m.a.bias, x, m.a.weight.t()),
-    "addmm scaled": lambda m, x: torch.addmm(m.a.bias, x, m.a.weight.t(), beta=0.5, alpha=2),
-    "einsum": lambda m, x: torch.einsum("bi,oi->bo", x, m.a.weight) + m.a.bias,
-    "einsum of vectors": lambda m, x: torch.einsum("bi,i->b", x, m.a.weight[0]),
-    "matmul": lambda m, x: torch.matmul(x, m.a.weight.T),
-    "matmul of columns": lambda m, x: (m.a.weight @ x.unsqueeze(-1)).squeeze(-1) + m.a.bias,
-    "mv": lambda m, x: x @ m.a.weight[0],
-    "bmm": lambda m, x: torch.bmm(x[None], m.a.weight.t()[None])[0],
-    "weighted sum": lambda m, x: (m.a(x) * torch.tensor([1.0, 2, 3], dtype=x.dtype)).sum(-1),
-    "mean of outputs": lambda m, x: m.a(x).mean(dim=1, keepdim=True),
-    "relu_": lambda m, x: m.c(m.a(x).relu_()),
-    "F.relu in place": lambda m, x: m.c(F.relu(m.a(x), inplace=True)),
-    "+= and *=": lambda m, x: in_place(m, x),
-    "in place without a name": lambda m, x: (h := m.a(x), F.relu(h, inplace=True), h)[0] * 2.0,
-    "elu_": lambda m, x: F.elu_(m.a(x)),
-    "clamp_": lambda m, x: m.a(x.clone().clamp_(-1, 1)),
-    "clamp of each": lambda m, x: torch.clamp(m.a(x), m.low, m.low + 1),
-    "clamp of each below": lambda m, x: torch.maximum(m.a(x), m.low),
-    "clamp of each above": lambda m, x: torch.minimum(m.a(x), m.low),
-    "max with zeros": lambda m, x: m.c(torch.max(m.a(x), torch.zeros_like(m.a(x)))),
-    "min of two lines": lambda m, x: torch.minimum(h := m.a(x), 0.2 * h),
-    "F.threshold": lambda m, x: m.c(F.threshold(m.a(x), 0.0, 0.0)),
-    "where": lambda m, x: torch.where((h := m.a(x)) > 0, h, 0.1 * h),
-    "where the other way": lambda m, x: torch.where((h := m.a(x)) < 0, torch.zeros_like(h), h),
-    "elu by hand": lambda m, x: torch.where((h := m.a(x)) > 0, h, torch.expm1(h)),
-    "softplus by hand": lambda m, x: torch.log1p(torch.exp(m.a(x))),
-    "shift and scale": lambda m, x: m.low + 0.5 * (torch.tanh(m.a(x)) + 1.0) * 2.0,
-    "squashed to bounds": lambda m, x: torch.tanh(m.a(x)) * m.low.abs() + m.low,
-    "addcmul": lambda m, x: torch.addcmul(m.low, torch.tanh(m.a(x)), m.low, value=2),
-    "normaliser and clamp": lambda m, x: m.a(
-        ((x - m.mean) / torch.sqrt(m.var + 1e-8)).clamp(-2.0, 2.0)
-    ),
-    "scaled to [-1, 1]": lambda m, x: m.a(2.0 * (x - m.mean) / (m.var - m.mean) - 1.0),
-    "ones beside": lambda m, x: m.a(x) * torch.ones(x.shape[0], 1, dtype=x.dtype),
-    "enable_grad": lambda m, x: grad_enabled(m, x),
-    "nothing random": lambda m, x: F.dropout(m.a(x), 0.5, training=m.training),
-}  # fmt: skip
+class Actor(nn.Module):
+    """CleanRL: bounds of the actions as buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.fc_mu = nn.Linear(17, 8), nn.Linear(8, 8), nn.Linear(8, 6)
+        self.register_buffer("action_scale", torch.rand(6) + 0.5)
+        self.register_buffer("action_bias", torch.randn(6))
+
+    def forward(self, x):
+        x = F.relu(self.fc1(x))
+        x = F.relu(self.fc2(x))
+        return torch.tanh(self.fc_mu(x)) * self.action_scale + self.action_bias
 
 
-def in_place(m, x):
-    h = m.a(x)
-    h += m.low
-    h *= 2
-    h -= 1
-    return m.c(h.tanh_())
+class GaussianActor(Actor):
+    """CleanRL's SAC: two heads, the second squashed."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc_logstd = nn.Linear(8, 6)
+
+    def forward(self, x):
+        x = F.relu(self.fc2(F.relu(self.fc1(x))))
+        mean, log_std = self.fc_mu(x), torch.tanh(self.fc_logstd(x))
+        return mean, -5 + 0.5 * 7 * (log_std + 1)
 
 
-def grad_enabled(m, x):
-    with torch.set_grad_enabled(m.training):
-        return m.a(x)
+class QNetwork(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(23, 8), nn.Linear(8, 1)
+
+    def forward(self, x, a):
+        x = torch.cat([x, a], 1)
+        return self.fc2(F.relu(self.fc1(x)))
 
 
-def parts():
-    return {
-        "a": lin(4, 3),
-        "b": lin(4, 2),
-        "c": lin(3, 2),
-        "d": lin(4, 6),
-        "one": lin(4, 1),
-        "low": torch.tensor([-0.5, 0.1, 0.3]),
-        "mean": torch.randn(4),
-        "var": torch.rand(4) + 3.5,
-    }
+class NormalisedInputs(nn.Module):
+    """Each input with a normaliser of its own, in another order."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("obs_mean", torch.randn(5))
+        self.register_buffer("act_scale", torch.rand(3) + 0.5)
+        self.net = mlp(8, 16, 2)
+
+    def forward(self, obs, act):
+        return self.net(torch.cat([act * self.act_scale, obs - self.obs_mean], dim=-1))
 
 
-@pytest.mark.parametrize("name", STEPS)
-def test_steps(name):
-    check(Module(STEPS[name], **parts()).eval(), 3 if name == "input sliced" else 4)
+class ActorCritic(nn.Module):
+    """rsl_rl: a distribution is made, and the deterministic action returned by a method."""
+
+    def __init__(self):
+        super().__init__()
+        self.actor, self.critic = mlp(9, 16, 4, activation=nn.ELU), mlp(9, 16, 1)
+        self.std = nn.Parameter(torch.ones(4))
+        self.distribution = None
+        self.calls = []
+
+    def forward(self, observations):
+        self.calls.append(len(observations))
+        mean = self.actor(observations)
+        self.distribution = torch.distributions.Normal(mean, mean * 0.0 + self.std)
+        return self.distribution.mean
+
+
+class Extractor(nn.Module):
+    """Stable-Baselines3: policy_net and value_net side by side."""
+
+    def __init__(self):
+        super().__init__()
+        self.policy_net, self.value_net = mlp(9, 16, 8, end=True), mlp(9, 16, 8, end=True)
+
+    def forward(self, features):
+        return self.policy_net(features), self.value_net(features)
+
+
+class Normaliser(nn.Module):
+    """An observation normaliser that counts in training mode."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.register_buffer("mean", torch.randn(n))
+        self.register_buffer("var", torch.rand(n) + 0.2)
+        self.register_buffer("count", torch.tensor(5, dtype=torch.int64))
+
+    def forward(self, x):
+        if self.training:
+            self.count += x.shape[0]
+            self.mean += x.mean(0)
+        return ((x - self.mean) / torch.sqrt(self.var + 1e-8)).clamp(min=-5.0, max=5.0)
+
+
+class Blocks(nn.Module):
+    """Layers in lists and dicts, with one of them used twice, asserts and a flag."""
+
+    def __init__(self, last=True):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 8)])
+        self.acts = nn.ModuleDict({"gelu": nn.GELU(), "none": nn.Identity()})
+        self.shared = self.layers[1]
+        self.out = nn.Linear(8, 2)
+        self.last = last
+
+    def forward(self, x: torch.Tensor, scale: float = 1.0, *, verbose: bool = False):
+        assert isinstance(x, torch.Tensor), "a tensor"
+        assert x.shape[-1] == 6
+        if x.dim() == 1:
+            x = x.unsqueeze(0)
+        if x.ndim != 2 or x.dtype not in (torch.float32, torch.float64):
+            raise ValueError("shape")
+        for i, layer in enumerate(self.layers):
+            x = self.acts["gelu" if i else "none"](layer(x))
+        x = torch.tanh(self.shared(x)) * scale
+        self.features = x.detach()
+        if verbose:
+            print(x.mean())
+        return self.out(x) if self.last else x
+
+
+class Autoencoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = mlp(16, 8, 3), mlp(3, 8, 16)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        return torch.sigmoid(self.decoder(self.encoder(x.view(b, -1)))).view(b, c, h, w)
+
+
+class Surrogate(nn.Module):
+    """Inputs scaled to [-1, 1], outputs scaled back."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = mlp(3, 16, 16, 2)
+        self.lb, self.ub = torch.tensor([-1.0, 0, 2]), torch.tensor([1.0, 5, 4])
+        self.register_buffer("y_mean", torch.randn(2))
+        self.register_buffer("y_std", torch.rand(2) + 0.1)
+
+    def forward(self, x):
+        x = 2.0 * (x - self.lb) / (self.ub - self.lb) - 1.0
+        return self.net(x.float() if x.dtype == torch.float16 else x) * self.y_std + self.y_mean
+
+
+class Torso(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Flatten())
+        self.net = nn.Sequential(mlp(6, 8, end=True), nn.BatchNorm1d(8), nn.Dropout(0.2))
+        self.head = nn.LazyLinear(3)
+        self.head(torch.zeros(1, 8))
+
+    def forward(self, inputs, **kwargs):
+        return ModelOutput(logits=self.head(self.net(self.embed(inputs))))
+
+
+REPOSITORIES = {
+    "CleanRL actor": (Actor, (17,), {}),
+    "CleanRL SAC, mean": (GaussianActor, (17,), {"output": 0}),
+    "CleanRL SAC, deviation": (GaussianActor, (17,), {"output": 1}),
+    "critic of two inputs": (QNetwork, (17, 6), {"in_features": (17, 6)}),
+    "critic of two inputs, not said": (QNetwork, (17, 6), {}),
+    "normalised inputs": (NormalisedInputs, (5, 3), {}),
+    "rsl_rl": (ActorCritic, (9,), {}),
+    "Stable-Baselines3": (Extractor, (9,), {"output": 0}),
+    "normaliser": (lambda: nn.Sequential(Normaliser(5), mlp(5, 8, 2)), (5,), {}),
+    "blocks": (Blocks, (6,), {}),
+    "blocks without the last": (lambda: Blocks(last=False), (6,), {}),
+    "surrogate": (Surrogate, (3,), {}),
+    "transformers": (Torso, (6,), {}),
+    "transformers by key": (Torso, (6,), {"output": "logits"}),
+}
+
+
+@pytest.mark.parametrize("name", REPOSITORIES)
+@pytest.mark.parametrize("dtype", [torch.float64], ids=str)
+def test_repositories(name, dtype):
+    make, widths, options = REPOSITORIES[name]
+    check(make().to(dtype).eval(), *widths, dtype=dtype, **options)
+
+
+def test_images_go_in_and_out_flat():
+    module = Autoencoder().double().eval()
+    net = ln.from_torch(module)
+    x = torch.randn(5, 1, 4, 4, dtype=torch.float64)
+    with torch.no_grad():
+        expected = module(x).reshape(5, -1).numpy()
+    assert_agrees(net, x.reshape(5, -1).numpy(), expected, folded=True)
+
+
+def test_weights_keep_their_bits():
+    module = Blocks()
+    net = ln.from_torch(module)
+    linears = [*module.layers, module.shared, module.out]
+    for layer, linear in zip(net.layers, linears, strict=True):
+        assert np.array_equal(layer.weight, linear.weight.detach().numpy())
+        assert np.array_equal(layer.bias, linear.bias.detach().numpy())
+    zero = Module(lambda m, x: torch.relu(m.a(x)), a=nn.Linear(3, 2))
+    nn.init.zeros_(zero.a.bias)
+    assert ln.from_torch(zero).layers[0].bias is not None
+
+
+def test_a_single_column_without_its_axis_is_a_column():
+    net = ln.from_torch(Module(lambda m, x: m.a(x).squeeze(-1), a=nn.Linear(4, 1)))
+    assert net(np.zeros((7, 4))).shape == (7, 1)
+
+
+# --- Results --------------------------------------------------------------------------------------
+
+RESULTS = {
+    "1-tuple": (lambda m, x: (m.a(x),), None),
+    "list of one": (lambda m, x: [m.a(x)], None),
+    "dict of one": (lambda m, x: {"out": m.a(x)}, None),
+    "nested": (lambda m, x: ({"out": (m.a(x),)},), None),
+    "namedtuple of one": (lambda m, x: Single(m.a(x)), None),
+    "with None": (lambda m, x: (m.a(x), None), None),
+    "dataclass": (lambda m, x: Answer(m.a(x)), None),
+    "by index": (lambda m, x: (m.a(x), m.b(x)), 1),
+    "by negative index": (lambda m, x: (m.a(x), m.b(x)), -1),
+    "by key": (lambda m, x: {"mean": m.a(x), "value": m.b(x).sin()}, "mean"),
+    "by field": (lambda m, x: Pair(m.a(x), m.b(x)), "value"),
+    "by attribute": (lambda m, x: Answer(m.a(x), x), "logits"),
+    "by path": (lambda m, x: {"pi": (m.b(x), m.a(x)), "v": x}, ("pi", 1)),
+    "of a distribution": (lambda m, x: torch.distributions.Normal(m.a(x), m.a(x).exp()), "mean"),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_results(name):
+    forward, output = RESULTS[name]
+    check(Module(forward, a=lin(4, 3), b=lin(4, 2)), 4, output=output)
+
+
+@pytest.mark.parametrize(
+    ("forward", "output", "message"),
+    [
+        (lambda m, x: (m.a(x), m.b(x)), None, r"returns 2 results \(0, 1\), .* as output=0$"),
+        (lambda m, x: {"v": m.a(x), "w": x}, None, r"returns 2 results \('v', 'w'\).*output='v'$"),
+        (lambda m, x: {"v": (m.a(x), x)}, None, r"output=\('v', 0\)$"),
+        (lambda m, x: (m.a(x), x), 2, r"no result output=2: it returns 2 results \(0, 1\)"),
+        (lambda m, x: (m.a(x), x), "mean", "no result output='mean'"),
+        (lambda m, x: m.a(x), 0, "no result output=0: it returns one tensor"),
+        (lambda m, x: None, None, "returns no result"),
+        (lambda m, x: torch.distributions.Normal(m.a(x), 1.0), None, "a Normal.*output='mean'$"),
+        (lambda m, x: m.a.weight, None, "does not depend on the input"),
+    ],
+)
+def test_results_that_must_be_named(forward, output, message):
+    with pytest.raises(ValueError, match=message):
+        ln.from_torch(Module(forward, a=lin(4, 3), b=lin(4, 2)), output=output)
+
+
+# --- Inputs ---------------------------------------------------------------------------------------
+
+
+def test_several_inputs_are_said():
+    known = ln.from_torch(NormalisedInputs())
+    assert known.inputs == (("obs", 5), ("act", 3))
+    said = ln.from_torch(QNetwork(), in_features={"a": 6, "x": 17})
+    assert said.inputs == (("x", 17), ("a", 6))
+    unknown = ln.from_torch(QNetwork())
+    assert (unknown.inputs, unknown.in_features) == (None, 23)
+
+
+class Swapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = mlp(8, 4, 2)
+
+    def forward(self, x, a):
+        return self.net(torch.cat([a, x], 1))
+
+
+def test_several_inputs_whose_widths_matter():
+    with pytest.raises(ValueError, match=r"x, a may have several widths.*in_features=\(..., ...\)"):
+        ln.from_torch(Swapped())
+    check(Swapped(), 3, 5, in_features=(3, 5))
+
+
+def test_a_width_that_no_weight_says():
+    module = Module(lambda m, x: m.a(x[:, -3:]), a=lin(3, 2))
+    assert ln.from_torch(module).in_features == 3
+    check(module, 7, in_features=7)
+    check(Module(lambda m, x: m.a(x[:, 2:5]), a=lin(3, 2)), 5)
+
+
+@pytest.mark.parametrize(
+    ("in_features", "message"),
+    [
+        (5, r"cannot be run on samples of shape \(batch, 5\)"),
+        ((4, 4), "gives 2 widths; the module takes 1 inputs"),
+        ({"y": 4}, "in_features names 'y'; the module's inputs are 'x'"),
+        (0, "must be positive integers, got 0"),
+        ("4", "must be positive integers, got '4'"),
+    ],
+)
+def test_wrong_widths(in_features, message):
+    with pytest.raises(ValueError, match=message):
+        ln.from_torch(Module(lambda m, x: m.a(x), a=lin()), in_features=in_features)
+
+
+def test_outputs_are_said():
+    module = Module(lambda m, x: m.a(x), a=lin(4, 3))
+    for part in (module, module.a):
+        net = ln.from_torch(part, outputs=ln.Classes(["a", "b", "c"]))
+        assert net.outputs == ln.Classes(["a", "b", "c"])
+    with pytest.raises(ValueError, match="2"):
+        ln.from_torch(module, outputs=ln.Labels(["a", "b"]))

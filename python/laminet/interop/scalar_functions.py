@@ -29,6 +29,7 @@ __all__ = [
     "apply",
     "clip",
     "depth",
+    "in_terms_of",
     "line",
     "maximum",
     "multiply",
@@ -195,18 +196,21 @@ def _of_halves(f: Scaled, g: Scaled) -> Function | None:
     upper, lower = f.function, g.function
     if not (isinstance(upper, Apply) and isinstance(lower, Apply)) or f.k == 0:
         return None
-    if upper.function != Activation("relu"):
-        return None
     u, below = upper.argument, lower.argument
     negative = Apply("clip", u, (-math.inf, 0.0))
+    minus = scaled(Apply("abs", u), -1.0, 0.0)
+    softplus = lower.function == Activation("softplus") and below == minus
+    if upper == negative and softplus and g.k == -f.k:  # k (min(u, 0) - softplus(-|u|))
+        return scaled(Apply(Activation("softplus"), scaled(u, -1.0, 0.0)), g.k, f.m + g.m)
+    if upper.function != Activation("relu"):
+        return None
     if lower == negative:  # k relu(u) + l min(u, 0)
         leaky = Apply(Activation("leaky_relu", alpha=g.k / f.k), u)
         return scaled(leaky, f.k, f.m + g.m)
     if lower.function == "exp" and below == negative:  # k relu(u) + l exp(min(u, 0)) - l + ...
         elu = Apply(Activation("elu", alpha=g.k / f.k), u)
         return scaled(elu, f.k, f.m + g.m + g.k)
-    size = scaled(Apply("abs", u), -1.0, 0.0)
-    if lower.function == Activation("softplus") and below == size and f.k == g.k:
+    if softplus and f.k == g.k:
         return scaled(Apply(Activation("softplus"), u), f.k, f.m + g.m)
     return None
 
@@ -232,9 +236,37 @@ def clip(f: Function, low: float, high: float) -> Function | None:
         return None
     if (low, high) == (-math.inf, math.inf):
         return f
+    inner = _bounds(f)
+    if inner is not None and isinstance(f, Apply):  # one clip after another
+        low, high = (min(max(bound, low), high) for bound in inner)
+        return clip(f.argument, low, high)
     if (low, high) == (0.0, math.inf):
         return Apply(Activation("relu"), f)
     return Apply("clip", f, (low, high))
+
+
+def _bounds(f: Function) -> tuple[float, float] | None:
+    """Return between which numbers a function clips its argument; None if it is no clip."""
+    if not isinstance(f, Apply):
+        return None
+    if f.function == "clip":
+        return f.bounds
+    return (0.0, math.inf) if f.function == Activation("relu") else None
+
+
+def in_terms_of(f: Function, inner: Function) -> Function:
+    """Return f as a function of `inner`, which it is a function of: ``inner`` becomes t."""
+    if f == inner:
+        return variable()
+    if isinstance(f, Scaled):
+        return scaled(in_terms_of(f.function, inner), f.k, f.m)
+    if isinstance(f, Product):
+        return Product(tuple(in_terms_of(factor, inner) for factor in f.factors))
+    if isinstance(f, Apply):
+        return Apply(f.function, in_terms_of(f.argument, inner), f.bounds)
+    if len(f.coefficients) == 1:
+        return f
+    raise ValueError(f"{text(f)} is no function of {text(inner)}")
 
 
 def where_greater(u: Function, bound: float, f: Function, g: Function) -> Function | None:

@@ -74,7 +74,10 @@ def moved(func: Any, name: str, args: Any, kwargs: Any, result: Any, narrow: Any
     if first is None:
         raise ValueError("moves what is no result of a layer")
     if name in _CONVERSIONS:
-        return _converted(first, args[0], result, narrow)
+        if args[0] is not first:
+            raise ValueError("converts to the type of a result")
+        _check_conversion(result.dtype, narrow)
+        return first
     if name == "copy":
         if not isinstance(args[1], Tracked):
             raise ValueError("overwrites a result by a constant")
@@ -95,21 +98,16 @@ def moved(func: Any, name: str, args: Any, kwargs: Any, result: Any, narrow: Any
         return leaf.cpu() if isinstance(leaf, torch.Tensor) else leaf
 
     args, kwargs = tree_map(place, (tuple(args), dict(kwargs)))
-    return tree_map(
-        lambda t: Tracked(first.value, t, first.samples) if isinstance(t, torch.Tensor) else t,
-        func(*args, **kwargs),
-    )
+    places = func(*args, **kwargs)
+    return tree_map(lambda t: Tracked(first.value, t, first.samples), places)
 
 
-def _converted(x: Tracked, given: Any, result: Any, narrow: Any) -> Tracked:
-    """Return x where it is converted to another type of real numbers that is not narrower."""
-    if given is not x:
-        raise ValueError("converts to the type of a result")
-    if not result.dtype.is_floating_point:
-        raise ValueError(f"rounds to {str(result.dtype).removeprefix('torch.')}")
-    if result.dtype.itemsize < 4 and result.dtype != narrow:
+def _check_conversion(dtype: Any, narrow: Any) -> None:
+    """Refuse a conversion to a type that does not hold the same numbers but for rounding."""
+    name = str(dtype).removeprefix("torch.")
+    if not dtype.is_floating_point:
+        raise ValueError(f"rounds to {name}")
+    if dtype.itemsize < 4 and dtype != narrow:
         raise ValueError(
-            f"rounds to {str(result.dtype).removeprefix('torch.')} in between, which laminet does "
-            "not: convert the whole module instead"
+            f"rounds to {name} in between, which laminet does not: convert the whole module instead"
         )
-    return x

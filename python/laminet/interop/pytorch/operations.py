@@ -18,6 +18,8 @@ from laminet.interop.pytorch import modules
 from laminet.interop.pytorch.products import PRODUCTS
 from laminet.interop.pytorch.tensors import Comparison, Tracked
 from laminet.interop.pytorch.values import Value
+from laminet.interop.scalar_functions import Function
+from laminet.interop.symbols import Symbol
 
 __all__ = ["OPERATIONS"]
 
@@ -144,14 +146,13 @@ def _clamp(x: Any, min: Any = None, max: Any = None) -> Tracked:
             bounds.append(numbers)
         else:
             bounds.append(_number(bound))
-    low, high = bounds
+    return _bounded(x, *bounds)
+
+
+def _bounded(x: Tracked, low: Any, high: Any) -> Tracked:
+    """Return ``min(max(x, low), high)``, both numbers or one number for each feature."""
     if np.ndim(low) == 0 and np.ndim(high) == 0:
         return x.with_value(modules.hardtanh(x.value, low, high))
-    ordered: Tracked = x.ordered()
-    return _clipped_by_feature(ordered, low, high)
-
-
-def _clipped_by_feature(x: Tracked, low: Any, high: Any) -> Tracked:
     if np.isinf(high).all() and np.isfinite(low).all():  # max(x, low) = relu(x - low) + low
         value = x.value.scaled(1.0, -low).activated(Activation("relu")).scaled(1.0, low)
     elif np.isinf(low).all() and np.isfinite(high).all():  # min(x, high) = high - relu(high - x)
@@ -173,7 +174,7 @@ def _maximum(x: Any, y: Any) -> Tracked:
 
 def _minimum(x: Any, y: Any) -> Tracked:
     if isinstance(x, Tracked) and isinstance(y, Tracked):
-        return _times(_combined(_times(x, -1), _times(y, -1), "maximum"), -1)
+        raise ValueError("is the minimum of two results")
     return _clamp(x, max=y) if isinstance(x, Tracked) else _clamp(y, max=x)
 
 
@@ -216,8 +217,25 @@ def _where(condition: Any, x: Any, y: Any) -> Tracked:
             if not isinstance(constant, float):
                 raise ValueError("selects between a result and a number for each feature")
             parts.append(functions.Poly((constant,)))
-    found = functions.where_greater(asked.value.symbol.function, condition.bound, *parts)
-    return asked.with_value(asked.value.with_function(found, "the choice between two functions"))
+    u, value = asked.value.symbol.function, asked.value
+    if not isinstance(u, functions.Poly):  # of an activation: that is a layer, and u a line of it
+        inner = u.function if isinstance(u, functions.Scaled) else u
+        u, *parts = (functions.in_terms_of(f, inner) for f in (u, *parts))
+        layer = Symbol(value.symbol.chain, inner).resolved()
+        value = Value(Symbol(layer, u))
+    return asked.with_value(
+        value.with_function(_choice(u, condition.bound, *parts), "the choice between two functions")
+    )
+
+
+def _choice(u: Function, bound: float, above: Function, below: Function) -> Function | None:
+    """Return ``above where u > bound, else below``."""
+    number = functions.Poly((bound,))
+    if (above, below) == (u, number):
+        return functions.clip(u, bound, np.inf)
+    if (above, below) == (number, u):
+        return functions.clip(u, -np.inf, bound)
+    return functions.where_greater(u, bound, above, below)
 
 
 # --- Activations with parameters ----------------------------------------------------------------

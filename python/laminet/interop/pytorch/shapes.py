@@ -97,9 +97,9 @@ def _candidates(model: Live) -> Iterator[Shapes]:
     widths = _widths(model)
     if len(model.names) == 1:
         yield from (((n,),) for n in widths)
+        yield from (((n,),) for n in range(1, min(2 * max(widths), _WIDEST_TRIED) + 1))
         for n in widths:
             yield from ((shape,) for shape in _images(n))
-        yield from (((n,),) for n in range(1, min(2 * max(widths), _WIDEST_TRIED) + 1))
         return
     rest = len(model.names) - 1
     for total in widths:  # joined first: their sum is what the first layer takes

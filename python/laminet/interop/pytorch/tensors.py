@@ -71,8 +71,8 @@ class Tracked:
         apart = self.samples == 1 or extents[0] == self.samples
         if not apart or self.index.numel() == 0:
             raise ValueError(
-                f"is given a shape of {self.shape} for {self.samples} samples: its first axis is "
-                "not that of the samples"
+                f"is given a tensor of shape {self.shape} for {self.samples} samples: laminet's "
+                "layers take one row of features for each sample"
             )
         rows = self.index.reshape(self.samples, -1).numpy()
         samples, features = rows // width, rows % width

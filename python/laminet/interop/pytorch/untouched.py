@@ -56,8 +56,8 @@ def refuse_unready(module: Any) -> None:
     import torch
 
     everywhere = torch.nn.modules.module
-    for hooks in ("_global_forward_hooks", "_global_forward_pre_hooks"):
-        if getattr(everywhere, hooks, None):
+    for register in ("_global_forward_hooks", "_global_forward_pre_hooks"):
+        if getattr(everywhere, register, None):
             raise ValueError(
                 "a forward hook is registered for all modules, and may change what they compute: "
                 "remove it"
@@ -69,7 +69,8 @@ def refuse_unready(module: Any) -> None:
         if isinstance(part, torch.jit.ScriptModule):
             continue
         own = _weight_hooks(part)
-        if part._forward_hooks or len(part._forward_pre_hooks) > len(own):
+        hooks = [*part._forward_hooks.values(), *part._forward_pre_hooks.values()]
+        if any(_is_foreign(hook, own) for hook in hooks):
             raise ValueError(
                 f"{at} has forward hooks, which may change what it computes: remove them"
             )
@@ -84,9 +85,17 @@ def _weight_hooks(part: Any) -> list[Any]:
     return [
         hook
         for hook in part._forward_pre_hooks.values()
-        if type(hook).__module__.startswith("torch.nn.utils.")
-        and any(base.__name__ in _WEIGHT_HOOKS for base in type(hook).__mro__)
+        if any(
+            base.__module__.startswith("torch.nn.utils.") and base.__name__ in _WEIGHT_HOOKS
+            for base in type(hook).__mro__
+        )
     ]
+
+
+def _is_foreign(hook: Any, weight_hooks: list[Any]) -> bool:
+    """Whether a hook is none of PyTorch's own: torch.export's check the shapes of inputs."""
+    ours = str(getattr(hook, "__module__", "")).startswith("torch.export.")
+    return not ours and not any(hook is known for known in weight_hooks)
 
 
 @contextmanager
