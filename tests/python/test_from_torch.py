@@ -179,7 +179,7 @@ def test_the_module_is_left_alone():
     assert same_bits(net(np.ones(5)), before)
 
 
-# --- Through torch.fx -----------------------------------------------------------------------------
+# --- A forward of one's own -----------------------------------------------------------------------
 
 
 class Module(nn.Module):
@@ -252,43 +252,6 @@ def test_a_head_in_a_forward():
             return F.log_softmax(self.layer(x), dim=-1)
 
     assert check(Policy(), 6).head == "log_softmax"
-
-
-REFUSED_FORWARDS = {
-    "residual": (lambda m, x: m.first(x)[:, :6] + x, "getitem"),
-    "residual of one width": (
-        lambda m, x: m.block(h := m.second(m.first(x))) + h,
-        "combines two results of different layers",
-    ),
-    "two results": (lambda m, x: m.first(x) * torch.relu(m.second(m.first(x))), "different layers"),
-    "concatenated": (lambda m, x: torch.cat([m.first(x), m.first(x)], 1), "cat"),
-    "control flow": (lambda m, x: m.first(x) if x.sum() > 0 else -m.first(x), "cannot trace"),
-    "softmax of the batch": (lambda m, x: m.first(x).softmax(0), "dimension 0"),
-    "a sum": (lambda m, x: m.first(x).sum(1, keepdim=True), r"sum"),
-    "noise": (lambda m, x: m.first(x) + torch.randn(8), "two answers"),
-    "noise like": (lambda m, x: (h := m.first(x)) + torch.randn_like(h), "randn_like"),
-    "another function": (lambda m, x: m.second(torch.sin(m.first(x))), "sin"),
-    "no activation": (lambda m, x: (h := m.first(x)) * torch.relu(h), "which is no activation"),
-    "almost silu": (lambda m, x: ((h := m.first(x)) + 1) * torch.sigmoid(h), "is no activation"),
-    "dropout": (lambda m, x: F.dropout(m.first(x)), "in training mode"),
-    "in place": (lambda m, x: m.first(x).relu_(), "relu_"),
-    "flat batch": (lambda m, x: m.first(x).flatten(), "flattens"),
-    "batch in the way": (lambda m, x: m.first(x) / x.shape[0], "truediv"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED_FORWARDS)
-def test_refused_forwards(name):
-    forward, message = REFUSED_FORWARDS[name]
-    with pytest.raises(ValueError, match=message):
-        ln.from_torch(Module(forward).eval())
-
-
-def test_a_forward_that_changes_its_input_in_place():
-    """What torch.fx does not see: the answers disagree."""
-    module = Module(lambda m, x: (h := m.first(x), F.relu(h, inplace=True), h)[0] * 1.0)
-    with pytest.raises(ValueError, match=r"does more than torch.fx sees of it: its answers differ"):
-        ln.from_torch(module.eval())
 
 
 def test_an_own_layer_is_not_taken_for_its_base():

@@ -107,7 +107,7 @@ def _network(model: Live, dtype: Any, output: Any, in_features: Any) -> tuple[ML
         unknown = next(_unknown(model.module), None)
         if unknown is None:
             raise
-        raise ValueError(unknown) from error
+        raise ValueError(f"{unknown}, and {error}") from error
     net = _finished(read(model, shapes, samples, output), dtype)
     check(model, net, shapes, samples, output)
     if len(shapes) == 1:

@@ -123,7 +123,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
             if is_move(plain):
                 return moved(func, plain, args, kwargs, result, self._narrow)
             if plain not in OPERATIONS:
-                return Unreadable(self._unknown(name))
+                return Unreadable(self._unknown(func, name))
             return OPERATIONS[plain](*args, **kwargs)
         except ValueError as error:
             return Unreadable(self._at(name, str(error)))
@@ -165,7 +165,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
             return f"{where}: {reason}"
         return f"{where}, {step}: {reason}"
 
-    def _unknown(self, name: str) -> str:
+    def _unknown(self, func: Any, name: str) -> str:
+        """Return what is said of an operation that no network here has."""
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            return self._at(name, _RANDOM)
         part, module = self.parts[-1] if self.parts else ("", None)
         if type(module).__module__.startswith("torch.nn.modules."):
             return (
