@@ -342,6 +342,18 @@ def test_wrong_widths(in_features, message):
         ln.from_torch(Module(lambda m, x: m.a(x), a=lin()), in_features=in_features)
 
 
+def test_buffers_of_another_type():
+    """A normaliser made of NumPy's numbers, before layers of float32."""
+    module = Module(
+        lambda m, x: m.a(((x - m.mean) / 2).float()), a=lin(4, 3), mean=torch.randn(4).double()
+    )
+    net = ln.from_torch(module)
+    assert net.dtype == np.float64
+    x = torch.randn(9, 4)
+    expected = module(x).detach().numpy()
+    np.testing.assert_allclose(net(x.numpy()), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_outputs_are_said():
     module = Module(lambda m, x: m.a(x), a=lin(4, 3))
     for part in (module, module.a):

@@ -120,7 +120,10 @@ FORWARDS = {
         "clips some features between finite bounds",
     ),
     "power": (lambda m, x: m.a(x) ** 0.5, "pow"),
-    "attention": (lambda m, x: F.scaled_dot_product_attention(h := m.a(x), h, h), "multiplies two results that both"),
+    "attention": (
+        lambda m, x: F.scaled_dot_product_attention(h := m.a(x), h, h),
+        "multiplies two results that both depend on the input",
+    ),
     "a dict is wanted": (lambda m, x: m.a(x["obs"]), "cannot be run on a tensor (batch, features)"),
     "weights of the input": (
         lambda m, x: F.linear(torch.ones(1, 4), m.a(x).t() @ x),
@@ -226,8 +229,8 @@ COMPUTED = {
 @pytest.mark.parametrize("name", COMPUTED)
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 def test_computed_weights(name, own_forward):
-    layer = COMPUTED[name](nn.Linear(4, 4)).double()
-    module = nn.Sequential(layer, nn.Tanh(), nn.Linear(4, 2))
+    layer = COMPUTED[name](nn.Linear(4, 4))
+    module = nn.Sequential(layer, nn.Tanh(), nn.Linear(4, 2)).double()
     if own_forward:
         module = Module(lambda m, x: m.net(x), net=module)
     module.eval()

@@ -29,6 +29,8 @@ class Live:
         Numbers of samples that it may be run on, the first that works.
     call : callable
         Runs it on a list of tensors.
+    dtype : torch.dtype
+        Of its inputs.
     """
 
     module: Any
@@ -36,6 +38,7 @@ class Live:
     shapes: tuple[tuple[int, ...], ...] | None
     samples: tuple[int, ...]
     call: Callable[[Sequence[Any]], Any]
+    dtype: Any
 
     @property
     def tensors(self) -> list[Any]:
@@ -43,11 +46,10 @@ class Live:
         return tensors_of(self.module)
 
     @property
-    def dtype(self) -> Any:
-        """The dtype of its first tensor of real numbers."""
-        import torch
-
-        return next((t.dtype for t in self.tensors if t.is_floating_point()), torch.float32)
+    def dtypes(self) -> list[Any]:
+        """The types of real numbers that its inputs may have: those of its tensors."""
+        found = [self.dtype, *(t.dtype for t in self.tensors if t.is_floating_point())]
+        return list(dict.fromkeys(found))
 
     def inputs(
         self, shapes: Sequence[Sequence[int]], samples: int, scale: float = 1.0
@@ -86,7 +88,8 @@ def live(thing: Any) -> Live:
             else f"module must be a torch.nn.Module, got {_kind(thing)}"
         )
     module = unwrapped(thing)
-    return Live(module, _required(module), None, (3, 1), lambda tensors: module(*tensors))
+    dtype = next((t.dtype for t in tensors_of(module) if t.is_floating_point()), torch.float32)
+    return Live(module, _required(module), None, (3, 1), lambda tensors: module(*tensors), dtype)
 
 
 def _kind(thing: Any) -> str:
@@ -132,4 +135,5 @@ def _program(program: Any) -> Live:
         args, kwargs = torch.utils._pytree.tree_unflatten(flat, program.call_spec.in_spec)
         return module(*args, **kwargs)
 
-    return Live(module, names, tuple(shape[1:] for shape in shapes), samples, call)
+    dtype = next((held[name].dtype for name in names), torch.float32)
+    return Live(module, names, tuple(shape[1:] for shape in shapes), samples, call, dtype)

@@ -102,7 +102,7 @@ def _network(model: Live, dtype: Any, output: Any, in_features: Any) -> tuple[ML
     if any(t.is_meta for t in model.tensors):
         raise ValueError("the module has no values yet: its tensors are on the meta device")
     try:
-        shapes, samples = input_shapes(model, in_features)
+        model, shapes, samples = input_shapes(model, in_features)
     except ValueError as error:
         unknown = next(_unknown(model.module), None)
         if unknown is None:
@@ -194,8 +194,7 @@ def _first_width(module: Any) -> int | None:
 def _unknown(module: Any) -> Iterator[str]:
     """Yield the parts of PyTorch's that no network here has."""
     for name, part in module.named_modules():
-        own = type(part).__module__.startswith("torch.") and type(part).forward is not None
+        own = type(part).__module__.startswith(("torch.nn.modules.", "torch.ao."))
         container = _is_sequential(part) or type(part).__name__ in ("ModuleList", "ModuleDict")
-        script = type(part).__module__.startswith("torch.jit")
-        if own and not (container or script) and _known(part) is None:
+        if own and not container and _known(part) is None:
             yield f"{where(name, part)} is not a part of a chain of dense layers that laminet knows"

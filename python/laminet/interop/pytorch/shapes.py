@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ _WIDEST_TRIED = 1024
 _MOST_TRIALS = 4096
 
 
-def input_shapes(model: Live, in_features: Any) -> tuple[Shapes, int]:
-    """Return the shape of one sample of each input, and a number of samples that works.
+def input_shapes(model: Live, in_features: Any) -> tuple[Live, Shapes, int]:
+    """Return the model with its inputs' dtype, their shapes, and a number of samples that works.
 
     Parameters
     ----------
@@ -45,11 +46,12 @@ def input_shapes(model: Live, in_features: Any) -> tuple[Shapes, int]:
     tried = 0
     for shapes in itertools.islice(candidates, _MOST_TRIALS):
         tried += 1
-        for samples in model.samples:
-            if _runs(model, shapes, samples):
+        for samples, dtype in itertools.product(model.samples, model.dtypes):
+            typed = replace(model, dtype=dtype)
+            if _runs(typed, shapes, samples):
                 if in_features is None and model.shapes is None:
-                    shapes = _narrowest(model, shapes, samples)
-                return shapes, samples
+                    shapes = _narrowest(typed, shapes, samples)
+                return typed, shapes, samples
     if tried == 1:
         (shapes,) = candidates if isinstance(candidates, list) else (shapes,)
         raise ValueError(f"the module cannot be run on samples of shape {_shown(shapes)}")
