@@ -362,6 +362,13 @@ def test_there_and_back(activation, head, dtype):
         assert ln.from_torch(module) == net
 
 
+def test_what_outputs_stand_for_is_not_in_a_module():
+    net = ln.MLP.init([5, 3], seed=1, outputs=ln.Classes(["a", "b", "c"]))
+    module = ln.to_torch(net)
+    assert ln.from_torch(module) == net.with_outputs(None)
+    assert ln.from_torch(module, outputs=net.outputs) == net
+
+
 def test_to_torch_copies():
     net = ln.MLP.init([5, 7, 3], seed=1)
     before = net(np.ones(5))

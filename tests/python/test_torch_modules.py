@@ -248,6 +248,39 @@ def test_a_single_column_without_its_axis_is_a_column():
     assert net(np.zeros((7, 4))).shape == (7, 1)
 
 
+class Categorical(nn.Module):
+    def __init__(self, part):
+        super().__init__()
+        self.net, self.part = mlp(4, 8, 3), part
+
+    def forward(self, x):
+        return getattr(torch.distributions.Categorical(logits=self.net(x)), self.part)
+
+
+@pytest.mark.parametrize(("part", "head"), [("logits", "log_softmax"), ("probs", "softmax")])
+def test_a_categorical_distribution(part, head):
+    assert check(Categorical(part), 4).head == head
+
+
+class Inferring(nn.Module):
+    """In inference mode PyTorch does not take its operations apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            lin(4, 8), nn.BatchNorm1d(8), nn.PReLU(), nn.Dropout(0.5), lin(8, 8)
+        )
+
+    @torch.inference_mode()
+    def forward(self, x):
+        x = F.celu(F.selu(self.net(x))).reshape(len(x), -1)
+        return torch.matmul(F.logsigmoid(x), self.net[4].weight.T).softmax(-1)
+
+
+def test_inference_mode():
+    assert check(Inferring().eval(), 4).head == "softmax"
+
+
 # --- Results --------------------------------------------------------------------------------------
 
 RESULTS = {
@@ -285,7 +318,7 @@ def test_results(name):
         (lambda m, x: m.a(x), 0, "no result output=0: it returns one tensor"),
         (lambda m, x: None, None, "returns no result"),
         (lambda m, x: torch.distributions.Normal(m.a(x), 1.0), None, "a Normal.*output='mean'$"),
-        (lambda m, x: m.a.weight, None, "does not depend on the input"),
+        (lambda m, x: m.a.weight, None, "output does not depend on the input"),
     ],
 )
 def test_results_that_must_be_named(forward, output, message):

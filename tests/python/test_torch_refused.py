@@ -79,6 +79,11 @@ FORWARDS = {
         lambda m, x: m.square(x).view(-1, 2, 2).softmax(-1).flatten(1),
         "softmax: goes over dimension -1, not over the features",
     ),
+    "another log-softmax": (
+        lambda m, x: m.a(x) - (2 * m.a(x)).logsumexp(-1, keepdim=True),
+        "sub: takes what is no number where a number is meant",
+    ),
+    "log of a softmax": (lambda m, x: m.a(x).softmax(-1).log(), "log: comes after a softmax"),
     "sum of the batch": (lambda m, x: m.a(x).sum(0), "sum: is not taken over all features"),
     "mean of the batch": (lambda m, x: m.a(x) - m.a(x).mean(0), "mean: is not taken over all feat"),
     "samples mixed": (lambda m, x: m.a(x.flip(0)), "a (Linear): mixes the features of different"),
@@ -114,7 +119,7 @@ FORWARDS = {
         "div: rounds the quotient (floor)",
     ),
     "jump": (lambda m, x: F.threshold(m.a(x), 0.1, 0.0), "threshold: jumps to 0 at the threshold"),
-    "mask": (lambda m, x: m.a(x) * (m.a(x) > 0), "mul: "),
+    "mask": (lambda m, x: m.a(x) * (m.a(x) > 0), "mul: takes what is no number"),
     "each bounded apart": (
         lambda m, x: torch.maximum(m.a(x), torch.tensor([0.0, -np.inf, 1.0])),
         "clips some features between finite bounds",

@@ -76,6 +76,8 @@ STEPS = {
     "bmm": lambda m, x: torch.bmm(x[None], m.a.weight.t()[None])[0],
     "weighted sum": lambda m, x: (m.a(x) * torch.tensor([1.0, 2, 3], dtype=x.dtype)).sum(-1),
     "mean of outputs": lambda m, x: m.a(x).mean(dim=1, keepdim=True),
+    "exp of log_softmax": lambda m, x: F.log_softmax(m.a(x), 1).exp(),
+    "log_softmax by hand": lambda m, x: (h := m.a(x)) - h.logsumexp(-1, keepdim=True),
     "softmin": lambda m, x: F.softmin(m.a(x), dim=-1),
     "relu_": lambda m, x: m.c(m.a(x).relu_()),
     "F.relu in place": lambda m, x: m.c(F.relu(m.a(x), inplace=True)),

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from laminet.activation import Activation
 from laminet.interop import scalar_functions as functions
 from laminet.interop.pytorch import modules
+from laminet.interop.pytorch.normalisations import NORMALISATIONS
 from laminet.interop.pytorch.products import PRODUCTS
-from laminet.interop.pytorch.tensors import Comparison, Tracked
+from laminet.interop.pytorch.tensors import Comparison, LogSum, Tracked
 from laminet.interop.pytorch.values import Value
 from laminet.interop.scalar_functions import Function
 from laminet.interop.symbols import Symbol
@@ -51,7 +52,7 @@ def _elementary(name: str) -> Callable[..., Tracked]:
 def _number(value: Any) -> float:
     if isinstance(value, (int, float)):
         return float(value)
-    raise ValueError(f"takes a {type(value).__name__}, not a number")
+    raise ValueError("takes what is no number where a number is meant")
 
 
 def _affine(x: Tracked, other: Any, make: Callable[[Any], tuple[Any, Any]]) -> Tracked:
@@ -84,6 +85,10 @@ def _add(x: Any, y: Any, alpha: Any = 1) -> Tracked:
 
 
 def _subtract(x: Any, y: Any, alpha: Any = 1) -> Tracked:
+    if isinstance(x, Tracked) and isinstance(y, LogSum) and alpha == 1:
+        mine, its = x.value.symbol, y.tensor.value.symbol
+        if mine.chain is its.chain and mine.function == its.function and x.index is y.tensor.index:
+            return x.with_value(x.value.ended("log_softmax"))
     return _add(x, y, alpha=-_number(alpha))
 
 
@@ -282,41 +287,8 @@ def _log1p(x: Value) -> Value:
     return x.scaled(1.0, 1.0).activated("log")
 
 
-# --- Over the features --------------------------------------------------------------------------
-
-
-def _softmax(head: str) -> Callable[..., Tracked]:
-    def operation(x: Tracked, dim: int, *_: Any, **__: Any) -> Tracked:
-        x = x.ordered()
-        if not x.shape or x.shape[dim] != x.value.width or dim % len(x.shape) == 0:
-            raise ValueError(f"goes over dimension {dim}, not over the features (1 or -1)")
-        return x.with_value(x.value.ended(head))
-
-    return operation
-
-
-def _batch_norm(
-    x: Tracked, weight: Any, bias: Any, mean: Any, var: Any, training: bool, eps: float
-) -> Tracked:
-    if training or mean is None:
-        raise ValueError(
-            f"normalises with each batch's own statistics: {_EVAL}"
-            if training
-            else "keeps no running statistics, so each result depends on the rest of its batch"
-        )
-    x = x.ordered()
-    if len(x.shape) < 2 or x.shape[1] != x.value.width:
-        raise ValueError("normalises channels of several numbers")
-    return x.with_value(modules.batch_norm(x.value, mean, var, weight, bias, eps))
-
-
-def _dropout(x: Tracked, p: float = 0.5, train: Any = True) -> Tracked:
-    if train and p > 0:
-        raise ValueError(f"is in training mode and drops at random: {_EVAL}")
-    return x
-
-
 OPERATIONS: dict[str, Callable[..., Any]] = {
+    **NORMALISATIONS,
     **PRODUCTS,
     "add": _add,
     "sub": _subtract,
@@ -362,26 +334,4 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "_prelu_kernel": _prelu,
     "rrelu_with_noise": _rrelu,
     "rrelu_with_noise_functional": lambda *args: (_rrelu(*args), None),
-    "softmax": _softmax("softmax"),
-    "_softmax": _softmax("softmax"),
-    "log_softmax": _softmax("log_softmax"),
-    "_log_softmax": _softmax("log_softmax"),
-    "batch_norm": lambda x, w, b, m, v, training, momentum, eps, *_: _batch_norm(
-        x, w, b, m, v, training, eps
-    ),
-    **{
-        name: lambda x, w, b, m, v, training, momentum, eps: (
-            _batch_norm(x, w, b, m, v, training, eps),
-            None,
-            None,
-        )
-        for name in ("native_batch_norm", "_native_batch_norm_legit")
-    },
-    "_native_batch_norm_legit_no_training": lambda x, w, b, m, v, momentum, eps: (
-        _batch_norm(x, w, b, m, v, False, eps),
-        None,
-        None,
-    ),
-    "dropout": _dropout,
-    "native_dropout": lambda x, p, train: (_dropout(x, p, train), None),
 }

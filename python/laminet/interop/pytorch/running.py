@@ -58,7 +58,7 @@ def read(model: Live, shapes: Shapes, samples: int, output: Any) -> Value:
     if isinstance(state, Unreadable):
         raise ValueError(state.reason)
     if not isinstance(state, Tracked):
-        raise ValueError("the output: does not depend on the input by any step that PyTorch sees")
+        raise ValueError("the output does not depend on the input by any step that PyTorch sees")
     try:
         return state.ordered().value
     except ValueError as error:

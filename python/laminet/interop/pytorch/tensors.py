@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from laminet.interop.pytorch.values import Value
 
-__all__ = ["Comparison", "Tracked", "concatenated", "numbered"]
+__all__ = ["Comparison", "LogSum", "Tracked", "concatenated", "numbered"]
 
 Array = NDArray[Any]
 
@@ -139,6 +139,13 @@ class Comparison:
     tensor: Tracked
     bound: float
     greater: bool
+
+
+@dataclass(frozen=True, eq=False)
+class LogSum:
+    """The logarithm of the sum of the exponentials of a tensor's features."""
+
+    tensor: Tracked
 
 
 def concatenated(tensors: Sequence[Tracked]) -> list[Tracked]:

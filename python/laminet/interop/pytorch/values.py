@@ -48,6 +48,8 @@ class Value:
 
     def activated(self, activation: Activation | str) -> Value:
         """Return an activation, or one of the functions that activations are made of."""
+        if (self.head, activation) == ("log_softmax", "exp"):
+            return Value(self.symbol, "softmax")
         applied = functions.apply(activation, self._open().function)
         return self.with_function(applied, str(activation))
 
@@ -94,6 +96,8 @@ class Value:
 
     def ended(self, head: str) -> Value:
         """Return the softmax or log-softmax over the features."""
+        if self.head == "log_softmax":  # its exponentials have the sum 1
+            return Value(self.symbol, head)
         return Value(self._open(), head)
 
 

@@ -29,7 +29,8 @@ def to_torch(net: MLP) -> Any:
     torch.nn.Sequential
         ``Linear`` layers and activations, and a ``Softmax`` or ``LogSoftmax`` over the last
         dimension for a head; parameters of the network's dtype, copied, on the CPU, with gradients.
-        `laminet.from_torch` makes an equal network of it.
+        `laminet.from_torch` makes an equal network of it, but that a module has no place for what
+        the outputs stand for and for names of features: give it ``outputs=net.outputs``.
 
     Raises
     ------
