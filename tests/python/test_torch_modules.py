@@ -222,6 +222,11 @@ def test_repositories(name, dtype):
     check(make().to(dtype).eval(), *widths, dtype=dtype, **options)
 
 
+@pytest.mark.parametrize("first", [nn.Hardtanh(-2, 2), nn.Tanh(), nn.ReLU6(), nn.Identity()])
+def test_a_function_before_the_first_layer(first):
+    check(nn.Sequential(nn.Dropout(0.1), nn.Sequential(first), mlp(5, 8, 2)).eval(), 5)
+
+
 def test_images_go_in_and_out_flat():
     module = Autoencoder().double().eval()
     net = ln.from_torch(module)

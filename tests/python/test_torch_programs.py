@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from frameworks import assert_agrees
 from torch import nn
+from torch_modules import Module
 
 import laminet as ln
 
@@ -302,6 +303,13 @@ def test_compiled_modules():
     module.compile(backend=never)
     assert ln.from_torch(Outer()) == net
     assert ln.from_torch(nn.Sequential(module, nn.Identity())) == net
+
+
+def test_compiled_functions():
+    function = torch.compile(lambda x: torch.tanh(x) * 2, backend=never)
+    module = Module(lambda m, x: function(m.a(x)), a=nn.Linear(4, 3))
+    plain = Module(lambda m, x: torch.tanh(m.a(x)) * 2, a=module.a)
+    assert ln.from_torch(module) == ln.from_torch(plain)
 
 
 def never(graph, inputs):

@@ -99,7 +99,10 @@ FORWARDS = {
     "data": (lambda m, x: m.a(x) if x.sum() > 0 else -m.a(x), "decides by values of the input"),
     "data, caught": (caught, "decides by values of the input"),
     "item": (lambda m, x: m.a(x) * x.max().item(), "decides by values of the input"),
-    "values outside": (read_outside, "gives two answers|answers differ|not one number for each"),
+    "NumPy": (read_outside, "hands results over to Python or NumPy (numpy)"),
+    "NumPy of the input": (lambda m, x: m.a(x) * np.asarray(x).max(), "over to Python or NumPy"),
+    "lists": (lambda m, x: m.a(x) if x.tolist()[0] else x, "Python or NumPy (tolist)"),
+    "float": (lambda m, x: m.a(x) * float(x[0, 0]), "decides by values of the input"),
     "noise": (lambda m, x: m.a(x) + torch.randn(3), "randn: draws random numbers (noise"),
     "noise like": (lambda m, x: (h := m.a(x)) + torch.randn_like(h), "randn_like: draws random"),
     "dropout always": (lambda m, x: F.dropout(m.a(x)), "call eval() on the module first"),
@@ -165,6 +168,20 @@ def test_refused_modules_are_named(layer):
     module = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), layer)
     with pytest.raises(ValueError, match=rf"2 \({type(layer).__name__}\)"):
         ln.from_torch(module)
+
+
+def test_no_running_statistics():
+    norm = nn.BatchNorm1d(3, track_running_stats=False).eval()
+    with pytest.raises(ValueError, match=r"norm \(BatchNorm1d\): keeps no running statistics"):
+        ln.from_torch(Module(lambda m, x: m.norm(m.a(x)), a=lin(4, 3), norm=norm))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_layers_are_named_in_full():
+    module = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+    quantised = torch.ao.quantization.quantize_dynamic(module, {nn.Linear})
+    with pytest.raises(ValueError, match=r"0 \(torch\.ao\.nn\.quantized\.dynamic.*Linear\)"):
+        ln.from_torch(quantised)
 
 
 # --- The mode that a module is in ----------------------------------------------------------------

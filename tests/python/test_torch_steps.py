@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch_modules import Module, check, lin
+
+import laminet as ln
 
 
 @pytest.fixture(autouse=True)
@@ -137,3 +140,19 @@ def parts():
 @pytest.mark.parametrize("name", STEPS)
 def test_steps(name):
     check(Module(STEPS[name], **parts()).eval(), 3 if name == "input sliced" else 4)
+
+
+def test_what_overflows_in_the_module_alone():
+    """exp(x) of a large x is infinite in float32, where softplus is not."""
+    module = Module(lambda m, x: torch.log(1 + torch.exp(m.a(x))), a=lin(4, 3))
+    with torch.no_grad():
+        module.a.weight.mul_(20)
+    net = ln.from_torch(module)
+    assert str(net.layers[0].activation) == "softplus"
+
+
+def test_a_module_of_nan():
+    module = Module(lambda m, x: torch.relu(m.a(x)), a=lin(4, 3))
+    with torch.no_grad():
+        module.a.weight[0, 0] = np.nan
+    assert np.isnan(ln.from_torch(module)(np.ones(4))).tolist() == [True, False, False]

@@ -41,9 +41,9 @@ def _batch_norm(
 ) -> Tracked:
     if training or mean is None:
         raise ValueError(
-            f"normalises with each batch's own statistics: {_EVAL}"
-            if training
-            else "keeps no running statistics, so each result depends on the rest of its batch"
+            "keeps no running statistics, so each result depends on the rest of its batch"
+            if mean is None
+            else f"normalises with each batch's own statistics: {_EVAL}"
         )
     x = x.ordered()
     if len(x.shape) < 2 or x.shape[1] != x.value.width:

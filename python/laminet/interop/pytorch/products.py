@@ -82,7 +82,10 @@ def _total(mean: bool) -> Callable[..., Tracked]:
         width = x.shape[-1] if x.shape else 0
         axes = [dim] if isinstance(dim, int) else list(dim or ())
         if [axis % len(x.shape) for axis in axes] != [len(x.shape) - 1] or width != x.value.width:
-            raise ValueError("is not taken over all features of each sample")
+            raise ValueError(
+                "is not taken over all features of each sample (statistics of a batch: call "
+                "eval() on the module first)"
+            )
         result = x.linear(np.full((1, width), 1 / width if mean else 1.0))
         index = result.index if keepdim else result.index.squeeze(-1)
         return Tracked(result.value, index, x.samples)

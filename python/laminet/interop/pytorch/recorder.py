@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
@@ -13,13 +14,15 @@ from laminet.interop.pytorch.moves import BLIND, is_move, moved
 from laminet.interop.pytorch.operations import OPERATIONS
 from laminet.interop.pytorch.tensors import Comparison, Tracked
 
-__all__ = ["Recorder", "Stopped", "Unreadable"]
+__all__ = ["Exits", "Recorder", "Stopped", "Unreadable"]
 
 _RANDOM = (
     "draws random numbers (noise, or dropout in training mode): call eval() on the module first, "
     "or read the part of it that does not"
 )
 _ADVICE = "; a chain within the module can be read by itself: from_torch(module.part)"
+# They hand numbers to Python or to NumPy without an operation of PyTorch's.
+_EXITS = frozenset(("__array__", "__dlpack__", "data_ptr", "numpy", "storage", "tolist"))
 # What is said of operations that are often met.
 _REASONS = {
     **dict.fromkeys(("sin", "cos"), "laminet has no such activation"),
@@ -80,6 +83,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
             return Unreadable("a result is changed in place through another view of it")
         return state
 
+    def stop(self, reason: str) -> NoReturn:
+        """Say why the module cannot be followed any further, and end its run."""
+        self.stopped = self._at("", reason)
+        raise Stopped
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
@@ -102,8 +110,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
             with self:
                 return func.decompose(*args, **kwargs)
         if not any("Tensor" in str(r.type) for r in func._schema.returns):
-            self.stopped = self._at("", "decides by values of the input what comes next")
-            raise Stopped
+            self.stop("decides by values of the input what comes next")
         result = func(*args, **kwargs)
         after = next((s for s in known if isinstance(s, Unreadable)), None)
         if after is None:
@@ -177,6 +184,23 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
             )
         reason = _REASONS.get(name, "is no step of a network that laminet knows")
         return self._at(name, reason + _ADVICE)
+
+
+class Exits(TorchFunctionMode):  # type: ignore[misc]  # torch is untyped here
+    """Stops a recorder where a result leaves PyTorch: what is made of it there is not seen."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Carry out a function, unless it hands out the numbers of a result."""
+        name = getattr(func, "__name__", "")
+        if name in _EXITS and self._recorder.state(args[0]) is not None:
+            self._recorder.stop(f"hands results over to Python or NumPy ({name.strip('_')})")
+        return func(*args, **(kwargs or {}))
 
 
 def _memory(tensor: Any) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from laminet.interop.pytorch.live import Live
 from laminet.interop.pytorch.results import picked
 from laminet.interop.pytorch.shapes import Shapes
-from laminet.interop.pytorch.tensors import Tracked
+from laminet.interop.pytorch.tensors import Tracked, numbered
 from laminet.interop.pytorch.values import Value
 
 if TYPE_CHECKING:
@@ -32,20 +32,20 @@ def read(model: Live, shapes: Shapes, samples: int, output: Any) -> Value:
     """
     import torch
 
-    from laminet.interop.pytorch.recorder import Recorder, Stopped, Unreadable
+    from laminet.interop.pytorch.recorder import Exits, Recorder, Stopped, Unreadable
 
     narrow = model.dtype if model.dtype in (torch.float16, torch.bfloat16) else None
     recorder = Recorder(narrow)
     inputs = model.inputs(shapes, samples)
     widths = [int(np.prod(shape)) for shape in shapes]
     value = Value.input(sum(widths))
-    places = torch.arange(samples * sum(widths)).reshape(samples, -1)
+    places = numbered((samples, sum(widths)))
     for tensor, place in zip(inputs, places.split(widths, dim=1), strict=True):
         recorder.follow(tensor, Tracked(value, place.reshape(tensor.shape), samples))
     result: Any = None
     with _named(model.module, recorder.parts):
         try:
-            with recorder:
+            with Exits(recorder), recorder:
                 result = picked(model.call(inputs), output)
         except Exception as error:  # TorchScript makes errors of its own of it
             if recorder.stopped is None:
@@ -112,7 +112,9 @@ def check(model: Live, net: MLP, shapes: Shapes, samples: int, output: Any) -> N
                 _disagree("it gives two answers to the same samples")
             columns = [x.reshape(count, -1).cpu().double().numpy() for x in inputs]
             ours = net(np.concatenate(columns, axis=1)).astype(np.float64)
-            if (difference := _difference(model, given[0], ours)) and count != samples:
+            with np.errstate(invalid="ignore"):
+                difference = _difference(model, given[0], ours, inf=scale > 1)
+            if difference and count != samples:
                 difference = "its answers depend on how many samples it is given"
             if difference:
                 _disagree(difference)
@@ -133,19 +135,26 @@ def _answer(model: Live, inputs: Sequence[Any], output: Any) -> NDArray[np.float
     return array
 
 
-def _difference(model: Live, given: NDArray[Any], ours: NDArray[Any]) -> str | None:
-    """Say in what two answers differ by more than rounding; None if they do not."""
+def _difference(model: Live, given: NDArray[Any], ours: NDArray[Any], inf: bool) -> str | None:
+    """Say in what two answers differ by more than rounding; None if they do not.
+
+    With `inf`, the module may overflow where the network does not.
+    """
     import torch
 
     if given.size != ours.size:
         return f"its answer has shape {given.shape}, the network's {ours.shape}"
     # No bound of rounding but a guard against another function: what was not seen.
     tolerance = min(max(4096 * torch.finfo(model.dtype).eps, 1e-6), 0.1)
-    difference = np.abs(given.reshape(ours.shape) - ours)
-    scale = max(1.0, float(np.nanmax(np.abs(given), initial=0.0)))
-    if (difference <= tolerance * scale).all():
+    given = given.reshape(ours.shape)
+    finite = np.isfinite(given)
+    difference = np.abs(given - ours)
+    scale = float(np.max(np.abs(given), where=finite, initial=1.0))
+    same = (given == ours) | (np.isnan(given) & np.isnan(ours)) | inf
+    if np.where(finite, difference <= tolerance * scale, same).all():
         return None
-    return f"its answers differ from the network's by up to {float(difference.max()):.3g}"
+    largest = float(np.max(difference, where=~np.isnan(difference), initial=0.0))
+    return f"its answers differ from the network's by up to {largest:.3g}"
 
 
 def _disagree(what: str) -> NoReturn:

@@ -20,7 +20,7 @@ def numbered(shape: Sequence[int]) -> Any:
     """Return a tensor of that shape whose elements are 0, 1, 2, ... in C order."""
     import torch
 
-    return torch.arange(int(np.prod(shape, dtype=np.int64))).reshape(tuple(shape))
+    return torch.arange(int(np.prod(shape, dtype=np.int64)), device="cpu").reshape(tuple(shape))
 
 
 @dataclass(frozen=True, eq=False)

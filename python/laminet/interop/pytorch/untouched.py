@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -29,7 +30,10 @@ def unwrapped(module: Any) -> Any:
 
 def where(name: str, module: Any) -> str:
     """Return what a part of a module is called in messages."""
-    return f"{name or 'the module'} ({type(module).__name__})"
+    kind = type(module)
+    quantized = kind.__module__.startswith("torch.ao.")  # where a Linear is another one
+    shown = f"{kind.__module__}.{kind.__name__}" if quantized else kind.__name__
+    return f"{name or 'the module'} ({shown})"
 
 
 def tensors_of(module: Any) -> list[Any]:
@@ -121,6 +125,9 @@ def untouched(module: Any) -> Iterator[None]:
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(torch.jit.optimized_execution(False))  # no operations are fused
+        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         warnings.simplefilter("ignore")  # what a forward warns of was said to who wrote it
         try:
             # A distribution would decide by the values that it is given whether they are valid.
