@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.activation import Activation
+from laminet.activation import Activation, activation_named
 from laminet.interop import scalar_functions as functions
 from laminet.interop.pytorch import modules
 from laminet.interop.pytorch.normalisations import NORMALISATIONS
@@ -39,7 +39,7 @@ def _applied(function: Callable[..., Value]) -> Callable[..., Tracked]:
 
 
 def _activation(name: str) -> Callable[..., Tracked]:
-    return _applied(lambda x: x.activated(Activation(name)))
+    return _applied(lambda x: x.activated(activation_named(name)))
 
 
 def _elementary(name: str) -> Callable[..., Tracked]:
