@@ -63,7 +63,7 @@ CALLS = {
     "error_bound": lambda: error_bound(PLAIN, X),
     "cost": lambda: str(ln.cost(LARGE, 3)),
     "init": lambda: ln.MLP.init([4, 3], seed=1).layers[0].weight,
-    "summary": lambda: LARGE.summary(),
+    "summary": lambda: str(LARGE.summary()),
     "pickle": lambda: pickle.loads(pickle.dumps(LARGE)).layers[0].weight,
 }
 for _name in ("forward", "forward_components", "jacobian", "layer_jacobians", "numerical_jacobian"):

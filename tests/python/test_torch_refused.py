@@ -384,7 +384,7 @@ def test_the_module_is_left_alone():
 
 def test_a_refused_module_is_left_alone():
     module = Module(lambda m, x: torch.sin(m.a(x)), a=nn.Linear(4, 3))
-    validates = torch.distributions.Distribution._validate_args  # PyTorch's compiler switches it off
+    validates = torch.distributions.Distribution._validate_args  # its compiler switches it
     with pytest.raises(ValueError, match="sin"):
         ln.from_torch(module)
     assert not module._forward_hooks

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from laminet.activation import Activation
 from laminet.errors import FormatError
+from laminet.floating_point import silent
 from laminet.interop.atomic import errors_about, text_path
 from laminet.interop.kinds import kind_of
 from laminet.interop.onnx import from_onnx, to_onnx
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["load", "read_file", "write_network"]
 
 
+@silent
 def load(
     path: str | os.PathLike[str],
     activations: Sequence[str | Activation] | None = None,

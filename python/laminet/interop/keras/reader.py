@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet.errors import FormatError
+from laminet.floating_point import silent
 from laminet.initialization import as_dtype
 from laminet.interop.atomic import text_path
 from laminet.interop.chain import Chain
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["from_keras"]
 
 
+@silent
 def from_keras(
     model: Any, *, dtype: DTypeLike | None = None, outputs: Outputs | None = None
 ) -> MLP:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet.errors import FormatError
+from laminet.floating_point import silent
 from laminet.initialization import as_dtype
 from laminet.interop.atomic import errors_about, text_path
 from laminet.interop.onnx.arrays import External
@@ -30,6 +31,7 @@ __all__ = ["from_onnx"]
 _LARGEST_FILE = 2**31 - 1  # of protobuf
 
 
+@silent
 def from_onnx(
     model: Any,
     *,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from laminet.floating_point import silent
 from laminet.interop.atomic import replacing, text_path
 from laminet.interop.onnx.package import require_onnx
 from laminet.interop.onnx.written import OPSET, Written, written
@@ -25,6 +26,7 @@ _ALIGNMENT = 4096  # of weights in a file of their own: readers may map it
 _SUFFIX = ".data"
 
 
+@silent
 def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
     """Write a network as an ONNX model, complete or not at all.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from laminet.floating_point import silent
 from laminet.initialization import as_dtype
 from laminet.interop.pytorch.live import Live, live
 from laminet.interop.pytorch.modules import MODULES
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["from_torch"]
 
 
+@silent
 def from_torch(
     module: Any,
     *,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from laminet.activation import as_activation
 from laminet.dense import Dense
+from laminet.floating_point import silent
 from laminet.initialization import as_dtype
 from laminet.interop.chain import rounded
 from laminet.interop.sklearn.affine import Affine
@@ -35,6 +36,7 @@ Array = NDArray[Any]
 _ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 
 
+@silent
 def from_sklearn(
     estimator: Any, *, dtype: DTypeLike | None = None, outputs: Outputs | None = None
 ) -> MLP:
