@@ -14,9 +14,11 @@ import laminet as ln
 # so; .ci/run installs them all. test_frameworks.py holds this to the imports.
 NEEDED = {
     "test_from_torch.py": ("torch",),
+    "test_torch_left_alone.py": ("torch",),
     "test_torch_modules.py": ("torch",),
     "test_torch_programs.py": ("torch",),
     "test_torch_refused.py": ("torch",),
+    "test_torch_results.py": ("torch",),
     "test_torch_steps.py": ("torch",),
     "test_from_sklearn.py": ("sklearn", "joblib"),
     "test_sklearn_pipelines.py": ("sklearn", "pandas"),

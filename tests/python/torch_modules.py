@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from frameworks import assert_agrees
 from torch import nn
 
@@ -60,3 +61,28 @@ def check(module, *widths, output=None, dtype=torch.float64, **options):
 
 def lin(n=4, m=3):
     return nn.Linear(n, m)
+
+
+class QNetwork(nn.Module):
+    """A critic: a state and an action, joined first."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(23, 8), nn.Linear(8, 1)
+
+    def forward(self, x, a):
+        x = torch.cat([x, a], 1)
+        return self.fc2(F.relu(self.fc1(x)))
+
+
+class NormalisedInputs(nn.Module):
+    """Each input with a normaliser of its own, in another order."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("obs_mean", torch.randn(5))
+        self.register_buffer("act_scale", torch.rand(3) + 0.5)
+        self.net = mlp(8, 16, 2)
+
+    def forward(self, obs, act):
+        return self.net(torch.cat([act * self.act_scale, obs - self.obs_mean], dim=-1))

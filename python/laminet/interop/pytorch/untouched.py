@@ -17,7 +17,7 @@ _WRAPPERS = {
     "DistributedDataParallel": "module",
     "AveragedModel": "module",
 }
-# Forward pre-hooks of PyTorch's own that compute a weight anew before each call.
+# Forward pre-hooks of PyTorch's own, which compute a weight anew before each call.
 _WEIGHT_HOOKS = ("WeightNorm", "SpectralNorm", "BasePruningMethod")
 
 
@@ -106,15 +106,13 @@ def _is_foreign(hook: Any, weight_hooks: list[Any]) -> bool:
 def untouched(module: Any) -> Iterator[None]:
     """Put back, at the end, all that a module changed in itself and its parts, and the generator.
 
-    Within, it has the weights that its next call would compute, runs without gradients and warnings
-    and is not compiled.
+    Within, it runs without gradients and warnings, and is not compiled.
     """
     import torch
 
-    parts = list(module.modules())
     saved = [
         (container, container.copy())
-        for part in parts
+        for part in module.modules()
         for container in (vars(part), *vars(part).values())
         if isinstance(container, (dict, list))
     ]
@@ -132,8 +130,6 @@ def untouched(module: Any) -> Iterator[None]:
         try:
             # A distribution would decide by the values that it is given whether they are valid.
             distribution.set_default_validate_args(False)
-            for part in parts:
-                _prepare(part)
             yield
         finally:
             distribution.set_default_validate_args(validates)
@@ -143,18 +139,6 @@ def untouched(module: Any) -> Iterator[None]:
                 same = (tensor == before) | ((tensor != tensor) & (before != before))
                 if not same.all():
                     tensor.data.copy_(before)
-
-
-def _prepare(part: Any) -> None:
-    import torch
-
-    if isinstance(part, torch.jit.ScriptModule):
-        return
-    vars(part).pop("_compiled_call_impl", None)
-    for name, child in part._modules.items():
-        part._modules[name] = unwrapped(child)
-    for hook in _weight_hooks(part):
-        hook(part, ())
 
 
 def _restore(container: Any, content: Any) -> None:
