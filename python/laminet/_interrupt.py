@@ -46,7 +46,8 @@ def end() -> None:
 
 def say() -> int:
     """Say that the command was interrupted; return its exit code."""
-    print("laminet: error: interrupted", file=sys.stderr)
+    if sys.stderr is not None:  # print would take standard output
+        print("laminet: error: interrupted", file=sys.stderr)
     return INTERRUPTED
 
 

@@ -232,18 +232,26 @@ def test_no_samples(net: ln.MLP, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("net")
 def test_numbers_too_large_for_the_network(capsys: pytest.CaptureFixture[str]) -> None:
-    """They would be infinite in float32; infinity itself may be meant."""
-    np.save("x.npy", np.array([[0, 0, 0], [0, 1e300, 0]]))
-    message = refused(capsys, "predict", "net.safetensors", "x.npy", "-o", "y.npy")
-    assert "x.npy: row 2, column 2: 1e+300" in message
-    for text in ("1e39", "-1e400", "1e300"):
-        Path("x.csv").write_text(f"1,2,3\n1,2,{text}\n")
-        message = refused(capsys, "predict", "net.safetensors", "x.csv", "-o", "y.npy")
-        assert f"x.csv: line 2: column 3: {text}" in message
-    Path("x.csv").write_text("inf,nan,3e38\n")
-    np.save("x.npy", np.array([[np.inf, np.nan, 3e38]]))
-    for source in ("x.npy", "x.csv"):
-        assert predicted(source, "y.npy").shape == (1, 2)
+    """They would be infinite in float32; what is infinite in the file is that."""
+    np.save("x.npy", np.array([[0, 0, 0], [np.inf, np.nan, -1e39]]))
+    message = "x.npy: row 2, column 3: -1e+39 is beyond the largest number of float32"
+    assert message in refused_input(capsys, "x.npy")
+    for cell in ("1e300", "1e39", "-1e400", " 1e39 "):
+        Path("x.csv").write_text(f"a,b,c\n1,2,3\ninf,-Infinity,{cell}\n")
+        message = f"x.csv: line 3: column 3: {cell.strip()} is beyond the largest number of float32"
+        assert message in refused_input(capsys, "x.csv")
+    Path("x.csv").write_text("inf,-Infinity,nan\n+INF, -inf ,3.4e38\n1e-300,1e-400,-0\n")
+    assert predicted("x.csv", "y.npy").shape == (3, 2)
+    np.save("x.npy", np.array([[np.inf, -np.inf, np.nan], [1e-300, 3.4e38, 0]]))
+    assert predicted("x.npy", "y.npy").shape == (2, 2)
+
+
+def test_numbers_too_large_for_float64(capsys: pytest.CaptureFixture[str]) -> None:
+    ln.MLP([ln.Dense(np.eye(3))]).save("net.safetensors")
+    Path("x.csv").write_text("1e39,1e308,inf\n1,2,1e400\n")
+    assert "line 2: column 3: 1e400 is beyond the largest number of float64" in refused_input(
+        capsys, "x.csv"
+    )
 
 
 @pytest.mark.usefixtures("net")

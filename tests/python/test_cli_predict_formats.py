@@ -6,6 +6,8 @@ import csv
 import io
 import os
 import subprocess
+import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from command import COMMAND, refused, samples
 
 import laminet as ln
 from laminet.cli import main
+from laminet.cli import predict as predict_command
 
 LAYERS = ln.MLP.init([3, 4, 3], "tanh", seed=0).layers
 X = samples(40)
@@ -45,7 +48,12 @@ LABELS = {
     "int64": np.array([2**40, 1, -1]),
     "uint16": np.array([1, 65535, 7], np.uint16),
     "float": np.array([0.5, 1.5, -2.25]),
+    "float32": np.array([0.1, 1e-9, 3], np.float32),
     "text": np.array(["no, never", 'a "quoted"\nline', "ä€"]),
+    "text with breaks and blanks": np.array(["a\rb", " c", ""]),
+    "long text": np.array(["x" * 3000, "y", "z"]),
+    "objects": np.array(["one", "two", "three"], object),
+    "objects that are bool": np.array([True, False, True][:2], object),
 }
 
 
@@ -56,19 +64,20 @@ def rows_of_csv(path: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
 def test_labels_of_every_kind(labels: np.ndarray[Any, Any]) -> None:
-    net = saved(ln.Classes(labels))
+    net = saved(ln.Classes(labels), n=len(labels))
     expected = net.predict(X)
     assert len(set(expected.tolist())) > 1
     for target in ("y.npy", "y.csv", "y.parquet"):
         predict(target, "--classes")
     loaded = np.load("y.npy")
     assert loaded.tolist() == expected.tolist()
-    assert loaded.dtype == expected.dtype
+    assert loaded.dtype == (expected.dtype if expected.dtype != object else loaded.dtype)
+    assert loaded.dtype.kind != "O"
     table = pq.read_table("y.parquet")
     assert table.column_names == ["label"]
     assert table["label"].to_pylist() == expected.tolist()
     texts = [row[0] for row in rows_of_csv("y.csv")]
-    assert texts == [str(value) for value in expected.tolist()]
+    assert texts == list(map(str, expected))
 
 
 def test_two_labels_of_bool() -> None:
@@ -208,6 +217,239 @@ def test_standard_input_and_output() -> None:
 def test_standard_input_has_no_name_to_tell_its_format(capsys: pytest.CaptureFixture[str]) -> None:
     saved(None)
     assert "--format" in refused(capsys, "predict", "net.safetensors", "-", "-o", "y.npy")
+
+
+def test_parquet_and_fortran_order_through_pipes() -> None:
+    net = saved(None)
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(dict(zip("abc", X.T, strict=True))), buffer)
+    result = piped(buffer.getvalue(), "--format", "parquet")
+    assert result.stderr == b""
+    table = pq.read_table(io.BytesIO(result.stdout))
+    assert np.array_equal(np.stack([c.to_numpy() for c in table.columns], 1), net(X))
+    buffer = io.BytesIO()
+    np.save(buffer, np.asfortranarray(X))
+    result = piped(buffer.getvalue(), "--format", "npy")
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert b"standard input: an array in Fortran order" in result.stderr
+    result = piped(buffer.getvalue()[:300].replace(b"True", b"False"), "--format", "npy")
+    assert b"standard input: the file ended in row 15 of 40" in result.stderr
+
+
+@pytest.mark.parametrize("format_", ["csv", "npy", "parquet"])
+def test_standard_output_that_fails(format_: str) -> None:
+    saved(None)
+    command = [*COMMAND, "predict", "net.safetensors", "x.npy", "-o", "-", "--format", format_]
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert result.returncode == 2
+    assert result.stderr == b"laminet: error: standard output: No space left on device\n"
+    closed = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command], capture_output=True, check=False
+    )
+    assert closed.returncode == 2
+    assert closed.stderr == b"laminet: error: standard output: Bad file descriptor\n"
+    read, write = os.pipe()
+    os.close(read)
+    with subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE) as process:
+        os.close(write)
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_standard_output_is_appended_to(name: str) -> None:
+    net = saved(None)
+    Path("out").write_bytes(b"before")
+    command = [*COMMAND, "predict", "net.safetensors", "x.npy", "-o", name, "--format", "npy"]
+    with open("out", "ab") as out:
+        subprocess.run(command, stdout=out, check=True)
+    data = Path("out").read_bytes()
+    assert data[:6] == b"before"
+    assert np.array_equal(np.load(io.BytesIO(data[6:])), net(X))
+
+
+def test_a_damaged_parquet_file(capsys: pytest.CaptureFixture[str]) -> None:
+    saved(None)
+    pq.write_table(pa.table(dict(zip("abc", X.T, strict=True))), "x.parquet")
+    data = Path("x.parquet").read_bytes()
+    damaged = bytearray(data)
+    damaged[6:60] = b"\xff" * 54
+    for content in (data[:0], data[:3], data[:-1], data[: len(data) // 2], bytes(damaged)):
+        Path("x.parquet").write_bytes(content)
+        message = refused(capsys, "predict", "net.safetensors", "x.parquet", "-o", "y.npy")
+        assert "x.parquet: " in message
+        assert "damaged" in message
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array([1.0, None]), "x.parquet: row 2, column 'b': the value is missing"),
+        (pa.array([1.0, -1e39]), "row 2, column 'b': -1e+39 is beyond the largest number of float"),
+        (pa.array([[1.0], [2.0]]), "column 'b' holds list<"),
+        (pa.array(["1", "2"]), "column 'b' holds string, not numbers"),
+    ],
+)
+def test_columns_of_parquet_that_are_refused(
+    column: Any, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(None)
+    pq.write_table(pa.table({"a": [1.0, 2.0], "b": column, "c": [3, 4]}), "x.parquet")
+    assert message in refused(capsys, "predict", "net.safetensors", "x.parquet", "-o", "y.npy")
+
+
+def test_columns_of_parquet_of_every_type_of_number() -> None:
+    net = saved(None)
+    a = pa.array([Decimal("1.5"), Decimal(3)], pa.decimal128(5, 2))
+    b = pa.array([2, 3], pa.uint8()).dictionary_encode()
+    pq.write_table(pa.table({"a": a, "b": b, "c": [True, False]}), "x.parquet")
+    predict("y.npy", source="x.parquet")
+    assert np.array_equal(np.load("y.npy"), net([[1.5, 2, 1], [3, 3, 0]]))
+
+
+def test_columns_that_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    saved(None)
+    extra = {
+        "day": pa.array([0, 1], pa.date32()),
+        "note": [None, ""],
+        "data": [b"\xff", b""],
+    }
+    pq.write_table(pa.table({**extra, **{name: [1.0, 2.0] for name in "abc"}}), "x.parquet")
+    predict("y.csv", "--columns", "a,b,c", "--keep", "day,note", source="x.parquet")
+    lines = Path("y.csv").read_text().splitlines()
+    assert [line.rpartition(",y0")[0] or line.split(",")[:2] for line in lines] == [
+        "day,note",
+        ["1970-01-01", ""],
+        ["1970-01-02", '""'],
+    ]
+    predict("y.parquet", "--columns", "a,b,c", "--keep", "data,day", source="x.parquet")
+    assert pq.read_schema("y.parquet").field("day").type == pa.date32()
+    command = ["predict", "net.safetensors", "x.parquet", "--columns", "a,b,c"]
+    message = refused(capsys, *command, "-o", "y.csv", "--keep", "data")
+    assert "a column of binary has no text" in message
+    Path("x.csv").write_text("n 1,1,2,3\n")
+    predict("z.csv", "--keep", "1", source="x.csv")
+    assert rows_of_csv("z.csv")[0][0] == "n 1"
+    predict("z.parquet", "--keep", "1", source="x.csv")
+    assert pq.read_table("z.parquet").column_names == ["column_1", "y0", "y1", "y2"]
+
+
+@pytest.mark.parametrize(
+    ("heading", "options", "message"),
+    [
+        ("a,b,c,d", [], "x.csv: line 1: 4 columns, the network takes 3"),
+        ("a,b,c,d", ["--columns", "a,b"], "--columns names 2 columns, the network takes 3"),
+        ("a,b,c,d", ["--columns", "a,b,b"], "--columns names 'b' twice"),
+        ("a,b,c,d", ["--columns", "a,b,x"], "no column 'x', and --columns names it; the columns"),
+        ("a,b,c,c", ["--columns", "a,b,c"], "two columns are named 'c'"),
+        ("a,b,c,d", ["--keep", "x"], "no column 'x', and --keep names it"),
+        ("1,2,3,4", ["--columns", "a,b,c"], "no heading, so --columns takes the numbers"),
+        ("1,2,3,4", ["--columns", "1,2,5"], "4 columns, and --columns names 5"),
+        ("a,b,c,y0", ["--keep", "y0"], "OUTPUT would have two columns named 'y0'"),
+    ],
+)
+def test_columns_that_are_not_there(
+    heading: str, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(None)
+    Path("x.csv").write_text(f"{heading}\n1,2,3,4\n")
+    command = ["predict", "net.safetensors", "x.csv", "-o", "y.csv", *options]
+    assert message in refused(capsys, *command)
+
+
+def test_columns_in_another_order_than_the_networks(capsys: pytest.CaptureFixture[str]) -> None:
+    net = saved(None, feature_names=["a", "b", "c"])
+    Path("x.csv").write_text("u,v,w\n1,2,3\n")
+    predict("y.npy", "--columns", "u,v,w", source="x.csv")
+    assert np.array_equal(np.load("y.npy")[0], net([1, 2, 3]))
+    command = ["predict", "net.safetensors", "x.csv", "-o", "y.csv"]
+    assert "no column 'a', and the network takes it" in refused(capsys, *command)
+    message = refused(capsys, *command, "--columns", "b,a,c")
+    assert "whose features are 'a', 'b', 'c', in this order" in message
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "message"),
+    [
+        (("x.npy", "y.csv"), ["--format", "parquet"], "--format parquet: the names of the files"),
+        (("x.npy", "y.csv"), ["--output-format", "npy"], "--output-format npy: the names"),
+        (("x.npy", "y.npy"), ["--separator", ";"], "--separator is for .csv"),
+        (("x.npy", "y.npy"), ["--heading"], "--heading is for a .csv OUTPUT"),
+        (("x.npy", "y.csv"), ["--keep", "1"], "a .npy INPUT has nothing but samples"),
+        (("x.csv", "y.npy"), ["--keep", "1"], "a .npy OUTPUT has no columns"),
+    ],
+)
+def test_options_that_no_file_has_a_use_for(
+    files: tuple[str, str],
+    options: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    saved(None)
+    command = ["predict", "net.safetensors", files[0], "-o", files[1], *options]
+    assert message in refused(capsys, *command)
+
+
+@pytest.mark.parametrize("text", ["5", "ab", "", ".", '"', "-", "e", "\n"])
+def test_separators_that_are_none(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["predict", "n", "x.csv", "-o", "y.csv", f"--separator={text}"])
+    assert "expected a character that no number has" in capsys.readouterr().err
+
+
+def test_tabs_at_the_ends_of_lines_are_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    saved(None)
+    Path("x.csv").write_text("a\tb\tc\n1\t2\t\n")
+    command = ["predict", "net.safetensors", "x.csv", "-o", "y.csv", "--separator", "tab"]
+    assert "line 2: column 3: the cell is empty" in refused(capsys, *command)
+
+
+def test_a_quoted_cell_over_two_lines() -> None:
+    net = saved(None)
+    Path("x.csv").write_text('id,a,b,c\n"x\ny",1,2,3\n"q ""r""",4,5,6\n')
+    predict("y.csv", "--columns", "a,b,c", "--keep", "id", source="x.csv")
+    rows = rows_of_csv("y.csv")
+    assert [row[0] for row in rows] == ["id", "x\ny", 'q "r"']
+    predict("y.npy", "--columns", "a,b,c", source="x.csv")
+    assert np.array_equal(np.load("y.npy"), net([[1, 2, 3], [4, 5, 6]]))
+
+
+def test_a_first_line_that_numbers_the_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """As pandas writes it of an array; it may be a sample as well, so it is said."""
+    saved(None)
+    Path("x.csv").write_text("0,1,2\n4,5,6\n")
+    predict("y.npy", source="x.csv")
+    assert capsys.readouterr().err == (
+        "laminet: x.csv: line 1 numbers the columns from 0, and is taken for a sample\n"
+    )
+
+
+def test_without_pyarrow(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    saved(None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    message = refused(capsys, "predict", "net.safetensors", "x.npy", "-o", "y.parquet")
+    assert "y.parquet: reading and writing .parquet takes: pip install 'laminet[arrow]'" in message
+
+
+def test_an_npy_that_shrinks_while_it_is_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(None)
+    call = predict_command._call
+
+    def shrink(*arguments: Any) -> Any:
+        os.truncate("x.npy", 128 + 12 * 3)
+        return call(*arguments)
+
+    monkeypatch.setattr(predict_command, "_call", shrink)
+    monkeypatch.setattr(predict_command, "_BLOCK_BYTES", 48 * 100)
+    x = samples(4000)  # more than Python reads ahead
+    for array, message in ((x, "ended in row "), (np.asfortranarray(x), "ended in column ")):
+        np.save("x.npy", array)
+        command = ["predict", "net.safetensors", "x.npy", "-o", "y.npy"]
+        assert f"x.npy: the file {message}" in refused(capsys, *command)
 
 
 def test_an_npy_that_ends_early(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import signal
@@ -90,21 +91,30 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
 
 
 class _NamedOutput:
-    """Standard output whose errors name it: those of an open file name none."""
+    """Standard output whose errors name it: those of an open file name none.
+
+    Python has None for one that is closed.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
         with errors_about(STANDARD_OUTPUT):
-            return int(self._stream.write(text))
+            return int(self._open().write(text))
 
     def flush(self) -> None:
-        with errors_about(STANDARD_OUTPUT):
-            self._stream.flush()
+        if self._stream is not None:
+            with errors_about(STANDARD_OUTPUT):
+                self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self._open(), name)
+
+    def _open(self) -> Any:
+        if self._stream is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), STANDARD_OUTPUT)
+        return self._stream
 
 
 @contextmanager
@@ -137,10 +147,13 @@ def _check_environment() -> None:
 
 def _drop_standard_output() -> None:
     """Let what is still to be printed vanish; Python would try again at exit, and complain."""
+    if sys.stdout is None:
+        return
     with suppress(OSError), open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _fail(message: str) -> int:
-    print(f"laminet: error: {one_line(message)}", file=sys.stderr)
+    if sys.stderr is not None:  # print would take standard output
+        print(f"laminet: error: {one_line(message)}", file=sys.stderr)
     return 2

@@ -43,12 +43,9 @@ def open_parquet(path: str, request: Request, rows: int) -> Iterator[Samples]:
 
     name = source_name(path)
     with source_of(path) as source, _seekable(source) as file:
-        try:
-            with errors_about(name):
-                parquet = pq.ParquetFile(file)
-                schema = parquet.schema_arrow
-        except (pa.ArrowException, ValueError):
-            raise CommandError(f"{name}: not a .parquet file, or a damaged one") from None
+        with _in_our_words(name, "not a .parquet file, or a damaged one"):
+            parquet = pq.ParquetFile(file)
+            schema = parquet.schema_arrow
         names = schema.names
         chosen = request.with_heading(name, names)
         for index in chosen.features:
@@ -65,6 +62,24 @@ def open_parquet(path: str, request: Request, rows: int) -> Iterator[Samples]:
         features = [names[index] for index in chosen.features]
         blocks = _blocks(parquet, name, request, features, kept_names, rows)
         yield Samples(blocks, parquet.metadata.num_rows, kept_names=kept_names)
+
+
+@contextmanager
+def _in_our_words(name: str, problem: str) -> Iterator[None]:
+    """Let errors name the file, and those of pyarrow be this problem of it."""
+    import pyarrow as pa
+
+    try:
+        with errors_about(name):
+            yield
+    except MemoryError:
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise CommandError(f"{name}: {problem}") from None
+    except (pa.ArrowException, ValueError):
+        raise CommandError(f"{name}: {problem}") from None
 
 
 @contextmanager
@@ -102,13 +117,8 @@ def _blocks(
     begin = 0
     batches = parquet.iter_batches(batch_size=rows, columns=wanted)
     while True:
-        try:
-            with errors_about(name):
-                batch = next(batches, None)
-        except (pa.ArrowException, ValueError):
-            raise CommandError(
-                f"{name}: damaged: rows from {begin + 1} on cannot be read"
-            ) from None
+        with _in_our_words(name, f"damaged: rows from {begin + 1} on cannot be read"):
+            batch = next(batches, None)
         if batch is None and begin:
             break
         if batch is None:

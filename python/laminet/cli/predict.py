@@ -40,6 +40,7 @@ _BLOCK_BYTES = 16 * 2**20
 _BLOCK_ROWS = 2**16
 
 _FORMATS = ("csv", "npy", "parquet")
+_STANDARD_OUTPUTS = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _SEPARATORS = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
 
 _EPILOG = """\
@@ -119,12 +120,15 @@ def add_parser(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    if arguments.output in _STANDARD_OUTPUTS:
+        # A file that it leads to is the shell's: a new one must not take its place.
+        arguments.output = "-"
     source, target = arguments.input, arguments.output
     formats = _formats(arguments)
     directory = os.path.dirname(target)
     if directory and not os.path.isdir(directory):
         raise CommandError(f"OUTPUT {target}: there is no directory {directory}")
-    if os.path.exists(target):
+    if target != "-" and os.path.exists(target):
         for name, path in (("INPUT", source), ("FILE", arguments.file)):
             if os.path.exists(path) and os.path.samefile(path, target):
                 raise CommandError(f"OUTPUT {target} is {name}: it would be overwritten")
@@ -143,6 +147,8 @@ def _run(arguments: argparse.Namespace) -> None:
         _output(target) as file,
         _open(formats[0], source, request, rows, arguments.separator) as samples,
     ):
+        if samples.remark:
+            _remark(samples.remark)
         writer = _writer(file, formats[1], names, samples, arguments)
         try:
             for block in _with_progress(samples):
@@ -159,7 +165,12 @@ def _run(arguments: argparse.Namespace) -> None:
             writer.abandon()
             raise
     if written == 0:
-        print(f"laminet: {source_name(source)}: 0 samples", file=sys.stderr)
+        _remark(f"{source_name(source)}: 0 samples")
+
+
+def _remark(text: str) -> None:
+    if sys.stderr is not None:  # print would take standard output
+        print(f"laminet: {text}", file=sys.stderr)
 
 
 def _names(text: str) -> list[str]:
@@ -323,7 +334,7 @@ def _without_answer(net: MLP, block: Block, source: str, error: Exception) -> Co
 
 def _with_progress(samples: Samples) -> Iterator[Block]:
     """Pass the blocks on, under a progress bar if there is somebody to look at it."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         # Some releases of rich end a bar that is not shown with an empty line.
         yield from samples.blocks
         return

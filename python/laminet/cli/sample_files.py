@@ -70,7 +70,8 @@ def open_csv(path: str, request: Request, rows: int, separator: str = ",") -> It
         table = _Table(name, request, separator, first)
         samples = records if table.heading else itertools.chain([first], records)
         kept_names = [table.heading[i] if table.heading else "" for i in table.chosen.kept]
-        yield Samples(table.blocks(samples, rows), size_of(file), kept_names=kept_names)
+        blocks = table.blocks(samples, rows)
+        yield Samples(blocks, size_of(file), kept_names=kept_names, remark=table.remark)
 
 
 def _records(file: IO[bytes], name: str, separator: str) -> Iterator[_Record]:
@@ -129,6 +130,8 @@ class _Table:
         The names of the columns, if the first line has them.
     chosen : Chosen
         Which columns are read.
+    remark : str
+        What may be misunderstood of the first line.
     """
 
     def __init__(self, name: str, request: Request, separator: str, first: _Record) -> None:
@@ -146,6 +149,10 @@ class _Table:
             self.chosen = request.without_heading(place, len(cells))
         else:
             self.chosen = request.with_heading(place, self.heading)
+        self.remark = ""
+        # pandas writes such names for the columns of an array.
+        if len(cells) > 2 and cells == list(map(str, range(len(cells)))):
+            self.remark = f"{place} numbers the columns from 0, and is taken for a sample"
         self._is_whole = self.chosen.features == list(range(len(cells)))
 
     def _names_in(self, cells: list[str]) -> list[str] | None:

@@ -67,12 +67,15 @@ class Samples:
         Whether the file is one sample, and so the result one row without an axis for samples.
     kept_names : list of str
         The names of the columns that are passed on, "" where they have none.
+    remark : str
+        What the user should know though it is no error, or nothing.
     """
 
     blocks: Iterator[Block]
     total: int | None
     one_sample: bool = False
     kept_names: list[str] = field(default_factory=list)
+    remark: str = ""
 
 
 @contextmanager
