@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -414,6 +415,24 @@ def test_a_quoted_cell_over_two_lines() -> None:
     assert [row[0] for row in rows] == ["id", "x\ny", 'q "r"']
     predict("y.npy", "--columns", "a,b,c", source="x.csv")
     assert np.array_equal(np.load("y.npy"), net([[1, 2, 3], [4, 5, 6]]))
+
+
+def test_rows_of_another_width_where_some_columns_are_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    saved(None)
+    command = ["predict", "net.safetensors", "x.csv", "-o", "y.csv", "--columns", "a,b,c"]
+    for row in ("1,2,3", "1,2,3,4,5", '"1,5",2,3', '"1,5",2,3,4,5'):
+        Path("x.csv").write_text(f"a,b,c,note\n1,2,3,4\n{row}\n")
+        message = refused(capsys, *command)
+        assert re.search("line 3: [35] columns, the first line has 4", message)
+
+
+def test_labels_with_blanks_at_their_ends_are_quoted() -> None:
+    """Some programs would drop the blanks otherwise."""
+    saved(ln.Classes([" a", "b ", "c"]))
+    predict("y.csv", "--classes")
+    assert set(Path("y.csv").read_text().splitlines()) == {'" a"', '"b "', "c"}
 
 
 def test_a_first_line_that_numbers_the_columns(capsys: pytest.CaptureFixture[str]) -> None:
