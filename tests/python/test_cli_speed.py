@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,57 @@ def test_info_counts_for_a_batch(capsys: pytest.CaptureFixture[str]) -> None:
         main(["info", "net", "--operation", "nonsense"])
     with pytest.raises(SystemExit):
         main(["info", "net", "--batch", "0"])
+
+
+@pytest.mark.parametrize("command", ["roofline", "bench"])
+def test_sentences_break_between_words_on_a_terminal(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "call_seconds", lambda *_: 1e-6)
+    assert main([command, "net"]) == 0
+    whole = capsys.readouterr().out.splitlines()
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main([command, "net"]) == 0
+    wrapped = capsys.readouterr().out.splitlines()
+    last = whole[-1]
+    assert len(last) > 80
+    end = wrapped[len(wrapped) - next(i for i in range(1, 20) if _joined(wrapped, i) == last) :]
+    assert max(map(len, end)) <= 40
+    assert wrapped[2] == whole[2]  # of a table, however wide
+
+
+def _joined(lines: list[str], count: int) -> str:
+    return " ".join(lines[-count:])
+
+
+@pytest.mark.parametrize("text", ["99999999999999999999999", "9223372036854775808", "9" * 5000])
+def test_a_batch_that_no_array_can_have(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["info", "net", "--batch", text], ["bench", "net", "--batches", text]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        err = capsys.readouterr().err
+        assert "expected 9223372036854775807 or less, got 9" in err
+        assert len(err) < 1000
+
+
+def test_counts_of_a_large_batch_are_exact(capsys: pytest.CaptureFixture[str]) -> None:
+    batch = 2**63 - 1
+    assert main(["info", "net", "--batch", str(batch)]) == 0
+    out = capsys.readouterr().out
+    # 2 x 512 x (64 + 10) + 2 x 512 + 10 FLOPs a sample; 64 numbers read and 512 written
+    assert f"{batch * 76_810:,} FLOPs" in out
+    assert f"{4 * (batch * 64 + 512 * 64 + 512):,}" in out
+    assert f"{4 * batch * 512:,}" in out
+
+
+@pytest.mark.parametrize("command", ["bench", "roofline"])
+def test_a_batch_that_memory_cannot_hold(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("laminet.cli.common.available_memory", lambda: 10**6)
+    message = refused(capsys, command, "net", "--batches", "1000")
+    assert "a batch of 1000 takes some" in message
+    assert "976.6 KiB are free" in message
+    assert main([command, "net", "--batches", "10"]) == 0
