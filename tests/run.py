@@ -22,12 +22,9 @@ PYTHON = WORK / "venv" / "bin" / "python"
 
 
 def run(*command: str | Path, check: bool = True) -> int:
-    """Show the command, run it at the top of the clone, and stop where it fails."""
+    """Show the command, run it at the top of the clone; raise CalledProcessError if it fails."""
     print("$", *command, flush=True)
-    status = subprocess.run([str(part) for part in command], cwd=TOP, check=False).returncode
-    if check and status != 0:
-        sys.exit(status)
-    return status
+    return subprocess.run([str(part) for part in command], cwd=TOP, check=check).returncode
 
 
 def has_googletest() -> bool:
@@ -52,8 +49,7 @@ def cpp_tests() -> int | None:
         *(cmake, "-S", TOP, "-B", build, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"),
         *("-DLAMINET_TESTS=ON", f"-DPython_EXECUTABLE={PYTHON}"),
     )
-    if status := run(cmake, "--build", build, check=False):
-        return status
+    run(cmake, "--build", build)
     return run(ctest, "--test-dir", build, "--output-on-failure", check=False)
 
 
@@ -71,7 +67,10 @@ def main() -> int:
         venv.create(WORK / "venv", with_pip=True)
     run(PYTHON, "-m", "pip", "install", "--quiet", ".[test]")
     python_status = run(PYTHON, "-m", "pytest", *sys.argv[1:], check=False)
-    cpp_status = cpp_tests()
+    try:
+        cpp_status = cpp_tests()
+    except subprocess.CalledProcessError as error:  # they were not built
+        cpp_status = error.returncode
     outcome = {None: "NOT RUN, GoogleTest is not installed (Debian: apt install libgtest-dev)"}
     print(f"Python tests: {'passed' if python_status == 0 else 'FAILED'}")
     print(f"C++ tests: {outcome.get(cpp_status, 'FAILED' if cpp_status else 'passed')}", flush=True)
@@ -79,4 +78,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
