@@ -14,7 +14,7 @@ def test_error_bound_is_the_textbook_one() -> None:
     net = ln.MLP([ln.Dense(np.float32([[1, -2, 3]]), np.float32([-4]))])
     gamma = 4 * 2.0**-24 / (1 - 4 * 2.0**-24)
     bound = error_bound(net, np.array([[1.0, 1.0, -1.0]]))
-    assert bound[0, 0] == pytest.approx(gamma * (1 + 2 + 3 + 4), rel=1e-15)
+    assert bound[0, 0] == pytest.approx(gamma * (1 + 2 + 3 + 4), rel=1e-15, abs=0)
 
 
 def test_error_bound_passes_the_error_of_a_layer_on() -> None:
@@ -23,7 +23,7 @@ def test_error_bound_passes_the_error_of_a_layer_on() -> None:
     gamma = 2 * unit / (1 - 2 * unit)
     bound = error_bound(ln.MLP([one, one]), np.array([[1.0]]))
     first = 2 * gamma
-    assert bound[0, 0] == pytest.approx(2 * first + gamma * 2 * (2 + first), rel=1e-15)
+    assert bound[0, 0] == pytest.approx(2 * first + gamma * 2 * (2 + first), rel=1e-15, abs=0)
 
 
 def test_error_bound_refuses_what_it_does_not_know() -> None:

@@ -87,25 +87,38 @@ def test_weights(activation, sizes, layer, value, dtype):
         assert_same_kinds(got, want)
 
 
+def biased(net, values):
+    """Return the network with other biases: {(layer, unit): value}."""
+    biases = [layer.bias.copy() for layer in net.layers]
+    for (layer, unit), value in values.items():
+        biases[layer][unit] = value
+    return ln.MLP(
+        ln.Dense(layer.weight, bias, layer.activation)
+        for layer, bias in zip(net.layers, biases, strict=True)
+    )
+
+
 @pytest.mark.usefixtures("backend", "isa")
 @pytest.mark.parametrize("threads", [1, 2])
-def test_products_that_overflow_in_front_of_a_slope_of_zero(threads, dtype):
-    """All weights are finite; W_3 W_2 is not, and 0 times it is NaN."""
-    net = random_net([16, 40, 32, 24, 6], "relu", dtype=dtype)
+@pytest.mark.parametrize("unit", [0, 7, 31])
+def test_products_that_overflow_in_front_of_slopes(unit, threads, dtype):
+    """All weights are finite; W_3 W_2 is not. 0 times it is NaN, 1 times it is infinite."""
+    names = ["relu", "relu", "identity"]
+    net = random_net([16, 32, 24, 6], [ln.Activation(n) for n in names], dtype=dtype)
     large = np.sqrt(np.finfo(dtype).max) * 4
-    # Columns of W_3 W_2 overflow in rows 1 and 4 of the outputs only.
-    net = changed(net, {(3, 1, 5): large, (3, 4, 5): -large, (2, 5, 7): large, (2, 5, 9): large})
-    layers = list(net.layers)
-    bias = layers[2].bias.copy()
-    bias[5] = large  # the slope between the two large weights is 1
-    layers[2] = ln.Dense(layers[2].weight, bias, "relu")
-    net = ln.MLP(layers)
+    # Paths from outputs 1 and 4 to a unit of the first layer that is never active, and from output
+    # 2 to one that always is.
+    idle = {(2, 1, 5): large, (2, 4, 5): -large, (1, 5, unit): large}
+    busy = {(2, 2, 6): large, (1, 6, 9): large}
+    net = changed(net, {**idle, **busy})
+    net = biased(net, {(0, unit): -1000, (0, 9): 1000, (1, 5): large, (1, 6): large})
     x = normal((9, 16), dtype)
     factors = [f.astype(dtype) for f in reference.layer_jacobians(net, x)]
     with np.errstate(all="ignore"):
-        exact = ((factors[3] @ factors[2]) @ factors[1]) @ factors[0]
-    assert np.isnan(exact[:, [1, 4]]).any()
-    assert np.isfinite(exact[:, [0, 2, 3, 5]]).all()
+        exact = (factors[2] @ factors[1]) @ factors[0]
+    assert np.isnan(exact[:, [1, 4]]).all()
+    assert np.isinf(exact[:, 2]).all()
+    assert np.isfinite(exact[:, [0, 3, 5]]).all()
     with ln.num_threads(threads):
         for batch in (1, 3, 9):
             assert_same_kinds(net.jacobian(x[:batch]), exact[:batch])

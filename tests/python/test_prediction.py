@@ -58,6 +58,9 @@ def test_activations(monkeypatch: pytest.MonkeyPatch) -> None:
         use(monkeypatch, layer(Panels(1, 6, 16), rows=2), threads=2)
         (part,) = predict(net, 9, synthetic_machine()).layers
         assert part.activation_us == pytest.approx(5 * 16 * each / 1e3)
+        use(monkeypatch, layer(Panels(1, 6, 8), columns=2), threads=2, shared=True)
+        (part,) = predict(net, 9, synthetic_machine()).layers
+        assert part.activation_us == pytest.approx(9 * 8 * each / 1e3)
 
 
 def test_memory_overlaps_with_arithmetic_in_caches_but_not_in_dram(
