@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import dataclasses
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
