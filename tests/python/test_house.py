@@ -140,7 +140,10 @@ def users_of(name: str) -> set[str]:
 
 
 def test_python_imports_follow_the_arrows() -> None:
-    """Only these parts know the core; none knows the command line, nor, but for it, the model."""
+    """Only these parts know the core; only ``python -m laminet`` knows the command line.
+
+    And none but the command line knows the model that comes with the package.
+    """
     assert len(MODULES) > 15
     assert users_of("_core") <= {"__init__", "activation", "dense", "mlp", "probe", "runtime"}
     assert users_of("cli") <= {"__main__", "cli"}
