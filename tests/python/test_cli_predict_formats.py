@@ -284,6 +284,17 @@ def test_a_damaged_parquet_file(capsys: pytest.CaptureFixture[str]) -> None:
         assert "damaged" in message
 
 
+def test_a_parquet_file_with_other_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is written has checksums, and those of what is read are compared."""
+    saved(None)
+    predict("x.parquet")
+    data = Path("x.parquet").read_bytes()
+    Path("x.parquet").write_bytes(data[:60] + bytes(~b & 255 for b in data[60:70]) + data[70:])
+    columns = ("--columns", "y0,y1,y2")
+    message = refused(capsys, "predict", "net.safetensors", "x.parquet", "-o", "y.npy", *columns)
+    assert "x.parquet: damaged: rows from 1 on cannot be read" in message
+
+
 @pytest.mark.parametrize(
     ("column", "message"),
     [

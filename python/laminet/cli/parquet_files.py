@@ -44,7 +44,7 @@ def open_parquet(path: str, request: Request, rows: int) -> Iterator[Samples]:
     name = source_name(path)
     with source_of(path) as source, _seekable(source) as file:
         with _in_our_words(name, "not a .parquet file, or a damaged one"):
-            parquet = pq.ParquetFile(file)
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
             schema = parquet.schema_arrow
         names = schema.names
         chosen = request.with_heading(name, names)
@@ -199,5 +199,5 @@ class ParquetWriter:
         table = pa.concat_tables(self._waiting)
         self._waiting = []
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._file, table.schema)
+            self._writer = pq.ParquetWriter(self._file, table.schema, write_page_checksum=True)
         self._writer.write_table(table)
