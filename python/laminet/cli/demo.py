@@ -17,6 +17,7 @@ from rich.text import Text
 
 from laminet import reference, runtime
 from laminet.analysis import cost, error_bound, summary
+from laminet.analysis.report import figure, us
 from laminet.analysis.text_table import text_table
 from laminet.cli.common import new_console
 from laminet.data import digits_network, digits_test_set
@@ -129,13 +130,13 @@ def _print_timings(console: Console, net: MLP, x: NDArray[Any]) -> None:
             row = [
                 sizes if name == backends[0] else "",
                 name,
-                _microseconds(single),
-                f"{flops / single / 1e9:.1f}",
-                _microseconds(whole),
-                f"{flops / whole / 1e9:.1f}",
+                us(single * 1e6),
+                figure(flops / single / 1e9),
+                us(whole * 1e6),
+                figure(flops / whole / 1e9),
                 f"{single / whole:.1f} x",
             ]
-            rows.append([*row, _microseconds(on_all)] if threads > 1 else row)
+            rows.append([*row, us(on_all * 1e6)] if threads > 1 else row)
     last = f"; last, the batch on all {threads} threads" if threads > 1 else ""
     console.print(
         f"Time for a sample on one thread, one by one against one batch of {len(x)}{last}:\n"
@@ -182,7 +183,3 @@ def _seconds(function: Callable[[], None]) -> float:
     function()  # memory is taken and threads start at the first call
     count = max(1, round(_SECONDS_PER_ROUND / max(repeated(1), 1e-9)))
     return median(repeated(count) for _ in range(_ROUNDS))
-
-
-def _microseconds(seconds: float) -> str:
-    return f"{seconds * 1e6:.3g} us" if seconds < 1e-3 else f"{seconds * 1e6:.0f} us"
