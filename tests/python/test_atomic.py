@@ -6,7 +6,8 @@ import errno
 import os
 import resource
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -127,19 +128,23 @@ def test_an_error_of_the_block_names_the_file_unless_it_names_another(
     assert os.listdir(tmp_path) == []
 
 
-@pytest.fixture
-def _small_files() -> Any:
-    """Let no file of this process grow beyond 1000 bytes, as on a full disk."""
+@contextmanager
+def small_files() -> Iterator[None]:
+    """Let no file of this process grow beyond 1000 bytes, as on a full disk.
+
+    Not as a fixture: pytest's own output may go to a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("_small_files")
 def test_a_full_disk_is_told_with_the_name(tmp_path: Path) -> None:
     net = ln.MLP([ln.Dense(np.ones((50, 50)))])
-    with pytest.raises(OSError, match="File too large") as caught:
+    with pytest.raises(OSError, match="File too large") as caught, small_files():
         net.save(tmp_path / "net")
     assert caught.value.filename == str(tmp_path / "net")
     assert os.listdir(tmp_path) == []
