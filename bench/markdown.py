@@ -20,7 +20,7 @@ def glance(report: dict[str, Any]) -> str:
 def figures(report: dict[str, Any]) -> str:
     """Median microseconds of every runtime, laminet's minimum and its share of the FMA peak."""
     runtimes = list(report["cells"][0]["us"])
-    lines = [["network", "batch", *runtimes, "laminet, least", "ratio", "GF/s", "of peak"]]
+    lines = [["network", "batch", *runtimes, "laminet, least", "ratio", "GFLOP/s", "of peak"]]
     for cell in report["cells"]:
         us = cell["us"]
         rate = cell["flops"] / us["laminet"]["median_us"] / 1e3

@@ -208,7 +208,7 @@ def line(cell: dict[str, Any], names: list[str]) -> str:
     if "ratio" in cell:
         text += f"{cell['ratio']:>8.2f}"
     if "laminet" in us:
-        text += f"{cell['flops'] / us['laminet']['median_us'] / 1e3:>8.0f} GF/s"
+        text += f"{cell['flops'] / us['laminet']['median_us'] / 1e3:>8.0f} GFLOP/s"
     return text
 
 

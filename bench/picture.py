@@ -70,7 +70,7 @@ def draw(report: dict[str, Any], path: str) -> None:
     for axis in axes[-1]:
         axis.set_xlabel("batch")
     for row in axes:
-        row[0].set_ylabel("GF/s")
+        row[0].set_ylabel("GFLOP/s")
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(
         handles[::-1], labels[::-1], loc="lower center", ncol=len(labels), frameon=False, fontsize=9
@@ -78,7 +78,7 @@ def draw(report: dict[str, Any], path: str) -> None:
     threads = "1 thread" if report["threads"] == 1 else f"{report['threads']} threads"
     figure.suptitle(
         f"From NumPy array to NumPy array: {report['machine']['cpu']}, {threads}, "
-        f"{report['dtype']}, peak {peak:.0f} GF/s",
+        f"{report['dtype']}, peak {peak:.0f} GFLOP/s",
         fontsize=11,
     )
     figure.tight_layout(rect=(0, 0.05, 1, 0.99))
@@ -86,7 +86,7 @@ def draw(report: dict[str, Any], path: str) -> None:
 
 
 def attainable(report: dict[str, Any], cell: dict[str, Any], which: str, peak: float) -> float:
-    """GF/s at most: the peak, or what reading all weights once allows, from where they fit."""
+    """GFLOP/s at most: the peak, or what reading all weights once allows, from where they fit."""
     machine = report["machine"]
     sizes = list(map(int, cell["network"].split("-")))
     weight_bytes = sum(a * b for a, b in itertools.pairwise(sizes)) * (

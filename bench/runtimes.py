@@ -286,7 +286,7 @@ def _time(call: Call, x: np.ndarray, seconds: float) -> list[float]:
 def _serve(pipe: Connection, runtime: str, threads: int, dtype: str) -> None:
     """Answer ("prepare", net, batch) with the result, ("time", seconds) with samples.
 
-    And ("peak", seconds) with the GF/s of multiply-adds in registers, by laminet's own loop.
+    And ("peak", seconds) with the GFLOP/s of multiply-adds in registers, by laminet's own loop.
     """
     call, x = None, None
     while (message := pipe.recv()) is not None:
@@ -343,7 +343,7 @@ class Worker:
         return samples
 
     def peak(self, seconds: float) -> float:
-        """Return the FMA peak in GF/s, measured for about `seconds` on the same CPUs."""
+        """Return the FMA peak in GFLOP/s, measured for about `seconds` on the same CPUs."""
         rate: float = self._ask("peak", seconds)
         return rate
 
