@@ -237,13 +237,16 @@ TEST(FloatMode, OfTheCallerNeitherCountsNorChanges) {
   std::vector<float> w1(64 * 40), w2(30 * 64), x(3000 * 40);
   for (float& w : w1) w = normal(random) * 1e-20f;
   for (float& w : w2) w = normal(random);
+  std::vector<float> cotangent(3000 * 30);
   for (float& v : x) v = normal(random) * 1e-19f;
+  for (float& v : cotangent) v = normal(random) * 1e-19f;
   const std::vector<DenseView<float>> layers = {
       {dense_view(w1.data(), 64, 40), nullptr, {ActivationKind::tanh}},
       {dense_view(w2.data(), 30, 64), nullptr, {}}};
   const Mlp<float> net(layers);
   const auto results = [&] {
-    std::vector<float> all(3000 * (30 + 2 * 94 + 64));
+    std::vector<float> all(3000 * (30 + 2 * 94 + 64 + 40 + 30 + 40 + 64 * 40 + 30 * 64) + 64 * 40 +
+                           30 * 64 + 60 * 30 * 40);
     float* next = all.data();
     const auto view = [&](std::size_t columns) {
       next += 3000 * columns;
@@ -254,6 +257,24 @@ TEST(FloatMode, OfTheCallerNeitherCountsNorChanges) {
     const std::vector<MatrixView<float>> z = {view(64), view(30)}, a = {view(64), view(30)};
     net.trace(in, z, a);
     linear<float>(in, layers[0], view(64));
+    const Derivatives<float> derivatives(net);
+    const auto v = dense_view<const float>(cotangent.data(), 3000, 30);
+    derivatives.vjp(in, v, view(40));
+    derivatives.jvp(in, in, view(30));
+    const auto stack = [&](std::size_t count, std::size_t rows, std::size_t columns) {
+      float* const data = next;
+      next += count * rows * columns;
+      const auto step = static_cast<std::ptrdiff_t>(columns);
+      return MatrixStack<float>{
+          data, count, rows, columns, static_cast<std::ptrdiff_t>(rows) * step, step, 1};
+    };
+    const std::vector<MatrixStack<float>> factors = {stack(3000, 64, 40), stack(3000, 30, 64)};
+    derivatives.layer_jacobians(in, factors);
+    const std::vector<MatrixView<float>> dw = {stack(1, 64, 40)[0], stack(1, 30, 64)[0]};
+    const std::vector<float*> db = {nullptr, nullptr};
+    derivatives.gradients(in, v, {dw, db}, view(40));
+    derivatives.jacobian(in.row_block(0, 60), {}, stack(60, 30, 40));
+    EXPECT_EQ(next, all.data() + all.size());
     return all;
   };
   const std::size_t threads = num_threads();

@@ -90,6 +90,7 @@ TEST_P(PlanRuns, AsItSays) {
   const std::size_t before = num_threads();
   set_num_threads(1);  // whoever's part it is, the calls come one after the other
   std::set<Split> splits;
+  bool by_rows = false;  // a layer that the threads share by rows
   for (const std::size_t batch : {1u, 2u, 6u, 7u, 20u, 61u, 700u}) {
     for (const std::size_t threads : {1u, 2u, 3u}) {
       const Plan plan = make_plan({.sizes = sizes,
@@ -123,25 +124,31 @@ TEST_P(PlanRuns, AsItSays) {
           check(shown.body, ran(calls(), body, tail), what);
           check(shown.tail, ran(calls(), tail, end), what + ", tail");
         }
-        // Rows of x that go through the first layer before the second one begins.
-        if (l > 0 || plan.split == Split::layers) continue;
+        // Rows of x that go through a block of the first layer before the next one begins.
+        if (l > 0) continue;
         std::size_t rows = 0;
+        std::size_t at_depth = 0;
         std::set<std::size_t> seen;
         for (const Call& call : calls()) {
           if (call.panel < body || call.panel >= end) {
             seen.clear();
             continue;
           }
-          const auto first = static_cast<std::size_t>(call.a - x.data()) / sizes.front();
+          const auto offset = static_cast<std::size_t>(call.a - x.data());
+          if (offset % sizes.front() != at_depth) seen.clear();
+          at_depth = offset % sizes.front();
+          const std::size_t first = offset / sizes.front();
           for (std::size_t i = first; i < first + call.m; ++i) seen.insert(i);
           rows = std::max(rows, seen.size());
         }
         EXPECT_EQ(shown.rows, rows) << what;
+        by_rows = by_rows || (plan.split == Split::layers && shown.row_parts > 1);
       }
     }
   }
   set_num_threads(before);
   EXPECT_EQ(splits.contains(Split::layers), sizes[0] > 1000) << "covered";
+  EXPECT_EQ(by_rows, sizes[0] > 1000) << "covered";
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, PlanRuns,
@@ -149,7 +156,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, PlanRuns,
                                            std::vector<std::size_t>{17, 64, 64, 6},
                                            std::vector<std::size_t>{3, 1, 2},
                                            std::vector<std::size_t>{40, 8, 33, 56},
-                                           std::vector<std::size_t>{3000, 300, 250, 41}));
+                                           std::vector<std::size_t>{3000, 300, 250, 41},
+                                           std::vector<std::size_t>{3000, 30, 5}));
 
 }  // namespace
 }  // namespace laminet::testing

@@ -44,6 +44,12 @@ def test_an_unknown_value_is_an_error(variable, value, script):
     assert value in last
 
 
+def test_the_number_of_threads_is_read_before_it_is_needed(script):
+    result = script("import laminet as ln; ln.MLP.init([2, 2])", LAMINET_NUM_THREADS="two")
+    assert result.returncode == 1
+    assert "ValueError: LAMINET_NUM_THREADS" in result.stderr
+
+
 def test_a_library_that_is_no_blas(script, tmp_path):
     # A shared library that can be loaded, without cblas_sgemm; a copy, as the original is in use.
     library = shutil.copy(_core.__file__, tmp_path / "no_blas.so")

@@ -312,6 +312,8 @@ def test_unknown_activation():
 def test_activation_parameters():
     with pytest.raises(ValueError, match="activation 'relu' has no parameter alpha"):
         ln.Activation("relu", alpha=0.1)
+    with pytest.raises(ValueError, match="activation 'relu' has no parameter alpha"):
+        ln.Activation("relu", alpha=0.0)
     with pytest.raises(ValueError, match="activation 'elu' has no parameter beta"):
         ln.Activation("elu", beta=0.1)
     for value in (np.nan, np.inf, -np.inf):

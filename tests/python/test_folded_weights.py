@@ -54,6 +54,12 @@ GRAPHS = {
     "after": [node("MatMul", "x,w", "z"), node("Mul", "z,s", "y")],
     "before": [node("Mul", "x,s", "z"), node("MatMul", "z,w", "y")],
     "twice": [node("Mul", "x,s", "a"), node("Mul", "a,c", "z"), node("MatMul", "z,one", "y")],
+    "behind an activation": [
+        node("Tanh", "x", "a"),
+        node("Mul", "a,s", "b"),
+        node("Mul", "b,c", "z"),
+        node("MatMul", "z,one", "y"),
+    ],
     "shift": [node("Add", "x,s", "z"), node("MatMul", "z,w", "y")],
     "bias": [node("MatMul", "x,one", "a"), node("Add", "a,c", "z"), node("Mul", "z,s", "y")],
 }

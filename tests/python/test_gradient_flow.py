@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 
@@ -160,3 +161,52 @@ def test_check_refuses():
         ln.check_jacobian(net, np.empty((0, 5)))
     with pytest.raises(ValueError, match="step must be a positive number"):
         ln.check_jacobian(net, np.ones(5), step=0.0)
+
+
+def test_what_counts_as_zero_grows_with_the_matrix():
+    """10 eps of the largest in a matrix of 10 rows, as numpy.linalg.matrix_rank has it."""
+    values = np.array([1.0] * 8 + [1e-15, 1e-14])
+    (spectrum,) = ln.gradient_flow(ln.MLP([ln.Dense(np.diag(values))]), np.ones(10)).layers
+    assert spectrum.rank == np.linalg.matrix_rank(np.diag(values)) == 9
+
+
+@pytest.mark.parametrize("head", [None, "softmax"])
+def test_samples_in_parts_are_the_same_samples(monkeypatch, head):
+    net = ln.MLP(random_net([5, 8, 4], "gelu", dtype="float64").layers, head=head)
+    x = normal((7, 5), "float64")
+    whole = ln.gradient_flow(net, x)
+    module = importlib.import_module("laminet.analysis.gradient_flow")
+    monkeypatch.setattr(module, "_CHUNK", 3 * 40)  # three samples at once
+    parts = ln.gradient_flow(net, x)
+    for got, want in zip(parts.layers + parts.products, whole.layers + whole.products, strict=True):
+        np.testing.assert_allclose(got.singular_values, want.singular_values, rtol=1e-12)
+        assert got.rank == want.rank
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_jacobian_that_is_not_finite_in_any_layer(layer):
+    first, second = random_net([5, 4, 3], "identity", dtype="float64").layers
+    broken = [first, second]
+    weight = broken[layer].weight.copy()
+    weight[1, 2] = np.inf
+    broken[layer] = ln.Dense(weight)
+    with pytest.raises(ValueError, match="not finite"):
+        ln.gradient_flow(ln.MLP(broken), np.ones(5))
+
+
+def test_the_picture_leaves_out_what_is_zero():
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    flow = ln.gradient_flow(random_net([6, 2, 5], "tanh", dtype="float64"), normal(6, "float64"))
+    flow.plot(axes)
+    shown = [line.get_ydata() for line in axes.lines if line.get_marker() == "_"]
+    assert sorted(len(values) for values in shown) == [2, 2, 2, 2]
+    assert min(np.min(values) for values in shown) > 1e-6
+
+
+def test_check_jacobian_takes_the_sample_that_the_network_sees():
+    """2^24 + 1 is 2^24 in float32, where the kink is: half of the slope is on one side."""
+    net = ln.MLP([ln.Dense(np.float32([[1]]), np.float32([-(2.0**24)]), "relu")])
+    check = ln.check_jacobian(net, [2.0**24 + 1], step=0.25)
+    assert (check.analytic, check.numerical, check.max_error) == (0, 0.5, 0.5)

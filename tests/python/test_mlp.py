@@ -228,6 +228,12 @@ def test_init_is_reproducible():
     assert (after[1] == before[1]).all()
 
 
+def test_init_takes_no_dtype_for_none():
+    """NumPy would take it for float64."""
+    with pytest.raises(ValueError, match="dtype must be float32 or float64, got None"):
+        ln.MLP.init([3, 2], dtype=None)
+
+
 def test_init_gives_both_dtypes_the_same_network():
     wide, narrow = (ln.MLP.init([8, 6, 4], seed=7, dtype=t) for t in ("float64", "float32"))
     assert wide.astype("float32") == narrow

@@ -99,6 +99,16 @@ def biased(net, values):
 
 
 @pytest.mark.usefixtures("backend", "isa")
+def test_of_two_orders_that_take_as_long_the_one_from_the_left(dtype):
+    """(W_3 W_2) W_1 is infinite where W_3 (W_2 W_1) is NaN: 0 times infinity."""
+    weights = [[[np.inf, 1], [np.inf, 1]], np.eye(2), np.ones((2, 2))]
+    net = ln.MLP([ln.Dense(np.array(w, dtype)) for w in weights])
+    expected = [[np.inf, 2], [np.inf, 2]]
+    np.testing.assert_array_equal(reference.jacobian(net, [1, 1]), expected)
+    np.testing.assert_array_equal(net.jacobian([1, 1]), expected)
+
+
+@pytest.mark.usefixtures("backend", "isa")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("unit", [0, 7, 31])
 def test_products_that_overflow_in_front_of_slopes(unit, threads, dtype):

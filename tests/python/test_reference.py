@@ -382,3 +382,9 @@ def test_differences_of_infinities_give_no_warning() -> None:
     for x in ([INF, 1.0], [-INF, INF], [NAN, 0.0], [1e308, -1e308]):
         assert reference.numerical_jacobian(net, x).shape == (3, 2)
     assert np.isnan(reference.numerical_jacobian(net, [NAN, 0.0])).any()
+
+
+def test_the_difference_is_divided_by_what_was_stepped():
+    """Near 1e8 numbers are 1.5e-8 apart: x + 1e-8 is not where one asked to go."""
+    identity = ln.MLP([ln.Dense(np.eye(1))])
+    np.testing.assert_array_equal(reference.numerical_jacobian(identity, [1e8], 1e-8), [[1.0]])

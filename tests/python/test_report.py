@@ -8,7 +8,9 @@ import io
 import numpy as np
 import pytest
 
+import laminet as ln
 from laminet.analysis.report import Report, TableData, figure, plain, short_name, size, times, us
+from laminet.analysis.text_table import text_table
 
 
 @pytest.mark.parametrize(
@@ -110,3 +112,15 @@ def test_rich() -> None:
     console.print(EXAMPLE)
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     assert lines[:4] == ["[bold]T & U", "name      value", "[red]<i>      1", "b            23"]
+
+
+def test_lines_end_with_their_text() -> None:
+    table = TableData([("name", "remark"), ("a", "long enough"), ("b", "")], 2)
+    assert text_table(table.rows, table.text_columns) == "name  remark\na     long enough\nb"
+
+
+def test_norms_of_gradients_are_taken_in_float64() -> None:
+    """The square of 1e30 is infinite in float32."""
+    large = np.full((1, 1), 1e30, np.float32)
+    text = str(ln.Gradients([large], [large[0]], large[0]))
+    assert text.count("1e+30") == 3
