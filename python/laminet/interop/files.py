@@ -19,6 +19,7 @@ from laminet.interop.torch_files import read_checkpoint
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
+    from laminet.names import ActivationName, HeadName
     from laminet.outputs import Outputs
 
 __all__ = ["load", "read_file", "write_network"]
@@ -27,9 +28,9 @@ __all__ = ["load", "read_file", "write_network"]
 @silent
 def load(
     path: str | os.PathLike[str],
-    activations: Sequence[str | Activation] | None = None,
+    activations: Sequence[ActivationName | Activation] | None = None,
     *,
-    head: str | None = None,
+    head: HeadName | None = None,
     part: str | Sequence[str] | None = None,
     normalizer: str | None = None,
     outputs: Outputs | None = None,

@@ -56,9 +56,11 @@ class Graph:
         leading_rows: bool = False,
     ) -> None:
         self.operators = operators
-        self.functions = {(f.domain, f.name, f.overload): f for f in model.functions}
-        self.tolerance = FLOAT32_TOLERANCE
-        self.wide = False
+        self.functions: dict[tuple[str, str, str], Any] = {
+            (f.domain, f.name, f.overload): f for f in model.functions
+        }
+        self.tolerance: float = FLOAT32_TOLERANCE
+        self.wide: bool = False
         self.inner_nodes_left = _MOST_INNER_NODES
         self.chains: dict[Symbol, Chain] = {}
         self._elements_left = _MOST_MADE

@@ -13,6 +13,7 @@ from laminet.interop.onnx.opsets import default_domain
 from laminet.interop.onnx.values import Tensor
 
 if TYPE_CHECKING:
+    from laminet.interop.onnx.graph import Graph
     from laminet.interop.onnx.scope import Scope
 
 __all__ = ["Node", "Operator"]
@@ -26,10 +27,10 @@ class Node:
 
     def __init__(self, scope: Scope, proto: Any, inputs: list[Any]) -> None:
         self.scope = scope
-        self.graph = scope.graph
+        self.graph: Graph = scope.graph
         self.proto = proto
         self.inputs = inputs
-        self.opset = scope.opset if default_domain(proto.domain) else 0
+        self.opset: int = scope.opset if default_domain(proto.domain) else 0
         self._attributes = {a.name: scope.attribute(a) for a in proto.attribute}
         self._attributes = {n: a for n, a in self._attributes.items() if a is not None}
 
