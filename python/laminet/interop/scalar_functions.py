@@ -238,8 +238,9 @@ def clip(f: Function, low: float, high: float) -> Function | None:
         return f
     inner = _bounds(f)
     if inner is not None and isinstance(f, Apply):  # one clip after another
-        low, high = (min(max(bound, low), high) for bound in inner)
-        return clip(f.argument, low, high)
+        lower, upper = (min(max(bound, low), high) for bound in inner)
+        if lower < upper:  # else all that is left is a number, by two layers
+            return clip(f.argument, lower, upper)
     if (low, high) == (0.0, math.inf):
         return Apply(Activation("relu"), f)
     return Apply("clip", f, (low, high))
