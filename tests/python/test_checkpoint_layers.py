@@ -63,9 +63,20 @@ def test_batch_norm_under_a_name_of_its_own(names):
     for name, module in zip(names, (first, middle, last), strict=True):
         contents |= {f"{name}.{k}": v for k, v in module.state_dict().items()}
     x = torch.randn(20, 3).double()
+    middle.eval()
     with torch.no_grad():
-        y = last(RELU(middle.eval()(first(x)))).numpy()
-    assert_agrees(load(contents, ["relu", "identity"]), x.numpy(), y, folded=True)
+        before = last(RELU(middle(first(x)))).numpy()
+        after = last(middle(RELU(first(x)))).numpy()
+        linear = last(middle(first(x))).numpy()
+    with pytest.raises(ln.FormatError, match='batch_norm="before" or batch_norm="after" says it'):
+        load(contents, ["relu", "identity"])
+    # Beside the identity both sides are the same.
+    assert_agrees(load(contents, ["identity", "identity"]), x.numpy(), linear, folded=True)
+    for side, y in (("before", before), ("after", after)):
+        net = ln.load("file", ["relu", "identity"], batch_norm=side)
+        assert_agrees(net, x.numpy(), y, folded=True)
+    with pytest.raises(ValueError, match="batch_norm must be"):
+        ln.load("file", ["relu", "identity"], batch_norm="beside")
 
 
 LINEAR = nn.Linear(4, 4)

@@ -218,3 +218,37 @@ def test_a_normaliser_of_another_width():
     torch.save(contents, "a")
     with pytest.raises(ln.FormatError, match="the normalisation of 'obs_norm' is not one of 3 in"):
         ln.load("a", FUNCTIONS)
+
+
+def beside(**extra):
+    torch.save({"model": prefixed("net", trunk()) | prefixed("out", head(2)), **extra}, "beside.pt")
+
+
+UNNAMED = {
+    "range": {"x_min": MEAN, "x_max": MEAN},
+    "Greek": {"mu": MEAN, "sigma": MEAN},
+    "line": {"input_offset": MEAN, "input_scale": MEAN},
+    "center": {"center": MEAN},
+    "any name, a number for each input": {"of_whatever_it_is": MEAN},
+    "lists": {"scaler_mean": [0.1] * 3, "scaler_scale": [2.0] * 3},
+    "a mapping of lists": {"stats": {"mean": [1.0] * 3, "std": [2.0] * 3}},
+    "a mapping of one kind": {"obs_rms": {"mean": [1.0] * 3, "var": [1.0] * 3}},
+    "numbers": {"x_mean": 1.5, "x_std": 2.5},
+}
+
+
+@pytest.mark.parametrize("extra", UNNAMED.values(), ids=UNNAMED)
+def test_what_may_normalise_under_any_name(extra):
+    beside(**extra)
+    with pytest.raises(ln.FormatError, match='normalizer="leave" reads the layers alone'):
+        ln.load("beside.pt", FUNCTIONS)
+    with pytest.raises(ln.FormatError, match="of a kind that is not known"):
+        ln.load("beside.pt", FUNCTIONS, normalizer="fold")
+    assert ln.load("beside.pt", FUNCTIONS, normalizer="leave").sizes == (3, 8, 6, 2)
+
+
+def test_what_normalises_nothing():
+    beside(epoch=3, loss=0.25, lr=1e-3, log_std=torch.zeros(3), best_mean_reward=5.0, seed=1)
+    assert ln.load("beside.pt", FUNCTIONS).sizes == (3, 8, 6, 2)
+    with pytest.raises(ValueError, match="there is no normaliser of this network in the file"):
+        ln.load("beside.pt", FUNCTIONS, normalizer="fold")

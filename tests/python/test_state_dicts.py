@@ -204,3 +204,35 @@ def test_mutations_give_a_format_error_or_a_network(tmp_path):
         except ValueError as error:  # one layer less is a mistake in the argument
             assert "activations names 3" in str(error)  # noqa: PT017
     assert accepted > 100
+
+
+def test_a_number_that_is_missing_may_part_two_networks(tmp_path):
+    """l1, l2 and l4, l5 of a twin critic: sizes that fit do not make them one."""
+    sizes = {"l1": (8, 5), "l2": (5, 8), "l4": (8, 5), "l5": (5, 8)}
+    path = tmp_path / "elsewhere.safetensors"
+    write(tmp_path, {f"{name}.weight": np.ones(shape, "float32") for name, shape in sizes.items()})
+    functions = ["relu", "identity"] * 2
+    with pytest.raises(ln.FormatError, match="a number is missing among l1, l2, l4, l5"):
+        ln.load(path, functions)
+    assert ln.load(path, functions, part=["l1", "l2", "l4", "l5"]).sizes == (5, 8, 5, 8, 5)
+    even = {
+        f"fc{2 * i}.weight": np.ones(shape, "float32") for i, shape in enumerate(sizes.values())
+    }
+    write(tmp_path, even)
+    assert ln.load(path, functions).sizes == (5, 8, 5, 8, 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"part": []}, ValueError, "part is an empty list"),
+        ({"part": 3}, TypeError, "part must be a name"),
+        ({"part": [3]}, TypeError, "part must be a name"),
+        ({"activations": 5}, TypeError, "activations must be a sequence of names, got int"),
+    ],
+)
+def test_arguments_of_other_types(tmp_path, arguments, error, message):
+    path = tmp_path / "elsewhere.safetensors"
+    write(tmp_path, {"0.weight": np.ones((2, 3), "float32")})
+    with pytest.raises(error, match=message):
+        ln.load(path, **{"activations": ["relu"], **arguments})

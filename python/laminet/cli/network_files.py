@@ -12,6 +12,7 @@ from laminet.errors import FormatError
 from laminet.head import HEADS
 from laminet.interop.files import load
 from laminet.interop.state_dicts.normalizers import CHOICES
+from laminet.interop.state_dicts.reading import PLACES
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
@@ -45,13 +46,17 @@ def add_network_arguments(
         "--part",
         type=_parts,
         metavar="NAME",
-        help="of a checkpoint: which network, by its prefix (generator), actor or critic; parts "
-        "that follow one another by commas (encoder,decoder)",
+        help="of a checkpoint: a prefix, actor or critic; or several, with commas",
     )
     parser.add_argument(
         "--normalizer",
         choices=CHOICES,
-        help="of a checkpoint: make its normaliser a part of the network, or leave it out",
+        help="of a checkpoint: fold its normaliser into the network, or not",
+    )
+    parser.add_argument(
+        "--batch-norm",
+        choices=PLACES,
+        help="of a state dict: its side of the activations",
     )
 
 
@@ -65,13 +70,35 @@ def network_of(arguments: argparse.Namespace, name: str = "file") -> MLP:
             head=arguments.head,
             part=arguments.part,
             normalizer=arguments.normalizer,
+            batch_norm=arguments.batch_norm,
         )
     except ImportError as error:
         raise package_missing(path, error) from error
-    except FormatError:
-        raise
+    except FormatError as error:
+        raise FormatError(_as_options(str(error))) from error
     except (ValueError, TypeError) as error:
-        raise CommandError(str(error)) from error
+        text = _as_options(str(error))
+        raise CommandError(text if path in text else f"{path}: {text}") from error
+
+
+# What messages tell a program to write, and what the command takes in its place.
+_OPTIONS = (
+    (re.compile(r"load\(path, activations=\[\.\.\.\]\)"), lambda match: "--activations relu,..."),
+    (
+        re.compile(r'\b(part|normalizer|batch_norm)="([^"]*)"'),
+        lambda match: f"--{match[1].replace('_', '-')} {match[2]}",
+    ),
+    (
+        re.compile(r"\bpart=\[([^]]*)\]"),
+        lambda match: "--part " + match[1].replace('"', "").replace(", ", ","),
+    ),
+)
+
+
+def _as_options(text: str) -> str:
+    for pattern, option in _OPTIONS:
+        text = pattern.sub(option, text)
+    return text
 
 
 def package_missing(path: str, error: ImportError) -> CommandError:

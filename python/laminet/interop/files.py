@@ -33,6 +33,7 @@ def load(
     head: HeadName | None = None,
     part: str | Sequence[str] | None = None,
     normalizer: str | None = None,
+    batch_norm: str | None = None,
     outputs: Outputs | None = None,
 ) -> MLP:
     """Read a network from a file.
@@ -57,6 +58,8 @@ def load(
         network takes raw observations and begins with the normaliser, clipping included; with
         "leave" it takes normalised ones. By default it is folded if all that it computes is
         certain (rl_games, rsl_rl, ML-Agents), and else refused.
+    batch_norm : {None, "before", "after"}
+        On which side of the activations batch normalisations are, where names do not tell it.
     outputs : Quantities, Classes or Labels, optional
         What the outputs stand for, in place of what the file says.
 
@@ -88,8 +91,8 @@ def load(
     A batch normalisation in a state dict is folded into the layer beside it, as `from_torch` does.
     A state dict does not hold its ``eps``, which is taken to be PyTorch's default, 1e-5. In a
     sequence of numbered modules it stands before the activation if its number is that after the
-    layer's; under a name of its own (``fc1``, ``bn1``) it is taken to follow the layer of its
-    number directly, as is usual.
+    layer's; under a name of its own (``fc1``, ``bn1``) it belongs to the layer of its number, and
+    `batch_norm` says on which side of the activation it is.
 
     Of a normaliser of skrl a checkpoint does not say where it clips: "fold" takes skrl's defaults,
     1e-8 and 5. ``laminet info FILE`` lists all that a checkpoint holds.
@@ -108,10 +111,17 @@ def load(
     try:
         found = read_file(name)
         if isinstance(found, Checkpoint):
-            net = network_of_checkpoint(found, activations, head, part, normalizer)
+            net = network_of_checkpoint(found, activations, head, part, normalizer, batch_norm)
         else:
             net = found
-            _check_own(name, activations, head, part, normalizer)
+            _check_own(
+                name,
+                activations=activations,
+                head=head,
+                part=part,
+                normalizer=normalizer,
+                batch_norm=batch_norm,
+            )
     except FormatError as error:
         if str(error).startswith(f"{name}: "):
             raise
@@ -141,14 +151,13 @@ def read_file(name: str) -> MLP | Checkpoint:
             raise ImportError(f"{name}: {error}", name=error.name) from error
 
 
-def _check_own(name: str, activations: object, head: object, part: object, fold: object) -> None:
+def _check_own(name: str, **given: object) -> None:
     """Refuse what only a state dict needs for a file that says it itself."""
-    given = {"activations": activations, "head": head, "part": part, "normalizer": fold}
     for argument, value in given.items():
         if value is not None:
             raise ValueError(
                 f"{name}: {argument} is given for a file of one whole network, which laminet saved "
-                "with its own activations, or which is ONNX"
+                f"with its own activations, or which is ONNX: leave {argument} out"
             )
 
 

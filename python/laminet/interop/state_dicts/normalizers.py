@@ -6,6 +6,7 @@ normaliser is never passed over in silence.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,14 +76,21 @@ _OF_OUTPUTS = {"value", "values", "return", "returns", "ret", "target", "targets
 # Between a normaliser of ML-Agents and the network that it belongs to.
 _WITHIN = {"network_body", "observation_encoder", "processors", "normalizer"}
 _ABOUT = (
-    r"(x|y|ob|obs|observations?|states?|inputs?|data|features?|targets?|outputs?|ret|actor|critic)"
+    r"(x|y|ob|obs|observations?|states?|inputs?|data|features?|targets?|outputs?|ret|actor|critic"
+    r"|running|scaler|norm|normali[sz](er|ation))"
 )
+_MOMENTS = r"(means?|stds?|vars?|variances?|mu)"
 #: Names of what may be a normaliser that the file does not describe.
 _TELLING = re.compile(
-    rf"({_ABOUT}_)*(means?|stds?|var|variances?|rms|scalers?|normali[sz](er|ation)s?|norm|norm_stats"
-    r"|preprocessor|running_mean_std|statistics)",
+    rf"({_ABOUT}_)*({_MOMENTS}|rms|scalers?|normali[sz](er|ation)s?|norm|norm_stats|preprocessor"
+    r"|running_mean_std|statistics|mins?|max|maxs|minimum|maximum|sigma|offsets?|shifts?|scales?"
+    r"|cent(er|re)s?|loc|low|high|bounds?|ranges?)",
     re.IGNORECASE,
 )
+# Of numbers alone, of which a checkpoint has many, only what is named as a mean or a deviation.
+_TELLING_NUMBER = re.compile(rf"({_ABOUT}_)*{_MOMENTS}", re.IGNORECASE)
+# The deviation of a policy's noise, which is none of its inputs.
+_OF_NOISE = re.compile(r"(.*_)?log_?stds?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -140,11 +148,30 @@ def normalizers_of(modules: Sequence[Module], checkpoint: Checkpoint) -> list[No
             kind = next((k for k in _KINDS if k.keys == names), None)
             name = module.prefix or " and ".join(sorted(module.tensors))
             result.append(Normalizer(name, module.tensors, kind))
+    widths = {m.inputs for m in modules if m.kind == "linear"}
     loose = [n for n in checkpoint.beside if not any(_is_of(n, r) for r in result)]
     for name in sorted([*loose, *checkpoint.objects]):
-        if _TELLING.fullmatch(name.rpartition(".")[2]):
+        last = name.rpartition(".")[2]
+        # A number for each input, whatever it is called, may be one that they are scaled with.
+        fits = name in loose and _size(checkpoint.tensors[name]) in widths - {1}
+        if _TELLING.fullmatch(last) or (fits and not _OF_NOISE.fullmatch(last)):
+            result.append(Normalizer(name, {}, None))
+    for name, text in sorted(checkpoint.values.items()):
+        if _TELLING_NUMBER.fullmatch(name.rpartition(".")[2]) and _is_number(text):
             result.append(Normalizer(name, {}, None))
     return [r for r in result if not set(tokens(r.prefix)) & _OF_REWARDS]
+
+
+def _size(tensor: Stored) -> int:
+    return math.prod(tensor.shape)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_of(name: str, normalizer: Normalizer) -> bool:
@@ -152,7 +179,10 @@ def _is_of(name: str, normalizer: Normalizer) -> bool:
 
 
 def applying(
-    normalizers: Sequence[Normalizer], prefixes: Sequence[str], role: str
+    normalizers: Sequence[Normalizer],
+    prefixes: Sequence[str],
+    role: str,
+    everywhere: Sequence[str],
 ) -> tuple[list[Normalizer], list[Normalizer]]:
     """Return the normalisers of a network's inputs, and those of its outputs.
 
@@ -163,9 +193,11 @@ def applying(
         Names of the network's layers.
     role : str
         The name by which the user asked for it.
+    everywhere : sequence of str
+        Names of all layers of the checkpoint.
     """
     roles = _roles(role) or set().union(*map(_roles, prefixes))
-    near = [n for n in normalizers if any(_is_near(n.prefix, p) for p in prefixes)]
+    near = [n for n in normalizers if any(_is_near(n, p, everywhere) for p in prefixes)]
     inputs = [n for n in near if not n.of_outputs]
     named = [n for n in inputs if n.roles & roles]
     inputs = named or [n for n in inputs if not (n.roles and roles)]
@@ -180,10 +212,17 @@ def _roles(name: str) -> set[str]:
     return {_ROLES[word] for word in tokens(name) if word in _ROLES}
 
 
-def _is_near(normalizer: str, prefix: str) -> bool:
+def _is_near(normalizer: Normalizer, prefix: str, everywhere: Sequence[str]) -> bool:
     """Whether a normaliser lies beside the network of a layer, or beside what holds it."""
-    parent = normalizer.split(".")[:-1]
+    parent = normalizer.prefix.split(".")[:-1]
     while parent and (parent[-1] in _WITHIN or parent[-1].isdigit()):
+        parent.pop()
+    # One that is a mapping of its own (obs_rms.mean, obs_rms.var) belongs to what holds that.
+    while (
+        normalizer.kind is None
+        and parent
+        and not any(layer.split(".")[: len(parent)] == parent for layer in everywhere)
+    ):
         parent.pop()
     return prefix.split(".")[: len(parent)] == parent
 

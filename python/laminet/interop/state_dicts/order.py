@@ -77,6 +77,7 @@ def _orders(groups: list[list[Module]]) -> list[list[Module]]:
     """Return up to two orders in which each layer takes what the one before gives."""
     if len(groups) == 1:
         order = groups[0]
+        _refuse_gap(order)
         return [order] if all(b.inputs == a.width for a, b in pairwise(order)) else []
     if len(groups) > _MOST_NAMES:
         raise FormatError("the names leave too many orders of the layers to try them all")
@@ -104,6 +105,22 @@ def _orders(groups: list[list[Module]]) -> list[list[Module]]:
     return orders
 
 
+def _refuse_gap(layers: list[Module]) -> None:
+    """Refuse names as l1, l2, l4, l5, the twin networks of some programs: not certainly one.
+
+    The numbers of a Sequential (0, 2, 5) leave out what has no weights, and so may names that count
+    every module in equal steps (fc0, fc2, fc4).
+    """
+    last = [layer.prefix.rpartition(".")[2] for layer in layers]
+    numbers = [numbers_of(name) for name in last]
+    if any(name.isdigit() or len(found) != 1 for name, found in zip(last, numbers, strict=True)):
+        return
+    steps = {b[0] - a[0] for a, b in pairwise(numbers)}
+    if len(steps) > 1 and len({layer.prefix.rpartition(".")[0] for layer in layers}) == 1:
+        names = ", ".join(layer.prefix for layer in layers[:8])
+        raise FormatError(f"a number is missing among {names}: these may be two networks")
+
+
 class Placed(NamedTuple):
     """Where a batch normalisation stands.
 
@@ -125,8 +142,8 @@ def placed(norms: list[Module], layers: list[Module]) -> list[Placed]:
 
     In a sequence of numbered modules the number after a layer's is before its activation, and a
     normalisation whose number is followed by the next layer's is after that of the layer before.
-    Under names of its own (``fc1``, ``bn1``) a normalisation follows the layer of its number
-    directly.
+    Under names of its own (``fc1``, ``bn1``) a normalisation follows the layer of its number, on
+    which side of the activation is open.
 
     Raises
     ------
@@ -167,7 +184,7 @@ def _place(norm: Module, norms: list[Module], layers: list[Module]) -> Placed:
             f"the name of the batch normalisation {quoted(norm.prefix)} does not tell which layer "
             "it follows: load the module in PyTorch, then ln.from_torch(module.eval())"
         )
-    return Placed(fitting[0], False, norm)
+    return Placed(fitting[0], True if fitting[0] < 0 else None, norm)
 
 
 def _in_sequence(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,10 @@ from laminet.interop.state_dicts.parts import Series, named, series_in, several
 if TYPE_CHECKING:
     from laminet.mlp import MLP
 
-__all__ = ["Selection", "network_of_checkpoint", "selected"]
+__all__ = ["PLACES", "Selection", "network_of_checkpoint", "selected"]
+
+#: On which side of an activation a batch normalisation may be.
+PLACES = ("before", "after")
 
 # The state dict does not say it; PyTorch's default, and that of nearly every model.
 _EPS = 1e-5
@@ -85,7 +88,8 @@ def selected(checkpoint: Checkpoint, part: str | Sequence[str] | None) -> Select
         role = found[0].role or parts[0] if len(parts) == 1 else ""
     _check_joints(networks)
     prefixes = [layer.prefix for network in networks for layer in network.layers]
-    inputs, outputs = applying(normalizers, prefixes, role)
+    everywhere = [m.prefix for m in modules if m.kind == "linear"]
+    inputs, outputs = applying(normalizers, prefixes, role, everywhere)
     return Selection(tuple(networks), tuple(inputs), tuple(outputs))
 
 
@@ -138,6 +142,7 @@ def network_of_checkpoint(
     head: str | None = None,
     part: str | Sequence[str] | None = None,
     normalizer: str | None = None,
+    batch_norm: str | None = None,
 ) -> MLP:
     """Return the network of a checkpoint; see `laminet.load`.
 
@@ -150,10 +155,17 @@ def network_of_checkpoint(
     """
     if isinstance(activations, (str, Activation)):
         raise TypeError("activations must be a sequence with one for each layer, not one for all")
+    if activations is not None and not isinstance(activations, Iterable):
+        raise TypeError(
+            f"activations must be a sequence of names, got {type(activations).__name__}"
+        )
+    _check_part(part)
     functions = None if activations is None else [as_activation(a) for a in activations]
     head = as_head(head)
     if normalizer not in (None, *CHOICES):
         raise ValueError(f'normalizer must be "fold" or "leave", got {normalizer!r}')
+    if batch_norm not in (None, *PLACES):
+        raise ValueError(f'batch_norm must be "before" or "after", got {batch_norm!r}')
     selection = selected(checkpoint, part)
     layers = selection.layers
     sizes = "-".join(map(str, selection.sizes[:12])) + ("-..." if len(layers) > 11 else "")
@@ -170,6 +182,11 @@ def network_of_checkpoint(
             f"activations names {len(functions)} functions, one for each layer, and there are "
             f"{len(layers)} layers: {names}{', ...' if len(layers) > 8 else ''}"
         )
+    if normalizer == "fold" and not selection.inputs and not selection.outputs:
+        raise ValueError(
+            'normalizer="fold": there is no normaliser of this network in the file; leave it out, '
+            "or if the network was trained with one, normalise the inputs yourself"
+        )
     if normalizer != "leave":
         _check_normalizers(selection, normalizer)
     chain = Chain(width=selection.sizes[0])
@@ -177,7 +194,7 @@ def network_of_checkpoint(
         chain = fold_inputs(selection.inputs, selection.sizes[0])
     for network in selection.networks:
         count = len(network.layers)
-        chain = _extended(chain, network, functions[:count])
+        chain = _extended(chain, network, functions[:count], batch_norm)
         functions = functions[count:]
     if selection.outputs and normalizer != "leave":
         chain = fold_outputs(chain, selection.outputs)
@@ -187,6 +204,15 @@ def network_of_checkpoint(
         return chain.network(dtype, head)
     except ValueError as error:
         raise FormatError(str(error)) from None
+
+
+def _check_part(part: object) -> None:
+    if part is None or isinstance(part, str):
+        return
+    if not isinstance(part, Sequence) or not all(isinstance(p, str) for p in part):
+        raise TypeError('part must be a name, as "actor", or a list of names in their order')
+    if not part:
+        raise ValueError("part is an empty list: name the parts that make up the network")
 
 
 def _check_normalizers(selection: Selection, normalizer: str | None) -> None:
@@ -205,7 +231,9 @@ def _check_normalizers(selection: Selection, normalizer: str | None) -> None:
             )
 
 
-def _extended(chain: Chain, network: Network, functions: Sequence[Activation]) -> Chain:
+def _extended(
+    chain: Chain, network: Network, functions: Sequence[Activation], batch_norm: str | None
+) -> Chain:
     """Return the network of a value, batch normalisations folded in."""
     for place in network.norms:
         if place.layer < 0:
@@ -213,14 +241,19 @@ def _extended(chain: Chain, network: Network, functions: Sequence[Activation]) -
     for index, (layer, function) in enumerate(zip(network.layers, functions, strict=True)):
         bias = layer.tensors.get("bias")
         chain = chain.linear(layer.tensors["weight"].read(), None if bias is None else bias.read())
-        here = [place for place in network.norms if place.layer == index]
-        for place in here:
-            if place.after is None and function.name != "identity":
+        here = []
+        for place in network.norms:
+            if place.layer != index:
+                continue
+            if place.after is None and batch_norm is None and function.name != "identity":
                 raise FormatError(
                     f"the numbers do not tell whether the batch normalisation "
-                    f"{quoted(place.norm.prefix)} comes before or after the activation: load the "
-                    "module in PyTorch, then ln.from_torch(module.eval())"
+                    f"{quoted(place.norm.prefix)} comes before or after the activation: "
+                    'batch_norm="before" or batch_norm="after" says it'
                 )
+            after = batch_norm == "after" if place.after is None else place.after
+            here.append(place._replace(after=after))
+        for place in here:
             if not place.after:
                 chain = _normalized(chain, place.norm)
         chain = chain.activated(function)
