@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Iterable, Mapping, Set
 
 __all__ = ["as_feature_names", "as_inputs", "as_names"]
 
@@ -25,20 +26,32 @@ def as_inputs(
     """Return the names and widths of inputs that were joined; refuse another sum of widths."""
     if inputs is None:
         return None
-    pairs = tuple((name, int(width)) for name, width in inputs)
+    if isinstance(inputs, (str, Mapping, Set)) or not isinstance(inputs, Iterable):
+        raise TypeError(
+            f"inputs must be a sequence of names with widths, got {type(inputs).__name__}"
+        )
+    pairs = []
+    for i, entry in enumerate(inputs):
+        if not isinstance(entry, (tuple, list)) or len(entry) != 2:
+            raise TypeError(f"inputs[{i}] must be a name and a width, got {entry!r}")
+        name, width = entry
+        if isinstance(width, bool) or not hasattr(width, "__index__"):
+            raise TypeError(f"the width of inputs[{i}] must be an integer, got {width!r}")
+        pairs.append((name, operator.index(width)))
     as_names([name for name, _ in pairs], "names of inputs")
     widths = [width for _, width in pairs]
     if min(widths, default=0) < 1 or sum(widths) != in_features:
         raise ValueError(
             f"inputs have the widths {widths}, and the network takes {in_features} features"
         )
-    return pairs
+    return tuple(pairs)
 
 
 def as_names(values: Iterable[str], argument: str) -> tuple[str, ...]:
     """Return names as a tuple; refuse what is no str, empty, or there twice."""
-    if isinstance(values, str):
-        raise TypeError(f"{argument} must be a sequence of str, got a str")
+    # Of a set the order would be any.
+    if isinstance(values, (str, bytes, Mapping, Set)) or not isinstance(values, Iterable):
+        raise TypeError(f"{argument} must be a sequence of str, got a {type(values).__name__}")
     names = tuple(values)
     for i, name in enumerate(names):
         if not isinstance(name, str):

@@ -347,17 +347,24 @@ def as_outputs(value: object) -> Outputs | None:
 
 
 def _as_labels(values: ArrayLike, kind: str) -> Array:
-    if isinstance(values, (str, bytes, set, frozenset, dict)):
+    # Of a set the order would be any; what a mask hides is no label.
+    unfit = (str, bytes, set, frozenset, dict, np.ma.MaskedArray)
+    if isinstance(values, unfit) or not (hasattr(values, "__iter__") or hasattr(values, "tolist")):
         raise TypeError(f"{kind} takes labels in a sequence, got a {type(values).__name__}")
     if isinstance(values, np.ndarray):
         labels = np.array(values)
     else:
         listed = values.tolist() if hasattr(values, "tolist") else list(values)  # type: ignore[arg-type]
         kinds = {_kind_of_label(value) for value in listed}
-        # NumPy would turn the 1 of [1, "one"] into text, and the True of [True, 2] into 1.
-        labels = np.array(listed, dtype=object if len(kinds) > 1 else None)
+        try:
+            # NumPy would turn the 1 of [1, "one"] into text, and the True of [True, 2] into 1.
+            labels = np.array(listed, dtype=object if len(kinds) > 1 else None)
+        except ValueError:
+            raise ValueError(f"{kind} takes labels of shape (n,), got rows of them") from None
         if labels.dtype.kind == "f" and all(isinstance(value, int) for value in listed):
             labels = np.array(listed, dtype=object)  # no integer type of NumPy holds them all
+        if labels.dtype.kind == "U" and labels.tolist() != listed:
+            raise ValueError(f"{kind}: a label ends in a null character, which NumPy drops")
     if labels.dtype.kind == "U":
         labels = np.array(labels.tolist(), dtype=str)  # as wide as the longest
     if labels.ndim != 1 or labels.size == 0:
@@ -366,7 +373,8 @@ def _as_labels(values: ArrayLike, kind: str) -> Array:
         raise TypeError(f"{kind} takes numbers or text as labels, got dtype {labels.dtype}")
     listed = labels.tolist()
     for value in listed:
-        if value is None or value != value:  # NaN
+        missing = value is None or type(value).__name__ == "NAType"  # of pandas
+        if missing or (isinstance(value, (float, np.floating)) and not np.isfinite(value)):
             raise ValueError(f"{kind}: {value} is no label")
     try:
         different = len(set(listed)) == len(listed)

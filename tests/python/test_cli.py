@@ -380,3 +380,20 @@ def test_a_progress_bar_is_shown_on_a_terminal_only() -> None:
     os.close(follower)
     assert b"predict" in os.read(leader, 65536)
     os.close(leader)
+
+
+@pytest.mark.usefixtures("net")
+@pytest.mark.parametrize("command", [["info", "net.safetensors"], ["demo"]])
+def test_no_temporary_directory_is_needed(command: list[str]) -> None:
+    """On a full disk, or in a container that can only be read."""
+    code = (
+        "import tempfile, sys\n"
+        "def refuse(): raise FileNotFoundError('No usable temporary directory')\n"
+        "tempfile.gettempdir = refuse\n"
+        "from laminet.cli import main\n"
+        f"sys.exit(main({command!r}))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (result.returncode, result.stderr) == (0, "")

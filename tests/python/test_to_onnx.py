@@ -244,3 +244,13 @@ def test_files_of_2_gib(tmp_path):
         file.truncate(2**31)  # a hole: no disk is filled
     with pytest.raises(ln.FormatError, match=r"an ONNX file has less than 2 GiB: larger models"):
         ln.from_onnx(path)
+
+
+def test_a_name_of_another_kind_is_refused(tmp_path):
+    net = ln.MLP.init([3, 2], seed=0)
+    for suffix, call in ((".safetensors", "net.save"), (".pt", "torch.save"), (".npz", "end it")):
+        with pytest.raises(ValueError, match=f"to_onnx writes ONNX.*{call}"):
+            ln.to_onnx(net, tmp_path / f"net{suffix}")
+    assert not list(tmp_path.iterdir())
+    ln.to_onnx(net, tmp_path / "net.of.mine")
+    assert ln.from_onnx(tmp_path / "net.of.mine") == net

@@ -47,7 +47,6 @@ _EPILOG = """\
 examples:
   laminet predict net.safetensors samples.npy -o outputs.npy
   laminet predict clf.safetensors people.csv -o labels.csv --classes --keep id
-  laminet predict net.onnx table.parquet -o out.parquet --columns age,height --keep id
   zcat samples.csv.gz | laminet predict net.safetensors - -o - --format csv | head
 
 A .npy INPUT has one sample in each row, or is one sample if it has one axis. A .csv INPUT has one

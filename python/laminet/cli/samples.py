@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ __all__ = [
 
 #: What messages call them.
 STANDARD_INPUT = "standard input"
-TEMPORARY = f"a temporary file in {tempfile.gettempdir()}"
+TEMPORARY = "a temporary file"
 
 
 @dataclass(frozen=True)

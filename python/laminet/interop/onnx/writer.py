@@ -14,6 +14,7 @@ from laminet.interop.atomic import replacing, text_path
 from laminet.interop.onnx.package import require_onnx
 from laminet.interop.onnx.written import OPSET, Written, written
 from laminet.interop.safetensors_files.description import KEY, Description
+from laminet.interop.suffixes import require_suffix
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
@@ -42,8 +43,8 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
     TypeError
         If `net` is not an MLP.
     ValueError
-        If a float64 network has gelu: ONNX Runtime has no erf in float64. If its labels are neither
-        numbers nor text.
+        If the name ends as files of another kind do, if a float64 network has gelu (ONNX Runtime
+        has no erf in float64), or if its labels are neither numbers nor text.
     OSError
         If a file cannot be written.
     ImportError
@@ -63,6 +64,7 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
 
     if not isinstance(net, MLP):
         raise TypeError(f"net must be an MLP, got {type(net).__name__}")
+    require_suffix(path, ".onnx", "to_onnx")
     graph = written(net)
     text = Description.of(net).to_json()
     if net.num_parameters * net.dtype.itemsize <= _LARGEST_MODEL:

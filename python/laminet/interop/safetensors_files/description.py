@@ -239,7 +239,10 @@ def _fits(value: Any, name: str) -> bool:
     if "int" in name:
         limits = np.iinfo(name)
         return bool(int(limits.min) <= value <= int(limits.max))
-    return bool(abs(value) <= float(np.finfo(name).max))
+    if not abs(value) <= float(np.finfo(name).max):
+        return False
+    # Nor is a number that the type rounds one of its own: 2049 of a float16.
+    return bool(np.array(value, name).item() == value)
 
 
 def _activation(row: Any, where: str) -> Activation:

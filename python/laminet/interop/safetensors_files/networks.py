@@ -22,17 +22,17 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.interop.atomic import replacing, text_path
+from laminet.interop.atomic import replacing
 from laminet.interop.safetensors_files import header as layout
 from laminet.interop.safetensors_files.description import KEY, Description
 from laminet.interop.safetensors_files.header import METADATA, fail, quoted
 from laminet.interop.state_dicts import Checkpoint, Stored
+from laminet.interop.suffixes import require_suffix
 
 if TYPE_CHECKING:
     from laminet.mlp import MLP
@@ -64,30 +64,8 @@ def save(net: MLP, path: str | os.PathLike[str]) -> None:
         If the name is of a file of another kind, or a label of `outputs` is neither a number nor
         text.
     """
-    _check_name(path)
+    require_suffix(path, ".safetensors", "save")
     write_layers(net.layers, path, Description.of(net))
-
-
-# Names that mean a file of another kind, and what writes such a file.
-_OTHER_KINDS = {
-    ".onnx": "ln.to_onnx(net, path)",
-    **dict.fromkeys((".pt", ".pth", ".ckpt"), "torch.save(ln.to_torch(net).state_dict(), path)"),
-    **dict.fromkeys((".pkl", ".pickle"), "pickle.dump(net, file)"),
-    ".joblib": "joblib.dump(net, path)",
-    **dict.fromkeys((".h5", ".hdf5", ".keras", ".tflite", ".pb", ".pt2", ".nnet", ".mat"), ""),
-    **dict.fromkeys((".npz", ".npy", ".csv", ".parquet", ".json", ".xml", ".yaml", ".txt"), ""),
-    **dict.fromkeys((".zip", ".gz", ".msgpack"), ""),
-}
-
-
-def _check_name(path: str | os.PathLike[str]) -> None:
-    suffix = Path(text_path(path)).suffix.lower()
-    if suffix in _OTHER_KINDS:
-        call = _OTHER_KINDS[suffix]
-        raise ValueError(
-            f"{text_path(path)}: save writes safetensors, and the name is of another kind of file: "
-            f"end it in .safetensors{f', or call {call}' if call else ''}"
-        )
 
 
 def write_layers(
