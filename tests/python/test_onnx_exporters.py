@@ -12,8 +12,10 @@ import pytest
 import torch
 from onnx_graphs import answer
 from skl2onnx import to_onnx
+from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -299,3 +301,27 @@ def test_models_of_older_onnx(tmp_path):
         proto.graph.input.append(info)
     proto.ir_version = 3
     assert ln.from_onnx(proto) == ln.from_onnx(path)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        VarianceThreshold(0.01),
+        ColumnTransformer(
+            [("s", StandardScaler(), [2, 0]), ("m", MinMaxScaler(), [3])], remainder="passthrough"
+        ),
+        ColumnTransformer([("keep", "passthrough", [1, 3])]),
+    ],
+    ids=["variance", "columns", "some"],
+)
+def test_scikit_learn_picks_columns(first):
+    x = X.copy()
+    x[:, 1] = 1.0 if isinstance(first, VarianceThreshold) else x[:, 1]
+    estimator = make_pipeline(first, small(MLPRegressor))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        estimator.fit(x, SUM)
+    model = to_onnx(estimator, x[:1].astype("float32"))
+    net = ln.from_onnx(model)
+    given = estimator.predict(x)
+    np.testing.assert_allclose(net(x)[:, 0], given, rtol=1e-4, atol=1e-4)

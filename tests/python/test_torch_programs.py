@@ -322,3 +322,14 @@ def test_distributed_modules():
     assert ln.from_torch(nn.DataParallel(module)) == net
     average = torch.optim.swa_utils.AveragedModel(module)
     assert ln.from_torch(average) == net
+
+
+@pytest.mark.parametrize("kind", ["spectral_norm", "orthogonal"])
+def test_an_exported_program_keeps_its_computed_weights(kind):
+    """Its modules are left in training mode, which changes nothing of its graph."""
+    layer = getattr(nn.utils.parametrizations, kind)(nn.Linear(5, 8))
+    module = nn.Sequential(layer, nn.ReLU(), nn.Linear(8, 3)).eval()
+    x = torch.randn(2, 5)
+    net = ln.from_torch(torch.export.export(module, (x,)))
+    with torch.no_grad():
+        np.testing.assert_allclose(net(x.numpy()), module(x).numpy(), rtol=1e-5, atol=1e-6)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import types
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -349,3 +351,25 @@ def test_half_precision(dtype, own_forward):
     net = ln.from_torch(whole if own_forward else module)
     assert net.dtype == np.float32
     assert net == ln.from_torch(module.float())
+
+
+def test_rows_of_another_number_are_no_features():
+    """A column of seven numbers makes seven rows of the only one that it can be multiplied with."""
+    module = Module(lambda m, x: m.a(x) * m.column, a=nn.Linear(5, 3))
+    module.register_buffer("column", torch.ones(7, 1))
+    with pytest.raises(ValueError, match=r"its answer has shape \(7, 3\)"):
+        ln.from_torch(module)
+
+
+def test_a_scripted_container_has_no_forward():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's own, of script
+        scripted = torch.jit.script(nn.ModuleDict({"a": nn.Linear(5, 3)}))
+    with pytest.raises(ValueError, match="the module has no forward"):
+        ln.from_torch(scripted)
+
+
+@pytest.mark.parametrize("thing", ["net.pt", Path("net.pt"), {"0.weight": torch.ones(2, 3)}])
+def test_what_ln_load_reads(thing):
+    with pytest.raises(TypeError, match=r"ln\.load"):
+        ln.from_torch(thing)

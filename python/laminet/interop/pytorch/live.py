@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,12 +82,12 @@ def live(thing: Any) -> Live:
     if isinstance(thing, program):
         return _program(thing)
     if not isinstance(thing, torch.nn.Module):
-        raise TypeError(
-            f"module must be a torch.nn.Module, got {_kind(thing)}: a state dict holds weights and "
-            "no steps between them"
-            if isinstance(thing, dict)
-            else f"module must be a torch.nn.Module, got {_kind(thing)}"
-        )
+        message = f"module must be a torch.nn.Module, got {_kind(thing)}"
+        if isinstance(thing, dict):
+            message += ": a state dict holds weights and no steps between them"
+        if isinstance(thing, (dict, str, os.PathLike)):
+            message += "; of a file ln.load(path, activations=[...]) reads it"
+        raise TypeError(message)
     module = unwrapped(thing)
     dtype = next((t.dtype for t in tensors_of(module) if t.is_floating_point()), torch.float32)
     return Live(module, _required(module), None, (3, 1), lambda tensors: module(*tensors), dtype)
@@ -101,6 +102,8 @@ def _required(module: Any) -> tuple[str, ...]:
     import torch
 
     if isinstance(module, torch.jit.ScriptModule):
+        if not hasattr(module, "forward"):
+            raise ValueError("the module has no forward: read one of the modules that it holds")
         arguments = module.forward.schema.arguments[1:]
         return tuple(a.name for a in arguments if not a.has_default_value())
     parameters = list(inspect.signature(module.forward).parameters.values())

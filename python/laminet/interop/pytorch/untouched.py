@@ -81,7 +81,10 @@ def refuse_unready(module: Any) -> None:
         if part.training and any(type(hook).__name__ == "SpectralNorm" for hook in own):
             raise ValueError(f"{at} changes its weight at each call in training mode: call eval()")
         parametrizations = getattr(part, "parametrizations", None)
-        if part.training and parametrizations is not None and list(parametrizations.buffers()):
+        # A program's graph is what it was exported as: its modules say nothing of a mode.
+        exported = type(module).__name__ == "GraphModule" or not hasattr(part, "forward")
+        stateful = parametrizations is not None and list(parametrizations.buffers())
+        if part.training and stateful and not exported:
             raise ValueError(f"{at} is parametrized and in training mode: call eval() first")
 
 

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.constants import is_sizes, of_constants, repeated
 from laminet.interop.onnx.operators.joined_inputs import side_by_side
-from laminet.interop.onnx.operators.tails import picked_labels, probabilities_of_two
+from laminet.interop.onnx.operators.tails import (
+    extracted_labels,
+    picked_labels,
+    probabilities_of_two,
+)
 from laminet.interop.onnx.values import Column, Decision, Repeated, Rows, Tensor
 
 __all__ = ["OPERATORS"]
@@ -101,6 +105,13 @@ def _gather(node: Node) -> Any:
     if isinstance(value, np.ndarray) and isinstance(node.value(1), Decision):
         return picked_labels(value, node.value(1))
     return _gathered(node, value, node.constant(1, "the indices"), axis)
+
+
+def _extract(node: Node) -> Any:
+    """Return what an ArrayFeatureExtractor picks: columns of features, or labels by an index."""
+    if isinstance(node.value(0), Tensor):
+        return _gathered(node, node.value(0), node.constant(1, "the indices").ravel(), -1)
+    return extracted_labels(node)
 
 
 def _gather_nd(node: Node) -> Any:
@@ -245,4 +256,5 @@ OPERATORS: dict[tuple[str, str], Operator] = {
     ("", "GatherND"): _gather_nd,
     ("", "Split"): _split,
     ("", "Concat"): _concat,
+    ("ai.onnx.ml", "ArrayFeatureExtractor"): _extract,
 }

@@ -13,7 +13,14 @@ from laminet.interop import scalar_functions as functions
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.values import Decision, Tensor
 
-__all__ = ["OPERATORS", "above_half", "labels_of", "picked_labels", "probabilities_of_two"]
+__all__ = [
+    "OPERATORS",
+    "above_half",
+    "extracted_labels",
+    "labels_of",
+    "picked_labels",
+    "probabilities_of_two",
+]
 
 
 def probabilities_of_two(node: Node, values: list[Any], axis: int) -> Tensor | None:
@@ -58,7 +65,7 @@ def _argmax(node: Node) -> Decision:
     return Decision(value)
 
 
-def _labels(node: Node) -> Any:
+def extracted_labels(node: Node) -> Decision:
     """Return the labels that an ArrayFeatureExtractor picks by the index."""
     index = node.value(1)
     classes = node.constant(0, "the list of labels").ravel()
@@ -117,7 +124,6 @@ def _binarizer(node: Node) -> Decision:
 
 OPERATORS: dict[tuple[str, str], Operator] = {
     ("", "ArgMax"): _argmax,
-    ("ai.onnx.ml", "ArrayFeatureExtractor"): _labels,
     ("ai.onnx.ml", "ZipMap"): _zip_map,
     ("ai.onnx.ml", "Binarizer"): _binarizer,
 }
