@@ -247,7 +247,7 @@ class MLP(_core.NetworkCall):
         given = {"head": head, "outputs": outputs, "feature_names": feature_names}
         return cls(
             he_normal_layers(sizes, activation, output_activation, bias, as_dtype(dtype), seed),
-            # A subclass may take the layers alone.
+            # A subclass may take the layers alone. (What each is, mypy does not follow.)
             **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
         )
 

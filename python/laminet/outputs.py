@@ -354,6 +354,7 @@ def _as_labels(values: ArrayLike, kind: str) -> Array:
     if isinstance(values, np.ndarray):
         labels = np.array(values)
     else:
+        # Iterable, as was just seen; ArrayLike says less.
         listed = values.tolist() if hasattr(values, "tolist") else list(values)  # type: ignore[arg-type]
         kinds = {_kind_of_label(value) for value in listed}
         try:

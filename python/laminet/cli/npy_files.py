@@ -169,7 +169,7 @@ def _fill(file: IO[bytes], array: NDArray[Any]) -> int:
     view = memoryview(array.reshape(-1).view(np.uint8).data)
     filled = 0
     while filled < len(view):
-        got: int | None = file.readinto(view[filled:])  # type: ignore[attr-defined]
+        got: int | None = file.readinto(view[filled:])  # type: ignore[attr-defined]  # IO has none
         if not got:
             break
         filled += got

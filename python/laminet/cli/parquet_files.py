@@ -28,7 +28,7 @@ _GROUP_ROWS = 2**20
 def require_pyarrow(name: str) -> None:
     """Refuse a .parquet file where there is no pyarrow."""
     try:
-        import pyarrow.parquet  # noqa: F401
+        import pyarrow.parquet  # noqa: F401 - to see whether it is there
     except ImportError as error:
         raise CommandError(
             f"{name}: reading and writing .parquet takes: pip install 'laminet[arrow]'"

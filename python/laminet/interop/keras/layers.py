@@ -104,9 +104,9 @@ def _activated(activation: Any, x: Value) -> Value:
     import keras
 
     if isinstance(activation, keras.layers.Layer):
-        return read_layer(activation, (x,), {})  # type: ignore[no-any-return]
+        return read_layer(activation, (x,), {})  # type: ignore[no-any-return]  # keras is untyped
     if isinstance(activation, keras.Operation):
-        return read_operation(activation, (x,), {})  # type: ignore[no-any-return]
+        return read_operation(activation, (x,), {})  # type: ignore[no-any-return]  # keras is untyped
     return apply_activation(activation, x)
 
 
@@ -192,7 +192,7 @@ def _time_distributed(layer: Any, x: Value) -> Value:
     kind = _kind(layer.layer)
     if kind not in _OF_LAST_AXIS or not _names_last_axis(layer.layer):
         raise ValueError(f"applies a {type(layer.layer).__name__} to each step of a sequence")
-    return read_layer(layer.layer, (x,), {})  # type: ignore[no-any-return]
+    return read_layer(layer.layer, (x,), {})  # type: ignore[no-any-return]  # keras is untyped
 
 
 def _names_last_axis(layer: Any) -> bool:
@@ -202,7 +202,7 @@ def _names_last_axis(layer: Any) -> bool:
 
 def _spectral_normalization(layer: Any, x: Value) -> Value:
     """Return what the wrapped layer does: its kernel is the normalised one."""
-    return read_layer(layer.layer, (x,), {})  # type: ignore[no-any-return]
+    return read_layer(layer.layer, (x,), {})  # type: ignore[no-any-return]  # keras is untyped
 
 
 def _concatenate(layer: Any, x: Any) -> Value:

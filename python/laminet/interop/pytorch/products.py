@@ -45,7 +45,7 @@ def _vector_product(matrix: Any, vector: Any) -> Tracked:
     if isinstance(matrix, Tracked) and isinstance(vector, Tracked):
         raise ValueError("multiplies two results that both depend on the input")
     if not isinstance(matrix, Tracked):
-        return vector.linear(as_array(matrix, "weight"))  # type: ignore[no-any-return]
+        return vector.linear(as_array(matrix, "weight"))  # type: ignore[no-any-return]  # untyped
     result = matrix.linear(as_array(vector, "weight")[None, :])
     return Tracked(result.value, result.index.squeeze(-1), result.samples)
 

@@ -170,7 +170,7 @@ def _runs_as(module: Any, kind: type) -> bool:
     return (
         isinstance(module, kind)
         and not isinstance(module, torch.jit.ScriptModule)
-        and type(module).forward is kind.forward  # type: ignore[attr-defined]
+        and type(module).forward is kind.forward  # type: ignore[attr-defined]  # a Module
         and type(module).__call__ is torch.nn.Module.__call__
         and "forward" not in vars(module)
     )

@@ -40,7 +40,7 @@ def _entry(result: Any, key: Any, path: tuple[Any, ...]) -> Any:
         return entries[key]
     sequence = isinstance(key, int) and entries is not None and -len(entries) <= key < len(entries)
     if sequence and not isinstance(key, bool):
-        return list(entries.values())[key]  # type: ignore[union-attr]
+        return list(entries.values())[key]  # type: ignore[union-attr]  # asked above
     plain = isinstance(result, torch.Tensor)
     if isinstance(key, str) and not plain and not key.startswith("_") and hasattr(result, key):
         return getattr(result, key)

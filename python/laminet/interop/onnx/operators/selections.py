@@ -232,7 +232,7 @@ def _joined(node: Node, values: list[Tensor], axis: int) -> Tensor:
         raise ValueError("joins values of different axes of samples")
     if first.axes[axis] is not None:
         raise ValueError("joins samples, not features")
-    sizes = {v.axes[i].size for v in values for i in first.row_axes}  # type: ignore[union-attr]
+    sizes = {v.axes[i].size for v in values for i in first.row_axes}  # type: ignore[union-attr]  # rows
     if len(sizes - {None}) > 1:
         raise ValueError("joins values of different numbers of samples")
     place = axis - sum(rows is not None for rows in first.axes[:axis])
