@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["silent"]
+__all__ = ["rounded", "silent"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,3 +28,19 @@ def silent(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     return quiet
+
+
+def rounded(array: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+    """Return an array in `dtype`; refuse a finite number that becomes infinity there.
+
+    Raises
+    ------
+    ValueError
+        If a number is too large.
+    """
+    with np.errstate(all="ignore"):
+        result = array.astype(dtype, copy=False)
+    if result is not array and (np.isinf(result) & np.isfinite(array)).any():
+        largest = float(np.max(np.abs(array[np.isfinite(array)])))
+        raise ValueError(f"a {name} of {largest:.3g} is too large for {dtype}")
+    return result

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet import _core
-from laminet._convert import as_batch, as_real_array
+from laminet._convert import as_batch
 from laminet.activation import Activation
 from laminet.dense import Dense
+from laminet.floating_point import rounded
 from laminet.gradients import Gradients
 from laminet.head import as_head
 from laminet.initialization import as_dtype, he_normal_layers
@@ -588,15 +589,16 @@ class MLP(_core.NetworkCall):
         Raises
         ------
         ValueError
-            If `dtype` is another one, or a parameter of an activation does not fit it.
+            If `dtype` is another one, or a weight, a bias or a parameter of an activation does not
+            fit it.
         """
         target = as_dtype(dtype)
         if target == self.dtype:
             return self
         return self._like(
             Dense(
-                as_real_array(layer.weight, target, "weight"),
-                None if layer.bias is None else as_real_array(layer.bias, target, "bias"),
+                rounded(layer.weight, target, "weight"),
+                None if layer.bias is None else rounded(layer.bias, target, "bias"),
                 layer.activation,
             )
             for layer in self._layers

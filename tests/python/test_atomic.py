@@ -148,3 +148,10 @@ def test_a_full_disk_is_told_with_the_name(tmp_path: Path) -> None:
         net.save(tmp_path / "net")
     assert caught.value.filename == str(tmp_path / "net")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_name_with_a_null_character(tmp_path: Path) -> None:
+    net = ln.MLP([ln.Dense([[1.0]])])
+    for call in (net.save, ln.load):
+        with pytest.raises(ValueError, match="has a null character"):
+            call(f"{tmp_path}/a\0b")

@@ -410,3 +410,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     )
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) < 100_000
+
+
+def test_a_weight_that_another_dtype_cannot_hold():
+    """It would be infinite without a word; infinity itself may be meant."""
+    for layer in (ln.Dense([[1e300]]), ln.Dense([[1.0]], [-1e39])):
+        with pytest.raises(ValueError, match="is too large for float32"):
+            ln.MLP([layer]).astype("float32")
+    assert ln.MLP([ln.Dense([[np.inf]])]).astype("float32").layers[0].weight[0, 0] == np.inf

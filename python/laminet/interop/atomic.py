@@ -30,10 +30,14 @@ def text_path(path: str | os.PathLike[str]) -> str:
     ------
     TypeError
         If `path` is neither a str nor an object whose path is one.
+    ValueError
+        If there is a null character in it.
     """
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if not isinstance(text, str):
         raise TypeError(f"path must be a str or path-like, got {type(path).__name__}")
+    if "\0" in text:
+        raise ValueError(f"path {text!r} has a null character, which no file's name has")
     return text
 
 

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from laminet.activation import Activation
 from laminet.dense import Dense
+from laminet.floating_point import rounded
 from laminet.head import as_head
 from laminet.mlp import MLP
 
-__all__ = ["Chain", "joined", "rounded"]
+__all__ = ["Chain", "joined"]
 
 Array = NDArray[Any]
 
@@ -318,20 +319,4 @@ def _not_lost(result: Array, finite: Any) -> Array:
     """Return `result`; refuse what is not finite where its operands are."""
     if (finite & ~np.isfinite(result)).any():
         raise ValueError("a weight or bias with what is folded into it is too large for float64")
-    return result
-
-
-def rounded(array: Array, dtype: np.dtype[Any], name: str) -> Array:
-    """Return an array in `dtype`; refuse a finite number that becomes infinity there.
-
-    Raises
-    ------
-    ValueError
-        If a number is too large.
-    """
-    with np.errstate(all="ignore"):
-        result = array.astype(dtype, copy=False)
-    if result is not array and (np.isinf(result) & np.isfinite(array)).any():
-        largest = float(np.max(np.abs(array[np.isfinite(array)])))
-        raise ValueError(f"a {name} of {largest:.3g} is too large for {dtype}")
     return result

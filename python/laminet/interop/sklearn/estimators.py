@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from laminet.activation import as_activation
 from laminet.dense import Dense
-from laminet.floating_point import silent
+from laminet.floating_point import rounded, silent
 from laminet.initialization import as_dtype
-from laminet.interop.chain import rounded
 from laminet.interop.sklearn.affine import Affine
 from laminet.interop.sklearn.refusals import estimator_refused, name_of
 from laminet.interop.sklearn.transformers import (
