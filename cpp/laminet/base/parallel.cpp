@@ -5,20 +5,15 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <mutex>
 #include <new>
-#include <string_view>
 #include <thread>
 #include <utility>
 
-#include "laminet/base/check.h"
-#include "laminet/base/cpu_info.h"
 #include "laminet/base/float_mode.h"
 #include "laminet/base/interruption.h"
 
@@ -270,9 +265,6 @@ std::atomic<Team*> the_team{nullptr};
 [[maybe_unused]] const int fork_handler =
     pthread_atfork(nullptr, nullptr, [] { the_team.store(nullptr, std::memory_order_release); });
 
-// Read once: it decides how many threads there are, and they are never ended.
-const std::size_t cpus_at_start = allowed_cpus();
-
 Team& team() {
   Team* existing = the_team.load(std::memory_order_acquire);
   if (existing) return *existing;
@@ -282,40 +274,10 @@ Team& team() {
   return *existing;
 }
 
-std::size_t default_threads() {
-  const char* text = std::getenv("LAMINET_NUM_THREADS");
-  if (!text || !*text) return cpus_at_start;
-  const std::string_view view(text);
-  std::size_t value = 0;
-  const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), value);
-  require(error == std::errc{} && end == view.data() + view.size() && value >= 1,
-          "LAMINET_NUM_THREADS must be a whole number of at least 1, got '", view, "'");
-  return value;
-}
-
-// 0: not asked for yet.
-std::atomic<std::size_t> thread_count{0};
-
 }  // namespace
 
-std::size_t num_threads() {
-  std::size_t count = thread_count.load(std::memory_order_relaxed);
-  if (count == 0) {
-    count = default_threads();
-    thread_count.store(count, std::memory_order_relaxed);
-  }
-  return count;
-}
-
-void set_num_threads(std::size_t count) {
-  require(count >= 1, "the number of threads must be at least 1, got ", count);
-  thread_count.store(count, std::memory_order_relaxed);
-}
-
-std::size_t max_threads() { return cpus_at_start; }
-
 void detail::run_tasks(std::size_t count, TaskFn task, void* context) {
-  const std::size_t threads = std::min({num_threads(), count, cpus_at_start});
+  const std::size_t threads = std::min({num_threads(), count, max_threads()});
   const Job job{.task = task, .context = context, .count = count};
   if (threads > 1 && team().try_run(job, threads - 1, Wake::always)) return;
   for (std::size_t i = 0; i < count; ++i) {
@@ -326,7 +288,7 @@ void detail::run_tasks(std::size_t count, TaskFn task, void* context) {
 
 void detail::run_phases(std::size_t phases, std::size_t parts, Wake wake, PhaseFn task,
                         void* context) {
-  const std::size_t threads = std::min({num_threads(), parts, cpus_at_start});
+  const std::size_t threads = std::min({num_threads(), parts, max_threads()});
   const Job job{.phase_task = task, .context = context, .count = parts, .phases = phases};
   if (threads > 1 && team().try_run(job, threads - 1, wake)) return;
   for (std::size_t phase = 0; phase < phases; ++phase) {

@@ -11,17 +11,9 @@
 #include <memory>
 #include <type_traits>
 
+#include "laminet/base/thread_count.h"
+
 namespace laminet {
-
-// How many threads a call may use, the caller among them. The default is LAMINET_NUM_THREADS, else
-// allowed_cpus() when the program started. More than that may be asked for, and splits the work
-// accordingly, but is not started.
-std::size_t num_threads();
-void set_num_threads(std::size_t count);
-
-// The most threads that are ever started, the caller among them: allowed_cpus() when the program
-// started.
-std::size_t max_threads();
 
 // Whether a job is worth waking threads that have gone to sleep, which takes tens of microseconds.
 // A small job uses only threads that are awake, or wakes them where calls follow one another so
