@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "bindings.h"
@@ -23,38 +24,52 @@ namespace py = pybind11;
 // All of these run for milliseconds, whatever they are asked for.
 constexpr double kAlwaysRelease = 1e9;
 
-template <class T>
-double fma_rate(const std::string& isa, std::size_t threads, double seconds) {
-  const kernels::InstructionSet& set = kernels::instruction_set(isa);
-  const MaybeReleaseGil release(kAlwaysRelease);
-  return probe::fma_rate<T>(set, threads, seconds);
+// (figure, least part of the time in which a thread had a CPU)
+using Measured = std::pair<double, double>;
+
+Measured pair_of(const probe::Measurement& measurement) {
+  return {measurement.value, measurement.cpu_share};
 }
 
 template <class T>
-double fma_latency(const std::string& isa, double seconds) {
+Measured fma_rate(const std::string& isa, std::size_t threads, double seconds) {
   const kernels::InstructionSet& set = kernels::instruction_set(isa);
   const MaybeReleaseGil release(kAlwaysRelease);
-  return probe::fma_latency<T>(set, seconds);
+  return pair_of(probe::fma_rate<T>(set, threads, seconds));
 }
 
 template <class T>
-double activation_time(const std::string& isa, const std::string& name, double seconds) {
+Measured fma_latency(const std::string& isa, double seconds) {
+  const kernels::InstructionSet& set = kernels::instruction_set(isa);
+  const MaybeReleaseGil release(kAlwaysRelease);
+  return pair_of(probe::fma_latency<T>(set, seconds));
+}
+
+template <class T>
+Measured activation_time(const std::string& isa, const std::string& name, double seconds) {
   const kernels::InstructionSet& set = kernels::instruction_set(isa);
   const std::optional<ActivationKind> kind = find_activation(name);
   require(kind.has_value(), "unknown activation '", name, "'");
   const MaybeReleaseGil release(kAlwaysRelease);
-  return probe::activation_time<T>(set, *kind, seconds);
+  return pair_of(probe::activation_time<T>(set, *kind, seconds));
 }
 
-double read_rate(const std::string& isa, std::size_t bytes, std::size_t threads, double seconds) {
+Measured read_rate(const std::string& isa, std::size_t bytes, std::size_t threads, double seconds) {
   const kernels::InstructionSet& set = kernels::instruction_set(isa);
   const MaybeReleaseGil release(kAlwaysRelease);
-  return probe::read_rate(set, bytes, threads, seconds);
+  return pair_of(probe::read_rate(set, bytes, threads, seconds));
 }
 
-double handoff_time(std::size_t threads, double seconds) {
+Measured handoff_time(std::size_t threads, double seconds) {
   const MaybeReleaseGil release(kAlwaysRelease);
-  return probe::handoff_time(threads, seconds);
+  return pair_of(probe::handoff_time(threads, seconds));
+}
+
+// (elements of a vector, independent multiply-adds under way in fma_rate)
+template <class T>
+std::pair<std::size_t, std::size_t> fma_shape(const std::string& isa) {
+  const kernels::ProbeLoops<T>& loops = kernels::instruction_set(isa).table<T>().probe;
+  return {loops.lanes, loops.fma_chains};
 }
 
 // (level, bytes, how many CPUs share it)
@@ -72,6 +87,8 @@ void register_probe(py::module_& module) {
   module.def("cache_levels", &caches);
   module.def("available_memory", &available_memory);
   module.def("max_threads", &max_threads);
+  module.def("fma_shape_f32", &fma_shape<float>, py::arg("isa"));
+  module.def("fma_shape_f64", &fma_shape<double>, py::arg("isa"));
   module.def("fma_rate_f32", &fma_rate<float>, py::arg("isa"), py::arg("threads"),
              py::arg("seconds"));
   module.def("fma_rate_f64", &fma_rate<double>, py::arg("isa"), py::arg("threads"),

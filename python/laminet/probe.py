@@ -15,12 +15,14 @@ __all__ = [
     "LayerPlan",
     "Panels",
     "Plan",
+    "Reading",
     "activation_time",
     "available_memory",
     "cache_levels",
     "cpu_name",
     "fma_latency",
     "fma_rate",
+    "fma_shape",
     "handoff_time",
     "instruction_set",
     "instruction_sets",
@@ -35,6 +37,28 @@ _ACTIVATION_TIME = {
     "float64": _core.activation_time_f64,
 }
 _FMA_LATENCY = {"float32": _core.fma_latency_f32, "float64": _core.fma_latency_f64}
+_FMA_SHAPE = {"float32": _core.fma_shape_f32, "float64": _core.fma_shape_f64}
+
+
+class Reading(float):
+    """What was measured: a number that knows how much of a CPU each of its threads had.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+    cpu_share : float
+        The part of the time in which every thread had a CPU, in the run of the probe where this
+        was most: 1 or little less if no other program had the CPU in that run.
+    """
+
+    cpu_share: float
+
+    def __new__(cls, value: float, cpu_share: float = 1.0) -> Reading:
+        """Make a float, which is what it is when it is made."""
+        reading = super().__new__(cls, value)
+        reading.cpu_share = cpu_share
+        return reading
 
 
 def cpu_name() -> str:
@@ -67,7 +91,12 @@ def available_memory() -> int:
     return _core.available_memory()
 
 
-def fma_rate(dtype: str, isa: str, threads: int, seconds: float) -> float:
+def fma_shape(dtype: str, isa: str) -> tuple[int, int]:
+    """Return the elements of a vector, and the vectors that `fma_rate` has under way at once."""
+    return _FMA_SHAPE[dtype](isa)
+
+
+def fma_rate(dtype: str, isa: str, threads: int, seconds: float) -> Reading:
     """Return the operations a second of independent multiply-adds, two an element.
 
     Parameters
@@ -83,7 +112,7 @@ def fma_rate(dtype: str, isa: str, threads: int, seconds: float) -> float:
 
     Returns
     -------
-    float
+    Reading
         The sum over the threads.
 
     Raises
@@ -91,27 +120,27 @@ def fma_rate(dtype: str, isa: str, threads: int, seconds: float) -> float:
     RuntimeError
         If another call keeps the threads busy.
     """
-    return _FMA_RATE[dtype](isa, threads, seconds)
+    return Reading(*_FMA_RATE[dtype](isa, threads, seconds))
 
 
-def fma_latency(dtype: str, isa: str, seconds: float) -> float:
+def fma_latency(dtype: str, isa: str, seconds: float) -> Reading:
     """Return the seconds from one multiply-add to the next that needs its result."""
-    return _FMA_LATENCY[dtype](isa, seconds)
+    return Reading(*_FMA_LATENCY[dtype](isa, seconds))
 
 
-def activation_time(name: str, dtype: str, isa: str, seconds: float) -> float:
+def activation_time(name: str, dtype: str, isa: str, seconds: float) -> Reading:
     """Return the seconds that an activation takes for one of many elements, in L1."""
-    return _ACTIVATION_TIME[dtype](isa, name, seconds)
+    return Reading(*_ACTIVATION_TIME[dtype](isa, name, seconds))
 
 
-def read_rate(isa: str, nbytes: int, threads: int, seconds: float) -> float:
+def read_rate(isa: str, nbytes: int, threads: int, seconds: float) -> Reading:
     """Return the bytes a second that threads read, each again and again from its own `nbytes`."""
-    return _core.read_rate(isa, nbytes, threads, seconds)
+    return Reading(*_core.read_rate(isa, nbytes, threads, seconds))
 
 
-def handoff_time(threads: int, seconds: float) -> float:
+def handoff_time(threads: int, seconds: float) -> Reading:
     """Return the seconds in which a call has each of the threads begin and end an empty task."""
-    return _core.handoff_time(threads, seconds)
+    return Reading(*_core.handoff_time(threads, seconds))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,14 @@
 // The probe's loops do the work that they are timed for, and its threads meet or say why not.
 #include "laminet/probe/probe.h"
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
 #include <cmath>
+#include <filesystem>
 #include <stdexcept>
+#include <string>
 
 #include "fenced.h"
 #include "laminet/base/parallel.h"
@@ -51,17 +57,23 @@ TYPED_TEST(ProbeLoops, EveryElementIsReadAndNoneBeyond) {
   }
 }
 
+void expect_figure(const Measurement& found) {
+  EXPECT_GT(found.value, 0);
+  EXPECT_GT(found.cpu_share, 0);
+  EXPECT_LE(found.cpu_share, 1);
+}
+
 TEST(Probe, FiguresArePositive) {
   for (const auto* set : instruction_sets()) {
-    EXPECT_GT(fma_rate<float>(*set, 1, 1e-3), 0);
-    EXPECT_GT(fma_rate<double>(*set, 1, 1e-3), 0);
-    EXPECT_GT(fma_latency<float>(*set, 1e-3), 0);
-    EXPECT_GT(fma_latency<double>(*set, 1e-3), 0);
-    EXPECT_GT(activation_time<float>(*set, ActivationKind::gelu, 1e-3), 0);
-    EXPECT_GT(activation_time<double>(*set, ActivationKind::gelu, 1e-3), 0);
-    EXPECT_GT(read_rate(*set, 1, 1, 1e-3), 0);
+    expect_figure(fma_rate<float>(*set, 1, 1e-3));
+    expect_figure(fma_rate<double>(*set, 1, 1e-3));
+    expect_figure(fma_latency<float>(*set, 1e-3));
+    expect_figure(fma_latency<double>(*set, 1e-3));
+    expect_figure(activation_time<float>(*set, ActivationKind::gelu, 1e-3));
+    expect_figure(activation_time<double>(*set, ActivationKind::gelu, 1e-3));
+    expect_figure(read_rate(*set, 1, 1, 1e-3));
   }
-  EXPECT_GT(handoff_time(1, 1e-3), 0);
+  expect_figure(handoff_time(1, 1e-3));
 }
 
 TEST(Probe, RefusesThreadsThatThereAreNotAndNoBytes) {
@@ -76,9 +88,9 @@ TEST(Probe, RefusesThreadsThatThereAreNotAndNoBytes) {
 TEST(ParallelProbe, AllThreadsMeet) {
   const std::size_t before = num_threads();
   set_num_threads(max_threads());
-  EXPECT_GT(fma_rate<float>(kernels::kGeneric, max_threads(), 5e-3), 0);
-  EXPECT_GT(read_rate(kernels::kGeneric, 4096, max_threads(), 5e-3), 0);
-  EXPECT_GT(handoff_time(max_threads(), 5e-3), 0);
+  expect_figure(fma_rate<float>(kernels::kGeneric, max_threads(), 5e-3));
+  expect_figure(read_rate(kernels::kGeneric, 4096, max_threads(), 5e-3));
+  expect_figure(handoff_time(max_threads(), 5e-3));
   set_num_threads(before);
 }
 
@@ -94,6 +106,46 @@ TEST(ParallelProbe, ABusyTeamIsAnError) {
   });
   set_num_threads(before);
 }
+
+#ifdef __linux__
+// While it lives, all threads of this process share one CPU.
+class OnOneCpu {
+ public:
+  OnOneCpu() {
+    sched_getaffinity(0, sizeof before_, &before_);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<std::size_t>(sched_getcpu()), &one);
+    set(one);
+  }
+  ~OnOneCpu() { set(before_); }
+  OnOneCpu(const OnOneCpu&) = delete;
+  OnOneCpu& operator=(const OnOneCpu&) = delete;
+
+ private:
+  static void set(const cpu_set_t& cpus) {
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+      sched_setaffinity(std::stoi(task.path().filename().string()), sizeof cpus, &cpus);
+    }
+  }
+  cpu_set_t before_;
+};
+
+// A CPU serves both threads, so that in no run had each of them one to itself.
+TEST(ParallelProbe, AThreadWithoutItsCpuShows) {
+  const std::size_t before = num_threads();
+  set_num_threads(max_threads());
+  if (max_threads() == 1) GTEST_SKIP() << "one CPU: there is no second thread";
+  parallel_for(2, [](std::size_t) {});  // the team is there
+  {
+    const OnOneCpu here;
+    EXPECT_LT(fma_rate<float>(kernels::kGeneric, 2, 1e-2).cpu_share, 0.9);
+    EXPECT_LT(read_rate(kernels::kGeneric, 4096, 2, 1e-2).cpu_share, 0.9);
+    EXPECT_LT(handoff_time(2, 1e-2).cpu_share, 0.9);
+  }
+  set_num_threads(before);
+}
+#endif
 
 }  // namespace
 }  // namespace laminet::probe

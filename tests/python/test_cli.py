@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import pty
+import pwd
 import re
 import signal
 import subprocess
@@ -223,6 +224,18 @@ def test_info_of_the_system(
     both = capsys.readouterr().out
     assert both.startswith(text.splitlines()[0])
     assert f"network {'-'.join(map(str, net.sizes))}" in both
+
+
+def test_info_of_the_system_for_a_user_without_a_home(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError("no such user")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert main(["info", "--system"]) == 0
+    assert "instruction set" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("net")

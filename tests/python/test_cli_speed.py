@@ -50,7 +50,7 @@ def test_what_roofline_refuses(
     )
     assert "missing: No such file" in refused(capsys, "roofline", "missing")
 
-    def busy(*_: object) -> None:
+    def busy(*_: object, **__: object) -> None:
         raise RuntimeError("the threads of laminet are busy with other calls")
 
     monkeypatch.setattr(roofline_command, "roofline", busy)

@@ -1,47 +1,42 @@
-"""What `machine` measures, keeps and finds again; the measuring itself is cut short here."""
+"""What `machine` measures, keeps and finds again; but for one test the probes are replaced."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import importlib
+import fcntl
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 import pytest
+from probes import Probes, folder, forget, machine_module, measuring, probes
 
 import laminet as ln
 from laminet import probe
 from laminet.activation import ACTIVATIONS
+from laminet.analysis import machine_file
+from laminet.analysis.machine import Machine, Rate
+from laminet.probe import Reading
 
-module = importlib.import_module("laminet.analysis.machine")  # the package has the function
+__all__ = ["folder", "forget", "probes"]  # fixtures
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let `machine` know nothing, keep its figures in a folder of the test, and hurry."""
-    path = tmp_path / "cache" / "laminet"
-    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(path))
-    monkeypatch.setattr(module, "_known", {})
-    monkeypatch.setattr(module, "_ROUNDS", 1)
-    monkeypatch.setattr(module, "_EVEN", 0.0)  # so short a measuring is disturbed by anything
-    monkeypatch.setattr(module, "_SECONDS", dict.fromkeys(module._SECONDS, 1e-3))
-    return path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
-@pytest.fixture
-def forget(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Forget what this process knows, as a new one would."""
-    return lambda: monkeypatch.setattr(module, "_known", {})
-
-
-def refuse(*_: object) -> float:
+def refuse(*_: object) -> Reading:
     raise AssertionError("measured again")
 
 
-def test_the_figures_of_this_machine() -> None:
+def test_the_figures_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real probes, each for as short as may be, and reading no more memory than needed."""
+    monkeypatch.setattr(measuring, "_ROUNDS", 1)
+    monkeypatch.setattr(measuring, "_MORE_ROUNDS", 0)
+    monkeypatch.setattr(measuring, "_SECONDS", dict.fromkeys(measuring._SECONDS, 1e-4))
+    monkeypatch.setattr(probe, "available_memory", lambda: 2**25)
     m = ln.machine()
     info = ln.build_info()
     assert (m.cpu, m.isa, list(m.isas)) == (info["cpu"], info["isa"], info["available_isas"])
@@ -66,26 +61,27 @@ def test_the_figures_of_this_machine() -> None:
         assert cache.shared_by >= 1
 
 
+@pytest.mark.usefixtures("probes")
 def test_threads_between_one_and_all() -> None:
     base = ln.machine()
     fields = {f: getattr(base, f) for f in base.__dataclass_fields__}
-    m = module.Machine(
+    m = Machine(
         **{
             **fields,
             "cores": 8,
-            "peak_gflops": {"float32": module.Rate(100.0, 700.0)},
-            "bandwidth_gb_s": {"DRAM": module.Rate(20.0, 50.0)},
+            "peak_gflops": {"float32": Rate(100.0, 700.0)},
+            "bandwidth_gb_s": {"DRAM": Rate(20.0, 50.0)},
         }
     )
     assert [m.peak("float32", n) for n in (1, 2, 7, 8, 9, None)] == [100, 200, 700, 700, 700, 700]
     assert [m.bandwidth("DRAM", n) for n in (1, 2, 3, 8)] == [20, 40, 50, 50]
     # Noise may have all of them above so many times one: all of them are what was measured so.
-    noisy = dataclasses.replace(m, peak_gflops={"float32": module.Rate(100.0, 900.0)})
+    noisy = dataclasses.replace(m, peak_gflops={"float32": Rate(100.0, 900.0)})
     assert [noisy.peak("float32", n) for n in (7, 8, 9)] == [700, 900, 900]
 
 
 def test_what_was_measured_is_kept(
-    folder: Path, forget: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    folder: Path, probes: Probes, forget: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = ln.machine()
     (file,) = folder.iterdir()
@@ -98,14 +94,15 @@ def test_what_was_measured_is_kept(
     assert json.loads(file.read_text())["key"]["cpu"] == first.cpu
 
 
+@pytest.mark.usefixtures("probes")
 def test_refresh_measures_again_and_keeps_that(
-    folder: Path, forget: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    forget: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ln.machine()
-    monkeypatch.setattr(probe, "handoff_time", lambda *_: 125e-6)
-    assert ln.machine(refresh=True).handoff_us == pytest.approx(125)
+    monkeypatch.setattr(probe, "handoff_time", lambda *_: Reading(1.25e-6))
+    assert ln.machine(refresh=True).handoff_us == pytest.approx(1.25)
     forget()
-    assert ln.machine().handoff_us == pytest.approx(125)
+    assert ln.machine().handoff_us == pytest.approx(1.25)
 
 
 def _without(record: dict[str, Any], *path: str) -> str:
@@ -141,32 +138,74 @@ def _with(record: dict[str, Any], value: Any) -> str:
         lambda r: _with(r, [-1.0, 1.0]),
         lambda r: _with(r, ["1", 1.0]),
         lambda r: _with(r, None),
+        lambda r: _with(r, [10**400, 1.0]),
+        lambda r: _with(r, [1.0, True]),
+        lambda r: json.dumps({**r, "activation_ns": "none"}),
+        lambda r: json.dumps({**r, "key": {**r["key"], "format": r["key"]["format"] - 1}}),
+        lambda r: " " * machine_file._LARGEST + json.dumps(r),
         lambda r: json.dumps({**r, "key": {**r["key"], "cpu": "another"}}),
         lambda r: json.dumps({**r, "key": {**r["key"], "cores": 10_000}}),
     ],
 )
 def test_a_broken_file_is_measured_anew(
-    folder: Path, forget: Callable[[], None], broken: Callable[[dict[str, Any]], str]
+    folder: Path,
+    probes: Probes,
+    forget: Callable[[], None],
+    broken: Callable[[dict[str, Any]], str],
 ) -> None:
-    ln.machine()
+    first = ln.machine()
     (file,) = folder.iterdir()
+    kept = json.loads(file.read_text())
     file.write_text(broken(json.loads(file.read_text())))
     forget()
-    again = ln.machine()
-    assert again.cpu == ln.build_info()["cpu"]
+    assert ln.machine() == first
+    assert probes.rounds("handoff", 2) == 2 * measuring._ROUNDS
+    assert json.loads(file.read_text()) == kept  # the file is mended
     forget()
-    assert ln.machine() == again  # and the file is mended
+    assert ln.machine() == first
+    assert probes.rounds("handoff", 2) == 2 * measuring._ROUNDS
 
 
-def test_a_file_of_bytes_that_are_no_text(folder: Path, forget: Callable[[], None]) -> None:
-    ln.machine()
+@pytest.mark.parametrize("what", ["bytes", "pipe", "folder", "loop", "unreadable"])
+def test_what_is_no_file_of_figures(
+    folder: Path, probes: Probes, forget: Callable[[], None], what: str
+) -> None:
+    """Nothing is waited for, and what is not ours stays."""
+    first = ln.machine()
     (file,) = folder.iterdir()
-    file.write_bytes(b"\xff\xfe\x00")
+    file.unlink()
+    if what == "bytes":
+        file.write_bytes(b"\xff\xfe\x00")
+    elif what == "pipe":
+        os.mkfifo(file)
+    elif what == "folder":
+        (file / "other").mkdir(parents=True)
+    elif what == "loop":
+        file.symlink_to(file)
+    else:
+        file.write_text("{}")
+        file.chmod(0)
     forget()
-    assert ln.machine().cores == probe.max_threads()
+    assert ln.machine() == first
+    assert ln.machine() == first
+    assert probes.rounds("handoff", 2) == 2 * measuring._ROUNDS
+    assert [path.name for path in folder.iterdir()] == [file.name]
 
 
-def test_where_nothing_can_be_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_of_another_format_are_not_found(
+    folder: Path, probes: Probes, forget: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ln.machine()
+    forget()
+    monkeypatch.setattr(machine_file, "_FORMAT", machine_file._FORMAT + 1)
+    ln.machine()
+    assert probes.rounds("handoff", 2) == 2 * measuring._ROUNDS
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_where_nothing_can_be_kept(
+    folder: Path, probes: Probes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder.parent.write_text("a file where the folder should be")
     first = ln.machine()
     monkeypatch.setattr(probe, "fma_rate", refuse)
@@ -174,48 +213,106 @@ def test_where_nothing_can_be_kept(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert folder.parent.read_text() == "a file where the folder should be"
 
 
-def test_figures_of_a_busy_machine_are_not_kept(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two threads are twice as fast as one, but for one peak, which a neighbour halves."""
-    rounds = []
-
-    def rate(dtype: str, isa: str, threads: int, _: float) -> float:
-        rounds.append(threads)
-        busy = dtype == "float64" and isa == "generic"
-        return 1e9 if busy else threads * 1e9
-
-    monkeypatch.setattr(probe, "fma_rate", rate)
-    monkeypatch.setattr(module, "_EVEN", 0.85)
-    cores = probe.max_threads()
-    if cores == 1:
-        pytest.skip("one CPU: there is nothing to compare")
+@pytest.mark.usefixtures("probes")
+def test_a_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's folder is then one named "~", which would be made where the process stands."""
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: "~/.cache/laminet")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     first = ln.machine()
-    assert first.peak_gflops["float32"].all_threads == cores
-    assert rounds.count(1) == 3 * 2 * len(first.isas)  # all three times the rounds
-    assert not folder.exists()
-    rounds.clear()
+    monkeypatch.setattr(probe, "fma_rate", refuse)
     assert ln.machine() == first
-    assert rounds == []
+    assert list(here.iterdir()) == []
 
 
-def test_what_disturbed_means(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_EVEN", 0.85)
-    assert not module.disturbed([1.9, 2.0, 1.95])
-    assert not module.disturbed([1.0])
-    assert module.disturbed([1.9, 2.0, 1.02])
+def test_processes_measure_one_after_another(
+    folder: Path, probes: Probes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one measures, others cannot have the folder's lock; afterwards they can."""
+    locked = []
+
+    def is_locked() -> bool:
+        other = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(other)
+        return False
+
+    def handoff(threads: int, _: float) -> Reading:
+        locked.append(is_locked())
+        return Reading(1e-6)
+
+    monkeypatch.setattr(probe, "handoff_time", handoff)
+    ln.machine()
+    assert locked == [True] * measuring._ROUNDS
+    assert not is_locked()
 
 
+def test_what_another_process_has_measured_meanwhile(
+    folder: Path, probes: Probes, forget: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ln.machine()
+    (file,) = folder.iterdir()
+    text = file.read_text()
+    file.unlink()
+    forget()
+
+    @contextlib.contextmanager
+    def waited(_: Path) -> Iterator[None]:
+        file.write_text(text)
+        yield
+
+    monkeypatch.setattr(machine_module, "measuring_alone", waited)
+    monkeypatch.setattr(probe, "fma_rate", refuse)
+    assert ln.machine() == first
+
+
+def test_a_folder_that_another_process_keeps_locked(
+    folder: Path, probes: Probes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patience has an end."""
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(machine_file, "_PATIENCE", 0.1)
+    other = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        ln.machine()
+    finally:
+        os.close(other)
+    assert probes.rounds("handoff", 2) == measuring._ROUNDS
+
+
+def test_a_child_is_free_of_the_lock_of_its_parent(script: Callable[..., Any]) -> None:
+    code = """
+import importlib, os
+module = importlib.import_module("laminet.analysis.machine")
+module._lock.acquire()
+child = os.fork()
+if child == 0:
+    os._exit(0 if module._lock.acquire(blocking=False) else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    result = script(code)
+    assert result.stdout == "0\n", result.stderr
+
+
+@pytest.mark.usefixtures("probes")
 def test_another_instruction_set_is_another_machine(isa: str) -> None:
     assert ln.machine().isa == isa
 
 
+@pytest.mark.usefixtures("probes")
 def test_the_number_of_threads_is_the_users() -> None:
     ln.set_num_threads(1)
     assert ln.machine().cores == probe.max_threads()
     assert ln.get_num_threads() == 1
 
 
+@pytest.mark.usefixtures("probes")
 def test_it_prints_as_tables() -> None:
     m = ln.machine()
     text = str(m)
@@ -272,4 +369,4 @@ KIB, MIB = 2**10, 2**20
 def test_what_is_read_to_measure_a_level(
     caches: list[tuple[int, int, int]], threads: int, memory: int, expected: dict[str, int]
 ) -> None:
-    assert module.working_sets(caches, threads, memory) == expected
+    assert measuring.working_sets(caches, threads, memory) == expected

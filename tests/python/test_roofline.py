@@ -88,7 +88,8 @@ def test_the_layers_are_measured_in_turn(monkeypatch: pytest.MonkeyPatch, net: l
     """The real measuring, cut short: of the arrays that the layers take in the network."""
     monkeypatch.undo()
     monkeypatch.setattr(roofline_module, "_SECONDS", 1e-3)
-    monkeypatch.setattr(roofline_module, "machine", synthetic_machine)
+    monkeypatch.setattr(roofline_module, "machine", lambda refresh: synthetic_machine())
+    monkeypatch.setattr(roofline_module, "measured_again", lambda _: None)
     calls = []
     call = ln.MLP.__call__
 
@@ -266,7 +267,7 @@ def test_advice_on_an_instruction_set_that_is_not_used(
     monkeypatch: pytest.MonkeyPatch, net: ln.MLP
 ) -> None:
     machine = synthetic_machine(isas=("generic", "avx2"))
-    monkeypatch.setattr(roofline_module, "machine", lambda: machine)
+    monkeypatch.setattr(roofline_module, "machine", lambda refresh: machine)
     text = "\n".join(ln.roofline(net, [1]).advice())
     assert "This CPU also has avx2, which was not used (LAMINET_ISA)." in text
 

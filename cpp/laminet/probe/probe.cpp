@@ -1,5 +1,7 @@
 #include "laminet/probe/probe.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -23,6 +25,26 @@ constexpr double kRunSeconds = 1e-3;
 
 double seconds_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
+}
+
+// To be read outside of what the other clock times, as it takes a call of the system.
+double thread_cpu_seconds() {
+  timespec now{};
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) != 0) return 0.0;
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+// Whether that clock can tell the parts of a run: in some sandboxes it goes in ticks of 10 ms, and
+// where there is none it stands still.
+bool cpu_clock_is_fine() {
+  static const bool fine = [] {
+    const double first = thread_cpu_seconds();
+    const auto begin = Clock::now();
+    double now = first;
+    while (now == first && seconds_between(begin, Clock::now()) < 0.02) now = thread_cpu_seconds();
+    return now > first && now - first < kRunSeconds / 10;
+  }();
+  return fine;
 }
 
 // Where threads wait for each other. They may be kept from meeting for good: when another caller
@@ -66,18 +88,35 @@ void keep(T value) {
   __asm__ __volatile__("" : : "r,m"(value) : "memory");
 }
 
+// What a thread did in a run.
+struct Run {
+  Clock::time_point begin;
+  Clock::time_point end;
+  double cpu_seconds = 0.0;
+};
+
+// The least part of a run in which one of the threads had a CPU: from the beginning of the first
+// of them, as one that begins late was kept waiting, to its own end, as cores may be unequal.
+double cpu_share(const std::vector<Run>& runs, Clock::time_point begin) {
+  double least = 1.0;
+  for (const Run& run : runs) {
+    least = std::min(least, run.cpu_seconds / seconds_between(begin, run.end));
+  }
+  return least;
+}
+
 // work(thread, count) does `count` units; prepare(thread) comes before, on the same thread. Returns
 // the most units a second of all threads together.
 template <class Prepare, class Work>
-double best_rate(std::size_t threads, double seconds, Prepare prepare, Work work) {
+Measurement best_rate(std::size_t threads, double seconds, Prepare prepare, Work work) {
   require_threads(threads);
+  const bool clock_is_fine = cpu_clock_is_fine();
   constexpr int kAttempts = 5;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Meeting meeting(threads);
-    std::vector<Clock::time_point> begins(threads);
-    std::vector<Clock::time_point> ends(threads);
+    std::vector<Run> runs(threads);
     std::size_t count = 1;
-    double best = 0.0;
+    Measurement best{0.0, clock_is_fine ? 0.0 : 1.0};
     bool done = false;
     parallel_for(threads, [&](std::size_t thread) {
       auto state = prepare(thread);
@@ -86,20 +125,29 @@ double best_rate(std::size_t threads, double seconds, Prepare prepare, Work work
         if (!meeting.arrive(round)) return;
         if (done) return;
         const std::size_t units = count;
-        begins[thread] = Clock::now();
+        Run& own = runs[thread];
+        const double cpu_begin = thread_cpu_seconds();
+        own.begin = Clock::now();
         work(state, units);
-        ends[thread] = Clock::now();
+        own.end = Clock::now();
+        own.cpu_seconds = thread_cpu_seconds() - cpu_begin;
         if (!meeting.arrive(round + 1)) return;
         if (thread != 0) continue;
         // Between the second meeting of this round and the first of the next, the others wait.
-        const double taken = seconds_between(*std::min_element(begins.begin(), begins.end()),
-                                             *std::max_element(ends.begin(), ends.end()));
+        auto begin = own.begin;
+        auto end = own.end;
+        for (const Run& run : runs) {
+          begin = std::min(begin, run.begin);
+          end = std::max(end, run.end);
+        }
+        const double taken = seconds_between(begin, end);
         if (taken >= kRunSeconds / 2 || count > std::numeric_limits<std::size_t>::max() / 4) {
-          best = std::max(best, static_cast<double>(units * threads) / taken);
+          best.value = std::max(best.value, static_cast<double>(units * threads) / taken);
+          best.cpu_share = std::max(best.cpu_share, cpu_share(runs, begin));
         } else {
           count *= 2;
         }
-        done = best > 0.0 && seconds_between(start, Clock::now()) >= seconds;
+        done = best.value > 0.0 && seconds_between(start, Clock::now()) >= seconds;
       }
     });
     if (!meeting.failed()) return best;
@@ -110,27 +158,29 @@ double best_rate(std::size_t threads, double seconds, Prepare prepare, Work work
 }  // namespace
 
 template <class T>
-double fma_rate(const kernels::InstructionSet& set, std::size_t threads, double seconds) {
+Measurement fma_rate(const kernels::InstructionSet& set, std::size_t threads, double seconds) {
   const kernels::ProbeLoops<T>& loops = set.table<T>().probe;
   constexpr std::size_t kRounds = 1000;
-  const double rate = best_rate(
+  const Measurement rate = best_rate(
       threads, seconds, [](std::size_t) { return 0; },
       [&](int, std::size_t count) { keep(loops.fma(count * kRounds)); });
-  return rate * static_cast<double>(kRounds * loops.fma_chains * loops.lanes * 2);
+  const double operations = static_cast<double>(kRounds * loops.fma_chains * loops.lanes * 2);
+  return {rate.value * operations, rate.cpu_share};
 }
 
 template <class T>
-double fma_latency(const kernels::InstructionSet& set, double seconds) {
+Measurement fma_latency(const kernels::InstructionSet& set, double seconds) {
   const kernels::ProbeLoops<T>& loops = set.table<T>().probe;
   constexpr std::size_t kRounds = 1000;
-  const double rate = best_rate(
+  const Measurement rate = best_rate(
       1, seconds, [](std::size_t) { return 0; },
       [&](int, std::size_t count) { keep(loops.dependent_fma(count * kRounds)); });
-  return 1.0 / (rate * static_cast<double>(kRounds));
+  return {1.0 / (rate.value * static_cast<double>(kRounds)), rate.cpu_share};
 }
 
 template <class T>
-double activation_time(const kernels::InstructionSet& set, ActivationKind kind, double seconds) {
+Measurement activation_time(const kernels::InstructionSet& set, ActivationKind kind,
+                            double seconds) {
   // Shaped as the outputs of a layer, arguments and results together in any L1.
   constexpr std::size_t kRows = 16;
   constexpr std::size_t kColumns = 64;
@@ -144,17 +194,17 @@ double activation_time(const kernels::InstructionSet& set, ActivationKind kind, 
                                             kColumns, y.data(),         kColumns,
                                             nullptr,  activation.alpha, activation.beta};
   const auto run = set.table<T>().activations[static_cast<std::size_t>(kind)];
-  const double rate = best_rate(
+  const Measurement rate = best_rate(
       1, seconds, [](std::size_t) { return 0; },
       [&](int, std::size_t count) {
         for (std::size_t i = 0; i < count; ++i) run(args);
         keep(y.data()[0]);
       });
-  return 1.0 / (rate * static_cast<double>(kRows * kColumns));
+  return {1.0 / (rate.value * static_cast<double>(kRows * kColumns)), rate.cpu_share};
 }
 
-double read_rate(const kernels::InstructionSet& set, std::size_t bytes, std::size_t threads,
-                 double seconds) {
+Measurement read_rate(const kernels::InstructionSet& set, std::size_t bytes, std::size_t threads,
+                      double seconds) {
   require(bytes >= 1, "the probe was asked to read no bytes");
   const kernels::ProbeLoops<float>& loops = set.table<float>().probe;
   const std::size_t size = round_up(bytes, 1024);
@@ -163,39 +213,44 @@ double read_rate(const kernels::InstructionSet& set, std::size_t bytes, std::siz
   // reads, so that the pages are its own node's and the data in its own caches.
   std::vector<AlignedArray<float>> data;
   for (std::size_t i = 0; i < threads; ++i) data.emplace_back(elements);
-  const double rate = best_rate(
+  const Measurement rate = best_rate(
       threads, seconds,
       [&](std::size_t thread) {
         std::fill(data[thread].begin(), data[thread].end(), 1.0f);
         return data[thread].data();
       },
       [&](const float* own, std::size_t passes) { keep(loops.read(own, elements, passes)); });
-  return rate * static_cast<double>(size);
+  return {rate.value * static_cast<double>(size), rate.cpu_share};
 }
 
-double handoff_time(std::size_t threads, double seconds) {
+Measurement handoff_time(std::size_t threads, double seconds) {
   require_threads(threads);
   constexpr std::size_t kCalls = 50;
-  double best = std::numeric_limits<double>::infinity();
+  Measurement best{std::numeric_limits<double>::infinity(), cpu_clock_is_fine() ? 0.0 : 1.0};
   const auto start = Clock::now();
   do {
     Meeting meeting(threads);
+    const double cpu_begin = thread_cpu_seconds();
     const auto begin = Clock::now();
     for (std::size_t call = 1; call <= kCalls; ++call) {
       parallel_for(threads, [&](std::size_t) { meeting.arrive(call); });
     }
-    const auto end = Clock::now();
-    if (!meeting.failed()) best = std::min(best, seconds_between(begin, end) / kCalls);
+    const double taken = seconds_between(begin, Clock::now());
+    const double cpu_seconds = thread_cpu_seconds() - cpu_begin;
+    if (meeting.failed()) continue;
+    best.value = std::min(best.value, taken / kCalls);
+    best.cpu_share = std::max(best.cpu_share, std::min(1.0, cpu_seconds / taken));
   } while (seconds_between(start, Clock::now()) < seconds);
-  if (best == std::numeric_limits<double>::infinity()) throw std::runtime_error(kBusy);
+  if (best.value == std::numeric_limits<double>::infinity()) throw std::runtime_error(kBusy);
   return best;
 }
 
-template double fma_rate<float>(const kernels::InstructionSet&, std::size_t, double);
-template double fma_rate<double>(const kernels::InstructionSet&, std::size_t, double);
-template double fma_latency<float>(const kernels::InstructionSet&, double);
-template double fma_latency<double>(const kernels::InstructionSet&, double);
-template double activation_time<float>(const kernels::InstructionSet&, ActivationKind, double);
-template double activation_time<double>(const kernels::InstructionSet&, ActivationKind, double);
+template Measurement fma_rate<float>(const kernels::InstructionSet&, std::size_t, double);
+template Measurement fma_rate<double>(const kernels::InstructionSet&, std::size_t, double);
+template Measurement fma_latency<float>(const kernels::InstructionSet&, double);
+template Measurement fma_latency<double>(const kernels::InstructionSet&, double);
+template Measurement activation_time<float>(const kernels::InstructionSet&, ActivationKind, double);
+template Measurement activation_time<double>(const kernels::InstructionSet&, ActivationKind,
+                                             double);
 
 }  // namespace laminet::probe

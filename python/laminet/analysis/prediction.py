@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from laminet.analysis.machine import Machine
     from laminet.mlp import MLP
 
-__all__ = ["LayerPrediction", "LayerRoof", "Prediction", "predict", "roofs", "served"]
+__all__ = ["LayerPrediction", "LayerRoof", "Prediction", "handoff_us", "predict", "roofs", "served"]
 
 # Applied to a tile while it is in registers.
 _IN_REGISTERS = frozenset({"identity", "relu"})
@@ -198,8 +198,17 @@ def predict(net: MLP, batch: int, machine: Machine) -> Prediction:
         )
     overhead = machine.call_us + (len(layers) - 1) * machine.layer_us
     if threads > 1:
-        overhead += machine.handoff_us * (len(layers) if plan.shared else 1)
+        overhead += handoff_us(machine) * (len(layers) if plan.shared else 1)
     return Prediction(tuple(layers), overhead, threads)
+
+
+def handoff_us(machine: Machine) -> float:
+    """Return the microseconds of handing work to the threads.
+
+    The one place where it enters the model: what it costs now, which may differ from what it cost
+    when the machine was measured, would be read here.
+    """
+    return machine.handoff_us
 
 
 def roofs(net: MLP, batch: int, machine: Machine, threads: int) -> tuple[LayerRoof, ...]:

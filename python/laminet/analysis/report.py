@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -46,11 +47,15 @@ class TableData:
 
 
 class Report:
-    """A result that is a dataclass and shows itself as tables; `tables` says which."""
+    """A result that is a dataclass and shows itself as tables, then notes; both say which."""
 
     def tables(self) -> list[TableData]:
         """Return the tables that show this result."""
         raise NotImplementedError
+
+    def notes(self) -> list[str]:
+        """Return what to know of the figures, a paragraph each; mostly nothing."""
+        return []
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as dicts, lists, numbers and strings, as ``json.dumps`` takes them."""
@@ -62,6 +67,7 @@ class Report:
         for table in self.tables():
             text = text_table(table.rows, table.text_columns)
             parts.append(f"{table.title}\n{text}" if table.title else text)
+        parts += [textwrap.fill(note, 80, break_long_words=False) for note in self.notes()]
         return "\n\n".join(parts)
 
     def __repr__(self) -> str:
@@ -86,10 +92,13 @@ class Report:
             if data.title:
                 parts.append(Text(data.title, style="bold"))
             parts.append(table)
+        for note in self.notes():
+            parts += [Text(), Text(note)]
         return Group(*parts)
 
     def _repr_html_(self) -> str:
-        return "\n".join(map(html_table, self.tables()))
+        notes = (f"<p>{escape(note)}</p>" for note in self.notes())
+        return "\n".join([*map(html_table, self.tables()), *notes])
 
 
 def html_table(data: TableData) -> str:

@@ -116,6 +116,8 @@ def page(roofline: Roofline) -> str:
     advice = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in roofline.advice())
     ends = (roofline.rows[0], roofline.rows[-1])
     by_layer = "\n".join(_layers(row, row in ends) for row in roofline.rows)
+    notes = "\n".join(f"<p>{escape(note)}</p>" for note in roofline.notes())
+    kept = ", not kept" if roofline.machine.disturbed else ", kept since"
     cost, traffic = roofline.cost.tables()
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -129,6 +131,7 @@ def page(roofline: Roofline) -> str:
 <h1>How fast is {escape(name)}, and why?</h1>
 <p class="under">{escape(about)}</p>
 {_facts(roofline)}
+{notes}
 <h2>What the figures say</h2>
 <ul>
 {advice}
@@ -148,7 +151,7 @@ of the call.</p>
 {_table(traffic)}
 <h2>The machine</h2>
 {"".join(_table(table) for table in roofline.machine.tables())}
-<p class="note">Measured {escape(roofline.machine.measured)} UTC, kept since:
+<p class="note">Measured {escape(roofline.machine.measured)} UTC{kept}:
 <code>ln.machine(refresh=True)</code> measures again.</p>
 <h2>How to read this</h2>
 <p class="note">FLOPs count multiplications and additions; GFLOP/s are 10<sup>9</sup> of them a

@@ -26,7 +26,8 @@ def add_parser(commands: Commands) -> None:
         help="measure a network against what this machine allows",
         description="Measure a network at some batch sizes, hold it against the arithmetic and the "
         "memory of this machine, and say what bounds it and which batch size to choose. The "
-        "first run on a machine measures that too, for some two seconds.",
+        "first run on a machine measures that too, for some two seconds, and keeps the figures "
+        "unless another program disturbed them.",
     )
     add_network_arguments(parser)
     parser.add_argument(
@@ -36,6 +37,11 @@ def add_parser(commands: Commands) -> None:
         help="write a page (.html) or the picture (.png, .svg, .pdf) too; needs matplotlib",
     )
     add_batches(parser, (1, 8, 64, 512))
+    parser.add_argument(
+        "--refresh",
+        action="store_true",
+        help="measure the machine again, whatever is known of it",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -52,7 +58,7 @@ def _run(arguments: argparse.Namespace) -> None:
     net = network_of(arguments)
     require_memory(net, arguments.batches)
     try:
-        result = roofline(net, arguments.batches)
+        result = roofline(net, arguments.batches, refresh=arguments.refresh)
     except RuntimeError as error:
         raise CommandError(str(error)) from error
     # Not by rich, which would break lines that are longer than the terminal is wide.

@@ -6,7 +6,6 @@ import os
 import platform
 import resource
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from laminet import probe, runtime
 from laminet.analysis.report import size
@@ -63,7 +62,7 @@ def system_report() -> str:
         ("variables", ", ".join(_variables()) or "none of LAMINET_* and OMP_NUM_THREADS"),
         ("packages", _packages()),
     ]
-    home = str(Path.home())
+    home = os.path.expanduser("~")  # stays as it is for a user who has none
     text = text_table(rows, text_columns=2)
     return text.replace(home, "~") if len(home) > 1 else text
 

@@ -1,0 +1,57 @@
+"""Speeds that the machine's figures rule out: they show the figures to be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from laminet.analysis.prediction import handoff_us
+from laminet.analysis.report import us
+
+if TYPE_CHECKING:
+    from laminet.analysis.machine import Machine
+    from laminet.analysis.roofline import RooflineRow
+
+__all__ = ["contradictions"]
+
+# Repetitions on a quiet machine differ by a few hundredths.
+_MARGIN = 1.05
+
+
+def contradictions(rows: Iterable[RooflineRow], machine: Machine) -> list[str]:
+    """Return in words where a network is faster than the machine's figures allow.
+
+    Parameters
+    ----------
+    rows : iterable of RooflineRow
+        What was measured, and the roofs made of the figures.
+    machine : Machine
+        The figures.
+
+    Returns
+    -------
+    list of str
+        Empty where the figures may be right.
+    """
+    found = []
+    for row in rows:
+        least = _least_us(row, machine)
+        if row.measured_us * _MARGIN < least:
+            found.append(
+                f"batch {row.batch} takes {us(row.measured_us)}, and {us(least)} for a network "
+                "with nothing in it"
+            )
+        # Of a single sample zeros are left out, and the weights behind them.
+        if row.batch > 1 and row.share > _MARGIN:
+            found.append(f"batch {row.batch} reaches {100 * row.share:.0f} % of the roof")
+    return found
+
+
+def _least_us(row: RooflineRow, machine: Machine) -> float:
+    """Return what no call takes less than: its layers, and the threads meeting once.
+
+    Where threads share layers the model has them meet after each, but later meetings of a call
+    cost less than the first.
+    """
+    least = machine.call_us + (len(row.layers) - 1) * machine.layer_us
+    return least + (handoff_us(machine) if row.threads > 1 else 0.0)

@@ -1,0 +1,101 @@
+"""Probes that measure nothing: a quiet machine of two cores, and neighbours at will."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import pytest
+
+from laminet import probe
+from laminet.probe import Reading
+
+machine_module: Any = importlib.import_module("laminet.analysis.machine")
+measuring: Any = importlib.import_module("laminet.analysis.machine_measuring")
+
+KIB, MIB = 2**10, 2**20
+
+#: What a probe is asked for, and the figure of a quiet machine, to the figure that is found.
+Neighbour = Callable[[str, tuple[Any, ...], float], Reading]
+
+
+def nobody(kind: str, about: tuple[Any, ...], quiet: float) -> Reading:
+    return Reading(quiet)
+
+
+class Probes:
+    """What is measured, and how often; `neighbour` changes what is found."""
+
+    def __init__(self) -> None:
+        self.neighbour: Neighbour = nobody
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def rounds(self, kind: str, *about: Any) -> int:
+        """So often a figure was measured."""
+        return self.calls.count((kind, about))
+
+    def find(self, kind: str, about: tuple[Any, ...], quiet: float) -> Reading:
+        self.calls.append((kind, about))
+        return self.neighbour(kind, about, quiet)
+
+    # At 4 GHz, with two units that take four cycles: 8 multiply-adds are under way.
+    def fma_rate(self, dtype: str, isa: str, threads: int, _: float) -> Reading:
+        lanes, _chains = probe.fma_shape(dtype, isa)
+        return self.find("fma", (dtype, isa, threads), threads * 2 * lanes * 2 * 4e9)
+
+    def fma_latency(self, dtype: str, isa: str, _: float) -> Reading:
+        return self.find("latency", (dtype,), 1e-9)
+
+    def activation_time(self, name: str, dtype: str, isa: str, _: float) -> Reading:
+        return self.find("activation", (name, dtype), 1e-9)
+
+    # 400, 200 and 100 GB/s a core from caches; 20 from DRAM and 30 by two
+    def read_rate(self, isa: str, nbytes: int, threads: int, _: float) -> Reading:
+        for level, size, rate in (
+            ("L1", 32 * KIB, 4e11),
+            ("L2", MIB, 2e11),
+            ("L3", 32 * MIB, 1e11),
+        ):
+            if nbytes <= size:
+                return self.find("read", (level, threads), threads * rate)
+        return self.find("read", ("DRAM", threads), 2e10 if threads == 1 else 3e10)
+
+    def handoff_time(self, threads: int, _: float) -> Reading:
+        return self.find("handoff", (threads,), 0.25e-6)
+
+    def call_time(self, depth: int, _: float) -> Reading:
+        return self.find("call", (depth,), (0.25 + 0.05 * depth) * 1e-6)
+
+
+@pytest.fixture
+def probes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Probes:
+    """Let all probes find a quiet machine of two cores, in no time, that is not known yet."""
+    fake = Probes()
+    for name in ("fma_rate", "fma_latency", "activation_time", "read_rate", "handoff_time"):
+        monkeypatch.setattr(probe, name, getattr(fake, name))
+    monkeypatch.setattr(measuring, "_call_time", fake.call_time)
+    monkeypatch.setattr(measuring, "stolen_seconds", lambda: 0.0)
+    monkeypatch.setattr(measuring, "_PAUSE", 0.0)
+    monkeypatch.setattr(probe, "available_memory", lambda: 0)
+    monkeypatch.setattr(probe, "max_threads", lambda: 2)
+    caches = [(1, 32 * KIB, 1), (2, MIB, 1), (3, 32 * MIB, 2)]
+    monkeypatch.setattr(probe, "cache_levels", lambda: caches)
+    return fake
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let `machine` know nothing, and keep its figures in a folder of the test."""
+    path = tmp_path / "cache" / "laminet"
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(path))
+    monkeypatch.setattr(machine_module, "_known", {})
+    return path
+
+
+@pytest.fixture
+def forget(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Forget what this process knows, as a new one would."""
+    return lambda: monkeypatch.setattr(machine_module, "_known", {})
