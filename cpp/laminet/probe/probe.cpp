@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "laminet/base/check.h"
+#include "laminet/base/huge_pages.h"
 #include "laminet/base/matrix.h"
 #include "laminet/base/parallel.h"
 
@@ -207,20 +208,38 @@ Measurement read_rate(const kernels::InstructionSet& set, std::size_t bytes, std
                       double seconds) {
   require(bytes >= 1, "the probe was asked to read no bytes");
   const kernels::ProbeLoops<float>& loops = set.table<float>().probe;
-  const std::size_t size = round_up(bytes, 1024);
-  const std::size_t elements = size / sizeof(float);
+  // Much is read by parts, each run where the last one ended: a pass through all of four times L3
+  // may take a tenth of a second, in which there is always something that interrupts.
+  constexpr std::size_t kPart = std::size_t{1} << 20;
+  const std::size_t part = bytes > kPart ? kPart : round_up(bytes, 1024);
+  const std::size_t elements = round_up(bytes, part) / sizeof(float);
+  const std::size_t part_elements = part / sizeof(float);
   // Taken here, as a task must not fail while others wait for it; written by the thread that
-  // reads, so that the pages are its own node's and the data in its own caches.
-  std::vector<AlignedArray<float>> data;
+  // reads, so that the pages are its own node's and the data in its own caches. On pages like those
+  // of weights.
+  std::vector<HugePageArray<float>> data;
   for (std::size_t i = 0; i < threads; ++i) data.emplace_back(elements);
+  struct Reader {
+    const float* data;
+    std::size_t next;
+  };
   const Measurement rate = best_rate(
       threads, seconds,
       [&](std::size_t thread) {
-        std::fill(data[thread].begin(), data[thread].end(), 1.0f);
-        return data[thread].data();
+        std::fill_n(data[thread].data(), elements, 1.0f);
+        return Reader{data[thread].data(), 0};
       },
-      [&](const float* own, std::size_t passes) { keep(loops.read(own, elements, passes)); });
-  return {rate.value * static_cast<double>(size), rate.cpu_share};
+      [&](Reader& reader, std::size_t parts) {
+        if (elements == part_elements) {
+          keep(loops.read(reader.data, elements, parts));
+          return;
+        }
+        for (std::size_t i = 0; i < parts; ++i) {
+          keep(loops.read(reader.data + reader.next, part_elements, 1));
+          reader.next = (reader.next + part_elements) % elements;
+        }
+      });
+  return {rate.value * static_cast<double>(part), rate.cpu_share};
 }
 
 Measurement handoff_time(std::size_t threads, double seconds) {

@@ -38,7 +38,7 @@ Measurement activation_time(const kernels::InstructionSet& set, ActivationKind k
                             double seconds);
 
 // Bytes a second that are read, one after the other and again from the start, from `bytes` of
-// memory for each thread; `bytes` is rounded up to 1024.
+// memory for each thread; `bytes` is rounded up to 1024, and what is more than 1 MiB to that.
 Measurement read_rate(const kernels::InstructionSet& set, std::size_t bytes, std::size_t threads,
                       double seconds);
 

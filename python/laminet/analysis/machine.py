@@ -38,7 +38,7 @@ os.register_at_fork(after_in_child=_after_fork)
 def machine(refresh: bool = False) -> Machine:
     """Return what this machine can do: peak arithmetic and the bandwidth of each memory level.
 
-    The first call on a machine measures for some two seconds, with all threads; the figures are
+    The first call on a machine measures for some seconds, with all threads; the figures are
     kept in the user's cache directory, for each CPU, number of CPUs allowed, instruction set and
     version of laminet. A file there that cannot be read, or whose figures cannot be right, is
     measured anew; where none can be written, the figures are kept for the process alone. Figures

@@ -291,7 +291,7 @@ class Roofline(Report):
     def notes(self) -> list[str]:
         """Return what to know of the machine's figures, and where they do not explain the speed."""
         found = self.machine.notes()
-        if beaten := contradictions(self.rows, self.machine):
+        if beaten := self._beaten():
             cause = (
                 "There they were disturbed."
                 if self.machine.disturbed
@@ -300,6 +300,10 @@ class Roofline(Report):
             )
             found.append(f"Faster than these figures allow: {'; '.join(beaten)}. {cause}")
         return found
+
+    def _beaten(self) -> list[str]:
+        peak = self.machine.peak(self.dtype, self.threads)
+        return contradictions(self.rows, self.machine, peak)
 
 
 def _bound_by(row: RooflineRow | LayerRow) -> str:
@@ -357,10 +361,12 @@ def roofline(
     and output do if these take longer; that of the network is the sum over its layers. The
     predicted time is more than that: `laminet.analysis.prediction` says how it is made. Both count
     all weights, while of a single sample the zeros behind relu, with the weights that they would
-    read, are left out where no bit of the result changes: there the share may exceed 1. Elsewhere a
-    share above 105 %, or a call that takes less time than an empty one, shows that the machine's
-    figures are wrong, as they were measured beside another program or in another state of the
-    machine: they are forgotten, everything is measured again, once, and the report says so.
+    read, are left out where no bit of the result changes: there the share may exceed 1.
+
+    A batch above 105 % of the peak, or 150 % of a roof of memory, or that takes less time than a
+    network with nothing in it, shows that the machine's figures are wrong, as they were measured
+    beside another program or in another state of the machine: they are forgotten, everything is
+    measured again, once, and the report says so.
     """
     require_network(net)
     if not isinstance(batches, Iterable):
@@ -368,16 +374,18 @@ def roofline(
     sizes = sorted({_batch(b) for b in batches})
     if not sizes:
         raise ValueError("batches is empty, expected at least one batch size")
-    figures = machine(refresh=refresh)
-    threads = runtime.get_num_threads()
-    rows = tuple(_row(net, batch, figures, threads) for batch in sizes)
-    beaten = contradictions(rows, figures)
+    result = _roofline(net, sizes, machine(refresh=refresh))
+    beaten = result._beaten()
     # Beside a neighbour who stays another measuring would bring nothing new.
-    if beaten and not figures.disturbed and (again := measured_again(beaten)):
-        figures = again
-        rows = tuple(_row(net, batch, figures, threads) for batch in sizes)
-        if contradictions(rows, figures):
+    if beaten and not result.machine.disturbed and (again := measured_again(beaten)):
+        result = _roofline(net, sizes, again)
+        if result._beaten():
             let_stand()
+    return result
+
+
+def _roofline(net: MLP, batches: Iterable[int], figures: Machine) -> Roofline:
+    threads = runtime.get_num_threads()
     return Roofline(
         network=repr(net),
         sizes=net.sizes,
@@ -386,7 +394,7 @@ def roofline(
         backend=runtime.get_backend(),
         cost=cost(net),
         machine=figures,
-        rows=rows,
+        rows=tuple(_row(net, batch, figures, threads) for batch in batches),
     )
 
 

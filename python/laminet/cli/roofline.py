@@ -26,7 +26,7 @@ def add_parser(commands: Commands) -> None:
         help="measure a network against what this machine allows",
         description="Measure a network at some batch sizes, hold it against the arithmetic and the "
         "memory of this machine, and say what bounds it and which batch size to choose. The "
-        "first run on a machine measures that too, for some two seconds, and keeps the figures "
+        "first run on a machine measures that too, for some seconds, and keeps the figures "
         "unless another program disturbed them.",
     )
     add_network_arguments(parser)
