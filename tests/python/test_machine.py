@@ -235,7 +235,7 @@ def test_processes_measure_one_after_another(
     def is_locked() -> bool:
         other = os.open(folder, os.O_RDONLY)
         try:
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import json
 import types
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from command import main
 from probes import Probes, folder, forget, measuring, nobody, probes
+from rich.console import Console
 from synthetic import roofline_module, synthetic_machine
 
 import laminet as ln
@@ -56,6 +58,11 @@ def test_a_thread_without_its_cpu(folder: Path, probes: Probes) -> None:
     assert "52 % of the time" in text
     assert max(map(len, str(m).splitlines())) <= 80
     assert "busy neighbour" in m._repr_html_()
+    (note,) = m.notes()
+    assert note.endswith(f"; {m.disturbed[2]}; and {len(m.disturbed) - 3} more.")
+    console = Console(file=io.StringIO(), width=1000)
+    console.print(m)
+    assert note in console.file.getvalue()
     assert list(folder.iterdir()) == []
 
     probes.neighbour = nobody
@@ -73,7 +80,9 @@ def test_figures_known_before_are_forgotten_by_a_refresh_beside_a_neighbour(
     assert ln.machine(refresh=True).disturbed
     assert list(folder.iterdir()) == []
     probes.neighbour = nobody
+    probes.calls.clear()
     assert not ln.machine().disturbed
+    assert probes.rounds("handoff", 2) == ROUNDS
 
 
 def test_a_neighbour_who_goes_is_waited_for(
@@ -112,6 +121,16 @@ def test_one_repetition_without_a_neighbour_is_enough(probes: Probes) -> None:
     m = ln.machine()
     assert m.disturbed == ()
     assert m.peak("float32") == 2 * m.peak("float32", 1)
+
+
+def test_the_worst_repetition_does_not_count(probes: Probes) -> None:
+    probes.neighbour = lambda kind, about, quiet: Reading(
+        4 * quiet if kind == "handoff" and probes.rounds(kind, *about) == 1 else quiet
+    )
+    m = ln.machine()
+    assert m.handoff_us == pytest.approx(0.25)
+    assert m.disturbed == ()
+    assert probes.rounds("handoff", 2) == ROUNDS
 
 
 @pytest.mark.parametrize(("step", "told"), [(0.15, False), (0.25, True)])
@@ -403,9 +422,9 @@ def test_a_single_sample_above_the_roof_proves_nothing(
     probes: Probes, measured: dict[int, float], net: ln.MLP
 ) -> None:
     """Of one sample zeros are left out, with their weights."""
-    measured[1] = predict(net, 1, ln.machine()).us * 0.6e-6
+    measured[1] = predict(net, 1, ln.machine()).us * 0.4e-6
     result = ln.roofline(net, [1])
-    assert result.rows[0].share > 1.05
+    assert result.rows[0].share > 1.5
     assert result.notes() == []
     assert probes.rounds("handoff", 2) == ROUNDS
 
