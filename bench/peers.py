@@ -5,26 +5,24 @@
 Answers are compared with NumPy in float64 before anything is timed. For each cell (a network and a
 batch) the runtimes take turns, a few rounds each, so that what disturbs the machine disturbs all of
 them; figures are medians over all rounds. `--threads 1` holds every runtime to one CPU,
-`--dtype float64` compares with NumPy and PyTorch in double precision. `--derivatives` compares
-Jacobians, vector-Jacobian products and gradients with JAX and PyTorch instead (derivatives.py).
+`--dtype float64` compares with NumPy and PyTorch in double precision, `--against PATH` with another
+build of laminet. `--derivatives` compares Jacobians, vector-Jacobian products and gradients with
+JAX and PyTorch instead (derivatives.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import os
 import statistics
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from markdown import figures, glance
-from runtimes import FLOAT64_RUNTIMES, RUNTIMES, Network, Timing, Worker, summary, versions
+import answers
+import commandline
+from runtimes import NUMPY_OTHER, OTHER, Network
+from workers import REST, Timing, Worker, fma_peak, series, summary
 
 NETWORKS = (
     Network((17, 64, 64, 6), "tanh", (1, 8, 32, 64, 128, 512, 1024, 4096, 8192, 65536)),
@@ -39,57 +37,23 @@ NETWORKS = (
 def main() -> int:
     """Measure, print, write."""
     options = arguments()
-    # Set on some machines for the sake of old builds; they hold a new OpenBLAS to older kernels.
-    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-        os.environ.pop(name, None)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(options.threads)
-    os.environ["LAMINET_NUM_THREADS"] = str(options.threads)
+    commandline.set_environment(options.threads)
     if options.derivatives:
-        import derivatives
-
-        passed = ["--threads", str(options.threads), "--only", options.network or ""]
-        for option in ("json", "picture"):
-            if value := getattr(options, option):
-                passed += [f"--{option}", value]
-        return derivatives.main(passed)
-    names = [n for n in chosen_runtimes(options) if n not in options.skip]
-    workers = [Worker(name, options.threads, options.dtype) for name in names]
-    report: dict[str, Any] = {
-        "machine": machine(),
-        "threads": options.threads,
-        "dtype": options.dtype,
-        "versions": versions(),
-        "cells": [],
-    }
-    print(f"{report['machine']['cpu']}, {options.threads} thread(s), {options.dtype}")
-    print(", ".join(f"{name} {version}" for name, version in report["versions"].items()))
-    shown = [n for n in names if n != "NumPy (out, in)"]
-    print(
-        f"\n{'microseconds a call (median)':32}" + "".join(f"{n:>14}" for n in shown) + "   ratio"
-    )
-    for net in NETWORKS:
-        if options.network and options.network not in net.name:
-            continue
-        for batch in net.batches:
-            if options.batches and batch not in options.batches:
-                continue
-            cell = measure(workers, net, batch, options)
-            report["cells"].append(cell)
-            print(line(cell, shown), flush=True)
+        return compare_derivatives(options)
+    report = commandline.begin("peers", options.threads, options.dtype)
+    names = commandline.chosen_runtimes(options, options.dtype)
+    workers = [commandline.start_worker(n, options, options.threads, options.dtype) for n in names]
+    report["cells"] = []
+    shown = [n for n in names if n != NUMPY_OTHER]
+    print(f"{'microseconds a call (median)':32}" + "".join(f"{n:>16}" for n in shown) + "   ratio")
+    for net, batch in chosen_cells(options):
+        cell = measure(workers, net, batch, options)
+        report["cells"].append(cell)
+        print(line(cell, shown), flush=True)
     for worker in workers:
         worker.close()
-    ratios = [cell["ratio"] for cell in report["cells"] if "ratio" in cell]
-    if ratios:
-        report["geometric_mean"] = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        print(
-            f"\nbest peer / laminet: geometric mean {report['geometric_mean']:.2f}, "
-            f"least {min(ratios):.2f}, over {len(ratios)} cells"
-        )
-    if options.json:
-        Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
-    if options.markdown:
-        Path(options.markdown).write_text(f"{glance(report)}\n{figures(report)}")
+    conclude(report)
+    commandline.end(report, options)
     if options.picture:
         from picture import draw
 
@@ -99,60 +63,53 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser = commandline.parser(__doc__, seconds=0.1, rounds=3)
+    commandline.add_threads(parser)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--network", help="only networks whose name contains this")
-    parser.add_argument("--batches", type=int, nargs="+", help="only these batches")
-    parser.add_argument("--skip", nargs="+", default=[], help="runtimes to leave out")
     parser.add_argument("--derivatives", action="store_true", help="compare derivatives instead")
-    parser.add_argument("--seconds", type=float, default=0.1, help="a round of one runtime")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", help="where to write all figures")
-    parser.add_argument("--markdown", help="where to write the tables for a README")
     parser.add_argument("--picture", help="where to draw (.png or .svg)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.derivatives and options.against:
+        parser.error("--derivatives compares with JAX and PyTorch alone")
+    return options
 
 
-def chosen_runtimes(options: argparse.Namespace) -> list[str]:
-    """Those that are installed; the missing ones are named."""
-    installed = versions()
-    names = FLOAT64_RUNTIMES if options.dtype == "float64" else tuple(RUNTIMES)
-    missing = [n for n in names if n.split(" (")[0] not in installed]
-    if missing:
-        print("not installed, not compared:", ", ".join(missing), file=sys.stderr)
-    return [n for n in names if n not in missing]
+def compare_derivatives(options: argparse.Namespace) -> int:
+    """Run derivatives.py with the options that it has."""
+    import derivatives
+
+    passed = ["--threads", str(options.threads), "--only", options.network or ""]
+    for option in ("json", "picture"):
+        if value := getattr(options, option):
+            passed += [f"--{option}", value]
+    return derivatives.main(passed)
 
 
-def machine() -> dict[str, Any]:
-    """Measure what stands beside every figure, now and here."""
-    import laminet as ln
-
-    result: dict[str, Any] = ln.machine(refresh=True).to_dict()
-    return result
+def chosen_cells(options: argparse.Namespace) -> list[tuple[Network, int]]:
+    """Return networks and batches, without those that the options leave out."""
+    return [
+        (net, batch)
+        for net in NETWORKS
+        for batch in net.batches
+        if (not options.network or options.network in net.name)
+        and (not options.batches or batch in options.batches)
+    ]
 
 
 def measure(
     workers: list[Worker], net: Network, batch: int, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Compare the answers, then time all runtimes in turns."""
-    expected, bound = reference(net, batch, options.dtype)
-    for worker in workers:
-        answer = worker.prepare(net, batch)
-        worst = float(np.max(np.abs(answer - expected)))
-        if answer.shape != expected.shape or not worst <= bound:
-            raise SystemExit(f"{worker.runtime} is wrong on {net.name}, batch {batch}: {worst:.2e}")
+    answers.prepare(workers, net, batch, options.dtype)
     samples: dict[str, list[float]] = {worker.runtime: [] for worker in workers}
     peaks = []
     for _ in range(options.rounds):
         for worker in workers:
-            time.sleep(0.12)  # OpenBLAS's idle threads spin for 0.1 s
-            samples[worker.runtime] += worker.time(options.seconds)
+            time.sleep(REST)
+            samples[worker.runtime] += worker.run(series, options.seconds)
             if worker.runtime == "laminet":
                 # Here, not once before: a clock that is high for a moment is no measure of 0.1 s.
-                peaks.append(worker.peak(options.seconds))
+                peaks.append(worker.run(fma_peak, options.threads, options.seconds))
     timings = {name: summary(values) for name, values in samples.items()}
     fold_numpy(timings)
     cell: dict[str, Any] = {
@@ -164,38 +121,21 @@ def measure(
     }
     if peaks:
         cell["peak_gflops"] = statistics.median(peaks)
-    peers = {n: t.median_us for n, t in timings.items() if n != "laminet"}
-    if peers and "laminet" in timings:
+    if "laminet" not in timings:
+        return cell
+    ours = timings["laminet"].median_us
+    if OTHER in timings:
+        cell["other_ratio"] = timings[OTHER].median_us / ours
+    peers = {n: t.median_us for n, t in timings.items() if n not in ("laminet", OTHER)}
+    if peers:
         cell["best_peer"] = min(peers, key=lambda n: peers[n])
-        cell["ratio"] = peers[cell["best_peer"]] / timings["laminet"].median_us
+        cell["ratio"] = peers[cell["best_peer"]] / ours
     return cell
-
-
-def reference(net: Network, batch: int, dtype: str) -> tuple[np.ndarray, float]:
-    """Return the answer in float64, and how far a right one may be (a sanity check, no proof)."""
-    import laminet as ln
-
-    weights = net.weights(dtype)
-    last = len(weights) - 1
-    layers = [
-        ln.Dense(w, b, "identity" if i == last else net.activation)
-        for i, (w, b) in enumerate(weights)
-    ]
-    x = net.samples(batch, dtype)
-    expected = np.concatenate(
-        [
-            ln.reference.forward(layers, part)
-            for part in np.array_split(np.atleast_2d(x), max(1, batch // 4096))
-        ]
-    )
-    unit = np.finfo(dtype).eps
-    scale = float(np.max(np.abs(expected))) * math.sqrt(max(net.sizes)) * len(weights)
-    return expected[0] if batch == 1 else expected, 8 * unit * scale
 
 
 def fold_numpy(timings: dict[str, Timing]) -> None:
     """Of the two ways to store NumPy's weights, the better one counts."""
-    other = timings.pop("NumPy (out, in)", None)
+    other = timings.pop(NUMPY_OTHER, None)
     if other and other.median_us < timings["NumPy"].median_us:
         timings["NumPy"] = other
 
@@ -204,12 +144,27 @@ def line(cell: dict[str, Any], names: list[str]) -> str:
     """One row of the table."""
     us = cell["us"]
     text = f"{cell['network']:24}{cell['batch']:>7} "
-    text += "".join(f"{us[n]['median_us']:>14.2f}" for n in names)
+    text += "".join(f"{us[n]['median_us']:>16.2f}" for n in names)
     if "ratio" in cell:
         text += f"{cell['ratio']:>8.2f}"
     if "laminet" in us:
         text += f"{cell['flops'] / us['laminet']['median_us'] / 1e3:>8.0f} GFLOP/s"
+    if "other_ratio" in cell:
+        text += f"   other/this {cell['other_ratio']:.3f}"
     return text
+
+
+def conclude(report: dict[str, Any]) -> None:
+    """Print the means over all cells, and keep that of the best peers."""
+    for key, title in (("ratio", "best peer / laminet"), ("other_ratio", f"{OTHER} / laminet")):
+        ratios = [cell[key] for cell in report["cells"] if key in cell]
+        if ratios:
+            mean = statistics.geometric_mean(ratios)
+            print(
+                f"\n{title}: geometric mean {mean:.3f}, "
+                f"least {min(ratios):.3f}, over {len(ratios)} cells"
+            )
+            report["geometric_mean" if key == "ratio" else "other_geometric_mean"] = mean
 
 
 if __name__ == "__main__":

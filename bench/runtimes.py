@@ -1,26 +1,19 @@
-"""The runtimes that bench/peers.py compares, each in a process of its own.
+"""The runtimes that are compared, and the networks that they run.
 
-A process of its own keeps the pools of threads apart: whoever is not being timed waits on a pipe,
-its threads asleep, and its settings (threads, affinity) touch nobody else. Every runtime gets the
-weights once, in the form it likes best, and is called as its users call it: a NumPy array in, a
-NumPy array out.
+Every runtime gets the weights once, in the form it likes best, and is called as its users call it:
+a NumPy array in, a NumPy array out. `threads` is how many it may use, None what it takes by
+default.
 """
 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import os
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from importlib import metadata
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 Call = Callable[[np.ndarray], np.ndarray]
 Weights = list[tuple[np.ndarray, np.ndarray]]
@@ -61,16 +54,7 @@ class Network:
         return np.random.default_rng(2).standard_normal(shape).astype(dtype)
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Microseconds a call, over `samples` measurements."""
-
-    median_us: float
-    min_us: float
-    samples: int
-
-
-def laminet(net: Network, weights: Weights, _batch: int, _threads: int) -> Call:
+def laminet(net: Network, weights: Weights, _batch: int, _threads: int | None) -> Call:
     import laminet as ln
 
     last = len(weights) - 1
@@ -113,20 +97,21 @@ def _numpy(net: Network, weights: Weights, transposed: bool) -> Call:
     return call
 
 
-def numpy_in_out(net: Network, weights: Weights, _batch: int, _threads: int) -> Call:
+def numpy_in_out(net: Network, weights: Weights, _batch: int, _threads: int | None) -> Call:
     """Weights stored as (in_features, out_features)."""
     return _numpy(net, weights, transposed=False)
 
 
-def numpy_out_in(net: Network, weights: Weights, _batch: int, _threads: int) -> Call:
+def numpy_out_in(net: Network, weights: Weights, _batch: int, _threads: int | None) -> Call:
     """Weights stored as (out_features, in_features), as torch.nn.Linear has them."""
     return _numpy(net, weights, transposed=True)
 
 
-def pytorch(net: Network, weights: Weights, _batch: int, threads: int) -> Call:
+def pytorch(net: Network, weights: Weights, _batch: int, threads: int | None) -> Call:
     import torch
 
-    torch.set_num_threads(threads)
+    if threads:
+        torch.set_num_threads(threads)
     functions = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "gelu": torch.nn.GELU}
     layers: list[torch.nn.Module] = []
     for w, b in weights:
@@ -171,11 +156,11 @@ def onnx_model(net: Network, weights: Weights, shape: tuple[int, ...]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def onnx_runtime(net: Network, weights: Weights, batch: int, threads: int) -> Call:
+def onnx_runtime(net: Network, weights: Weights, batch: int, threads: int | None) -> Call:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or 0  # 0: the default
     options.inter_op_num_threads = 1
     model = onnx_model(net, weights, (batch, net.sizes[0]))
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -185,28 +170,40 @@ def onnx_runtime(net: Network, weights: Weights, batch: int, threads: int) -> Ca
     return lambda x: run(None, {"x": x})[0]
 
 
-def openvino(net: Network, weights: Weights, batch: int, threads: int) -> Call:
+def openvino(net: Network, weights: Weights, batch: int, threads: int | None) -> Call:
     import openvino as ov
 
     core = ov.Core()
     model = core.read_model(onnx_model(net, weights, (batch, net.sizes[0])))
-    compiled = core.compile_model(
-        model,
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
-        },
-    )
-    # Outputs are shared with the request, which saves OpenVINO a copy that the others do not make.
-    infer = compiled.create_infer_request().infer
-    if batch == 1:
-        return lambda x: infer(x[None], share_inputs=True, share_outputs=True)[0][0]
-    return lambda x: infer(x, share_inputs=True, share_outputs=True)[0]
+    config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if threads:
+        config["INFERENCE_NUM_THREADS"] = threads
+    compiled = core.compile_model(model, "CPU", config)
+
+    def request() -> Call:
+        # Outputs are shared with the request, which saves a copy that the others do not make.
+        infer = compiled.create_infer_request().infer
+
+        def one(x: np.ndarray) -> np.ndarray:
+            return infer(x[None], share_inputs=True, share_outputs=True)[0][0]
+
+        def many(x: np.ndarray) -> np.ndarray:
+            return infer(x, share_inputs=True, share_outputs=True)[0]
+
+        call: Any = one if batch == 1 else many
+        call.of_another_thread = request
+        return call
+
+    return request()
 
 
-def jax_jit(net: Network, weights: Weights, _batch: int, _threads: int) -> Call:
+def of_another_thread(call: Call) -> Call:
+    """Return the call of the same model for one more thread: OpenVINO's requests are one's own."""
+    request: Callable[[], Call] = getattr(call, "of_another_thread", lambda: call)
+    return request()
+
+
+def jax_jit(net: Network, weights: Weights, _batch: int, _threads: int | None) -> Call:
     import jax
 
     jax.config.update("jax_enable_x64", weights[0][0].dtype == np.float64)
@@ -227,20 +224,23 @@ def jax_jit(net: Network, weights: Weights, _batch: int, _threads: int) -> Call:
     return lambda x: np.asarray(forward(layers, x))
 
 
-RUNTIMES: dict[str, Callable[[Network, Weights, int, int], Call]] = {
+OTHER = "laminet (other)"  # of the tree that --against names
+NUMPY_OTHER = "NumPy (out, in)"
+
+RUNTIMES: dict[str, Callable[[Network, Weights, int, int | None], Call]] = {
     "laminet": laminet,
+    OTHER: laminet,
     "NumPy": numpy_in_out,
-    "NumPy (out, in)": numpy_out_in,
+    NUMPY_OTHER: numpy_out_in,
     "PyTorch": pytorch,
     "ONNX Runtime": onnx_runtime,
     "OpenVINO": openvino,
     "JAX": jax_jit,
 }
 #: Those that run float64 as a matter of course.
-FLOAT64_RUNTIMES = ("laminet", "NumPy", "NumPy (out, in)", "PyTorch")
+FLOAT64_RUNTIMES = ("laminet", OTHER, "NumPy", NUMPY_OTHER, "PyTorch")
 
 _PACKAGES = {
-    "laminet": "laminet",
     "NumPy": "numpy",
     "PyTorch": "torch",
     "ONNX Runtime": "onnxruntime",
@@ -250,109 +250,13 @@ _PACKAGES = {
 
 
 def versions() -> dict[str, str]:
-    """Versions of the installed runtimes."""
-    from importlib import metadata
+    """Versions of laminet, which may come by PYTHONPATH, and of the peers that are installed."""
+    import laminet as ln
 
-    found = {}
+    found = {"laminet": ln.__version__}
     for name, package in _PACKAGES.items():
         try:
             found[name] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _time(call: Call, x: np.ndarray, seconds: float) -> list[float]:
-    """Microseconds a call: medians need many samples, and a sample must dwarf the clock."""
-    clock = time.perf_counter_ns
-    call(x)
-    start = clock()
-    call(x)
-    once = max(clock() - start, 100)
-    calls = max(1, 300_000 // once)
-    end = clock() + int(seconds * 1e9)
-    for _ in range(max(1, min(calls, int(0.3 * seconds * 1e9 / once)))):  # wakes threads and clocks
-        call(x)
-    samples = []
-    while len(samples) < 3 or clock() < end:
-        repeat = range(calls)
-        start = clock()
-        for _ in repeat:
-            call(x)
-        samples.append((clock() - start) / calls / 1e3)
-    return samples
-
-
-def _serve(pipe: Connection, runtime: str, threads: int, dtype: str) -> None:
-    """Answer ("prepare", net, batch) with the result, ("time", seconds) with samples.
-
-    And ("peak", seconds) with the GFLOP/s of multiply-adds in registers, by laminet's own loop.
-    """
-    call, x = None, None
-    while (message := pipe.recv()) is not None:
-        if message[0] == "prepare":
-            net, batch = message[1:]
-            call = RUNTIMES[runtime](net, net.weights(dtype), batch, threads)
-            x = net.samples(batch, dtype)
-            pipe.send(np.array(call(x)))
-        elif message[0] == "peak":
-            pipe.send(_peak(threads, dtype, message[1]))
-        else:
-            pipe.send(_time(call, x, message[1]))
-
-
-def _peak(threads: int, dtype: str, seconds: float) -> float:
-    from laminet import build_info, probe
-
-    isa = build_info()["isa"]
-    rates = []
-    end = time.perf_counter() + seconds
-    while not rates or time.perf_counter() < end:
-        rates.append(probe.fma_rate(dtype, isa, threads, 0.002) / 1e9)
-    return statistics.median(rates)
-
-
-class Worker:
-    """A runtime in its own process, held to `threads` CPUs."""
-
-    def __init__(self, runtime: str, threads: int, dtype: str) -> None:
-        self.runtime = runtime
-        context = multiprocessing.get_context("spawn")
-        self._pipe, child = context.Pipe()
-        cpus = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cpus[:threads])  # inherited by the child
-        self._process = context.Process(
-            target=_serve, args=(child, runtime, threads, dtype), daemon=True
-        )
-        self._process.start()
-        child.close()
-        os.sched_setaffinity(0, cpus)
-
-    def _ask(self, *message: Any) -> Any:
-        self._pipe.send(message)
-        return self._pipe.recv()
-
-    def prepare(self, net: Network, batch: int) -> np.ndarray:
-        """Build the network and return its answer."""
-        answer: np.ndarray = self._ask("prepare", net, batch)
-        return answer
-
-    def time(self, seconds: float) -> list[float]:
-        """Return microseconds a call, measured for about `seconds`."""
-        samples: list[float] = self._ask("time", seconds)
-        return samples
-
-    def peak(self, seconds: float) -> float:
-        """Return the FMA peak in GFLOP/s, measured for about `seconds` on the same CPUs."""
-        rate: float = self._ask("peak", seconds)
-        return rate
-
-    def close(self) -> None:
-        """End the process."""
-        self._pipe.send(None)
-        self._process.join()
-
-
-def summary(samples: list[float]) -> Timing:
-    """Median and minimum."""
-    return Timing(statistics.median(samples), min(samples), len(samples))
