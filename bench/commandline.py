@@ -6,11 +6,12 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import markdown
-from runtimes import FLOAT64_RUNTIMES, NUMPY_OTHER, OTHER, RUNTIMES, versions
+from runtimes import FLOAT64_RUNTIMES, NUMPY_OTHER, OTHER, RUNTIMES, Network, versions
 from workers import Worker
 
 
@@ -77,7 +78,26 @@ def chosen_runtimes(options: argparse.Namespace, dtype: str = "float32") -> list
         skipped.add(OTHER)
     if "NumPy" in skipped:
         skipped.add(NUMPY_OTHER)
-    return [n for n in names if n not in skipped]
+    chosen = [n for n in names if n not in skipped]
+    if not chosen:
+        raise SystemExit("no runtime is left")
+    return chosen
+
+
+def chosen_cells(
+    networks: Sequence[Network], options: argparse.Namespace
+) -> list[tuple[Network, int]]:
+    """Return networks and their batches, without those that the options leave out."""
+    chosen = [
+        (net, batch)
+        for net in networks
+        for batch in net.batches
+        if (not options.network or options.network in net.name)
+        and (not options.batches or batch in options.batches)
+    ]
+    if not chosen:
+        raise SystemExit("no cell has this network and this batch")
+    return chosen
 
 
 def start_worker(

@@ -24,7 +24,7 @@ def glance(report: dict[str, Any]) -> str:
     lines = [["network", *(f"{batch:,}" for batch in batches)]]
     for network, activation in names.items():
         cells = [ratios.get((network, batch)) for batch in batches]
-        lines.append([f"{network} {activation}", *("" if r is None else f"{r:.2f}" for r in cells)])
+        lines.append([f"{network} {activation}", *map(_ratio, cells)])
     return _table(lines)
 
 
@@ -41,11 +41,42 @@ def figures(report: dict[str, Any]) -> str:
                 f"{cell['batch']:,}",
                 *(f"{us[name]['median_us']:,.4g}" for name in runtimes),
                 f"{us['laminet']['min_us']:,.4g}",
-                f"{cell['ratio']:.2f}" if "ratio" in cell else "",
+                _ratio(cell.get("ratio")),
                 f"{rate:.0f}",
                 f"{100 * rate / cell['peak_gflops']:.0f} %",
             ]
         )
+    return _table(lines)
+
+
+def together(report: dict[str, Any]) -> str:
+    """Medians in one process, laminet's over its own alone, and how a series begins."""
+    runtimes = list(report["cells"][0]["us"])
+    builds = list(report["cells"][0]["of_alone"])
+    windows = [f"{begin} to {end} ms" for begin, end in report["windows_ms"]]
+    lines = [["network", "batch", *runtimes, "ratio"]]
+    for build in builds:
+        lines[0] += [f"{build} alone", "together / alone", *windows]
+    for cell in report["cells"]:
+        line = [cell["network"], f"{cell['batch']:,}"]
+        line += [f"{cell['us'][name]['median_us']:,.4g}" for name in runtimes]
+        line.append(_ratio(cell.get("ratio")))
+        for build in builds:
+            line += [f"{cell['alone_us'][build]:,.4g}", _ratio(cell["of_alone"][build])]
+            line += [_ratio(ratio) for ratio in cell["from_rest"][build]]
+        lines.append(line)
+    return _table(lines)
+
+
+def control_loop(report: dict[str, Any]) -> str:
+    """Median and 99th percentile of every runtime, and the best peer's over laminet's."""
+    runtimes = list(report["cells"][0]["us"])
+    lines = [["network", "rows", *(f"{name}, p50 / p99" for name in runtimes), "ratios"]]
+    for cell in report["cells"]:
+        line = [cell["network"], f"{cell['batch']:,}"]
+        line += [f"{of['p50']:,.4g} / {of['p99']:,.4g}" for of in map(cell["us"].get, runtimes)]
+        line.append(f"{_ratio(cell.get('ratio_p50'))} / {_ratio(cell.get('ratio_p99'))}")
+        lines.append(line)
     return _table(lines)
 
 
@@ -68,6 +99,10 @@ def neighbours(report: dict[str, Any]) -> str:
     return _table(lines)
 
 
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
 def _table(lines: list[list[str]]) -> str:
     head, *body = ["| " + " | ".join(line) + " |" for line in lines]
     rule = "|---|" + "---:|" * (len(lines[0]) - 1)
@@ -76,6 +111,8 @@ def _table(lines: list[list[str]]) -> str:
 
 TABLES = {
     "peers": (glance, figures),
+    "together": (glance, together),
+    "control loop": (control_loop,),
     "neighbours": (neighbours,),
 }
 

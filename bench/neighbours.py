@@ -31,11 +31,11 @@ import numpy as np
 from runtimes import OTHER, RUNTIMES, Call, Network
 from workers import REST, Worker
 
-CELLS = (
-    (Network((784, 256, 128, 10), "relu", ()), 128),
-    (Network((784, 512, 256, 128, 10), "relu", ()), 512),
-    (Network((479, 1024, 1024, 512, 256, 1), "relu", ()), 128),
-    (Network((32, 64, 64, 64, 64, 16), "relu", ()), 4096),
+NETWORKS = (
+    Network((784, 256, 128, 10), "relu", (128,)),
+    Network((784, 512, 256, 128, 10), "relu", (512,)),
+    Network((479, 1024, 1024, 512, 256, 1), "relu", (128,)),
+    Network((32, 64, 64, 64, 64, 16), "relu", (4096,)),
 )
 ALONE, PROCESS, PRODUCT = "nothing", "a spinning process", "NumPy's idle threads"
 #: In times of the median alone. 1.1 is what a call alone may take too.
@@ -57,11 +57,7 @@ def main() -> int:
         f"{'':31}{'':16}{'beside':22}{'us, median':>10}{'ratio':>7}{'mean':>7}"
         + "".join(f"{name:>12}" for name in class_names())
     )
-    for net, batch in CELLS:
-        if options.network and options.network not in net.name:
-            continue
-        if options.batches and batch not in options.batches:
-            continue
+    for net, batch in commandline.chosen_cells(NETWORKS, options):
         cell = measure(workers, spinner, net, batch, options)
         report["cells"].append(cell)
         print(lines(cell), flush=True)

@@ -150,6 +150,6 @@ def _import_laminet(tree: str) -> None:
     sys.path.insert(0, tree)
     import laminet
 
-    found = Path(laminet.__file__).resolve()
-    if not found.is_relative_to(Path(tree).resolve()):
-        raise SystemExit(f"laminet came from {found.parent}, not from {tree}")
+    found = Path(laminet.__file__).parent
+    if not found.samefile(Path(tree) / "laminet"):
+        raise SystemExit(f"laminet came from {found}, not from {tree}")
