@@ -99,6 +99,32 @@ def neighbours(report: dict[str, Any]) -> str:
     return _table(lines)
 
 
+def serving_processes(report: dict[str, Any]) -> str:
+    """Rates of one and of several processes."""
+    return _serving(report, "processes")
+
+
+def serving_threads(report: dict[str, Any]) -> str:
+    """Rates of one and of several threads of one process."""
+    return _serving(report, "threads")
+
+
+def _serving(report: dict[str, Any], callers: str) -> str:
+    cells = [cell for cell in report["cells"] if cell["callers"] == callers]
+    if not cells:
+        return ""
+    counts = list(next(iter(cells[0]["rates"].values())))
+    more = [title for n in counts[1:] for title in (f"{n} {callers}", "share")]
+    lines = [["network", "batch", "runtime", "samples/s of one", *more]]
+    for cell in cells:
+        for name, of in cell["rates"].items():
+            line = [cell["network"], f"{cell['batch']:,}", name, f"{of['1']['rate']:,.0f}"]
+            for n in counts[1:]:
+                line += [f"{of[n]['rate']:,.0f}", _ratio(of[n]["share"])]
+            lines.append(line)
+    return _table(lines)
+
+
 def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
@@ -113,6 +139,7 @@ TABLES = {
     "peers": (glance, figures),
     "together": (glance, together),
     "control loop": (control_loop,),
+    "serving": (serving_processes, serving_threads),
     "neighbours": (neighbours,),
 }
 

@@ -134,7 +134,7 @@ def _serve(
     if tree:
         _import_laminet(tree)
     calls: dict[str, Call] = {}
-    while (message := pipe.recv()) is not None:
+    while (message := _next(pipe)) is not None:
         what, runtime, *arguments = message
         if what == "prepare":
             net, batch = arguments
@@ -143,6 +143,13 @@ def _serve(
             pipe.send(np.array(calls[runtime](x)))
         else:
             pipe.send(what(calls[runtime], x, *arguments))
+
+
+def _next(pipe: Connection) -> Any:
+    try:
+        return pipe.recv()
+    except EOFError:  # the parent has ended, and said why
+        return None
 
 
 def _import_laminet(tree: str) -> None:
