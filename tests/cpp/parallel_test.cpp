@@ -144,6 +144,8 @@ TEST_F(Parallel, PhasesThrowAndDropTheRest) {
 TEST_F(Parallel, SmallJobsInASeriesAreShared) {
   if (allowed_cpus() < 2) GTEST_SKIP() << "a team needs two CPUs";
   set_num_threads(2);
+  ASSERT_TRUE(team_works());
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));  // asleep by now
   const auto caller = std::this_thread::get_id();
   std::atomic<bool> shared{false};
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);

@@ -135,7 +135,7 @@ void for_row_blocks(const Plan& plan, Block block) {
     if (rows.count > 0) block(rows);
   };
   if (plan.blocks.threads > 1) {
-    parallel_for(plan.blocks.count(), task);
+    parallel_for(plan.blocks.count(), plan.wake, task);
   } else {
     for (std::size_t i = 0; i < plan.blocks.count(); ++i) task(i);
   }

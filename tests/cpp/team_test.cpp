@@ -1,0 +1,287 @@
+// Where the threads of the team run, and who gets them.
+#include "laminet/base/team.h"
+
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#endif
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "laminet/base/cpu_info.h"
+#include "laminet/base/placement.h"
+#include "support.h"
+
+namespace laminet::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+class Teams : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (max_threads() < 2) GTEST_SKIP() << "a team needs two CPUs";
+    set_num_threads(2);
+  }
+  void TearDown() override { set_num_threads(before_); }
+  const std::size_t before_ = num_threads();
+};
+
+const auto nothing = [](void*, std::size_t) {};
+
+TEST_F(Teams, OtherCallersHaveCpusOfTheirOwn) {
+  Team* const team = new Team;  // never destroyed: its threads live on
+  const Job job{.task = nothing, .count = 2};
+  EXPECT_TRUE(team->try_run(job, 2, Wake::always));
+  {
+    std::vector<std::unique_ptr<Team::Alone>> others;
+    for (std::size_t i = 1; i < max_threads(); ++i) {
+      others.push_back(std::make_unique<Team::Alone>(*team));
+    }
+    EXPECT_FALSE(team->try_run(job, 2, Wake::always));
+  }
+  // They are expected to come again at once.
+  EXPECT_FALSE(team->try_run(job, 2, Wake::always));
+  std::this_thread::sleep_for(milliseconds(10));
+  EXPECT_TRUE(team->try_run(job, 2, Wake::always));
+}
+
+TEST_F(Teams, NoMoreThreadsWorkThanAJobMayHave) {
+  Team* const team = new Team;
+  EXPECT_TRUE(team->try_run({.task = nothing, .count = 64}, max_threads(), Wake::always));
+  struct {
+    std::atomic<std::size_t> now{0}, most{0};
+  } at_work;
+  using AtWork = decltype(at_work);
+  const auto task = [](void* context, std::size_t) {
+    auto& [now, most] = *static_cast<AtWork*>(context);
+    const std::size_t count = ++now;
+    for (std::size_t seen = most; seen < count && !most.compare_exchange_weak(seen, count);) {
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    --now;
+  };
+  for (int i = 0; i < 20; ++i) {
+    team->try_run({.task = task, .context = &at_work, .count = 8}, 2, Wake::always);
+  }
+  EXPECT_EQ(at_work.most, 2u);
+}
+
+TEST_F(Teams, TheHandoffIsMeasuredAndForgotten) {
+  EXPECT_EQ(Team().handoff(), 0.0);
+  Team* const team = new Team;
+  const Job job{.task = nothing, .count = 2};
+  const auto patience = steady_clock::now() + std::chrono::seconds(30);
+  while (team->handoff() == 0.0 && steady_clock::now() < patience) {
+    for (int i = 0; i < 100; ++i) team->try_run(job, 2, Wake::always);
+  }
+  EXPECT_GT(team->handoff(), 1e-9);
+  EXPECT_LT(team->handoff(), 1e-3);
+  std::this_thread::sleep_for(milliseconds(1100));
+  EXPECT_EQ(team->handoff(), 0.0);
+}
+
+#if defined(__linux__)
+
+std::vector<int> cpus_of(pid_t thread) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  EXPECT_EQ(sched_getaffinity(thread, sizeof set, &set), 0);
+  std::vector<int> result;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<unsigned>(cpu), &set)) result.push_back(cpu);
+  }
+  return result;
+}
+
+void pin(pid_t thread, const std::vector<int>& cpus) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int cpu : cpus) CPU_SET(static_cast<unsigned>(cpu), &set);
+  ASSERT_EQ(sched_setaffinity(thread, sizeof set, &set), 0);
+}
+
+// A thread that has started its placement, and rests when it is told to.
+class Placed {
+ public:
+  Placed() {
+    thread_ = std::thread([this] {
+      id_ = static_cast<pid_t>(syscall(SYS_gettid));
+      place.start();
+      place.arrive();
+      for (started_ = true; !ends_; std::this_thread::yield()) {
+        if (!rests_) continue;
+        place.rest();
+        rests_ = false;
+      }
+    });
+    while (!started_) std::this_thread::yield();
+  }
+  ~Placed() {
+    ends_ = true;
+    thread_.join();
+  }
+  Placed(const Placed&) = delete;
+  Placed& operator=(const Placed&) = delete;
+
+  void rest() {
+    for (rests_ = true; rests_;) std::this_thread::yield();
+  }
+  std::vector<int> cpus() const { return cpus_of(id_); }
+  pid_t id() const { return id_; }
+
+  Placement place;
+
+ private:
+  std::atomic<bool> started_{false}, rests_{false}, ends_{false};
+  std::atomic<pid_t> id_{0};
+  std::thread thread_;
+};
+
+class Placements : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (all.size() < 2) GTEST_SKIP() << "nowhere to go with one CPU";
+  }
+  const std::vector<int> all = cpus_of(0);
+};
+
+std::vector<int> without(std::vector<int> cpus, int cpu) {
+  std::erase(cpus, cpu);
+  return cpus;
+}
+
+TEST_F(Placements, AWorkerIsKeptOffACpuUntilItRests) {
+  Placed worker;
+  EXPECT_EQ(worker.place.kept_off(), -1);
+  for (const int cpu : {all[0], all[1], all[0]}) {
+    worker.place.keep_off(cpu);
+    EXPECT_EQ(worker.place.kept_off(), cpu);
+    EXPECT_EQ(worker.cpus(), without(all, cpu)) << "not off the CPU before as well";
+    EXPECT_EQ(worker.place.cpu(), -1) << "it has moved";
+  }
+  worker.rest();
+  EXPECT_EQ(worker.cpus(), all);
+  EXPECT_EQ(worker.place.kept_off(), -1);
+}
+
+TEST_F(Placements, AWorkerIsBroughtToTheCallerUntilItRests) {
+  Placed worker;
+  worker.place.keep_off(all[0]);
+  EXPECT_FALSE(worker.place.brought());
+  EXPECT_TRUE(worker.place.bring_to(all[0]));
+  EXPECT_TRUE(worker.place.brought());
+  EXPECT_EQ(worker.place.kept_off(), -1);
+  EXPECT_EQ(worker.cpus(), std::vector<int>{all[0]});
+  worker.place.keep_off(all[0]);
+  EXPECT_FALSE(worker.place.brought());
+  EXPECT_EQ(worker.cpus(), without(all, all[0]));
+  worker.place.bring_to(all[1]);
+  worker.rest();
+  EXPECT_FALSE(worker.place.brought());
+  EXPECT_EQ(worker.cpus(), all);
+}
+
+TEST_F(Placements, WhatOthersHaveSetStands) {
+  Placed worker;
+  pin(worker.id(), {all[0]});
+  worker.place.keep_off(all[0]);
+  EXPECT_EQ(worker.cpus(), std::vector<int>{all[0]}) << "it has nowhere else to go";
+  EXPECT_FALSE(worker.place.bring_to(all[1]));
+  EXPECT_EQ(worker.cpus(), std::vector<int>{all[0]});
+  worker.rest();
+  EXPECT_EQ(worker.cpus(), std::vector<int>{all[0]});
+
+  // Set while it is kept off.
+  pin(worker.id(), all);
+  worker.place.keep_off(all[0]);
+  pin(worker.id(), {all[0]});
+  worker.rest();
+  EXPECT_EQ(worker.cpus(), std::vector<int>{all[0]});
+}
+
+TEST_F(Placements, CpuTimeIsThatOfTheWorker) {
+  EXPECT_EQ(Placement().cpu_time().count(), 0) << "not started";
+  Placed worker;
+  const auto own = [] {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  const auto before = worker.place.cpu_time() - own();
+  const auto patience = steady_clock::now() + std::chrono::seconds(30);
+  const auto ahead = [&] { return worker.place.cpu_time() - own() - before; };
+  while (ahead() < milliseconds(2) && steady_clock::now() < patience) {
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+  EXPECT_GE(ahead(), milliseconds(2)) << "it works while this one sleeps";
+}
+
+TEST_F(Placements, AMoveBeforeTheStartIsNone) {
+  Placement place;
+  EXPECT_FALSE(place.bring_to(all[0]));
+  place.keep_off(all[0]);
+  place.rest();
+  EXPECT_EQ(cpus_of(0), all);
+}
+
+// Beside threads that take every CPU, jobs get done, and when they are gone every thread may run
+// anywhere again.
+TEST_F(Placements, TheTeamGivesBackWhatItTook) {
+  std::atomic<bool> ends{false};
+  std::vector<std::thread> spinning;
+  for (const int cpu : all) {
+    spinning.emplace_back([&, cpu] {
+      pin(0, {cpu});
+      while (!ends) {
+      }
+    });
+  }
+  const std::size_t before = num_threads();
+  set_num_threads(max_threads());
+  std::vector<std::size_t> done(64);
+  const auto work = [&](std::size_t i) {
+    volatile std::size_t steps = 0;
+    for (std::size_t k = 0; k < 2000; ++k) steps = steps + 1;
+    done[i] += steps;
+  };
+  std::size_t jobs = 0;
+  for (const auto end = steady_clock::now() + milliseconds(400); steady_clock::now() < end;
+       ++jobs) {
+    parallel_for(done.size(), work);
+    parallel_phases(2, done.size() / 2, Wake::always,
+                    [&](std::size_t phase, std::size_t part) { work(2 * part + phase); });
+  }
+  for (const std::size_t d : done) EXPECT_EQ(d, jobs * 2 * 2000);
+  set_num_threads(before);
+  ends = true;
+  for (std::thread& thread : spinning) thread.join();
+
+  const auto moved = [&] {
+    std::string result;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+      const int id = std::stoi(entry.path().filename());
+      if (cpus_of(id) != all) result += std::to_string(id) + " ";
+    }
+    return result;
+  };
+  const auto patience = steady_clock::now() + std::chrono::seconds(30);
+  while (!moved().empty() && steady_clock::now() < patience) {
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  EXPECT_EQ(moved(), "");
+}
+
+#endif
+
+}  // namespace
+}  // namespace laminet::testing
