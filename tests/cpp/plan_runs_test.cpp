@@ -98,6 +98,7 @@ TEST_P(PlanRuns, AsItSays) {
                                    .element_size = sizeof(float),
                                    .mr = table.tiles[0].mr,
                                    .threads = threads,
+                                   .handoff = [] { return 0.0; },
                                    .requested = Backend::tiled,
                                    .blas_available = false,
                                    .fused = true},

@@ -1,6 +1,7 @@
 // The plan of a batch: a pure function of sizes.
 #include "laminet/network/plan.h"
 
+#include <stdexcept>
 #include <vector>
 
 #include "support.h"
@@ -10,13 +11,16 @@ namespace {
 
 constexpr CacheSizes kCaches{32 * 1024, 1 << 20, 32 << 20};
 
+double unknown() { return 0.0; }
+
 Plan plan_of(const std::vector<std::size_t>& sizes, std::size_t batch, std::size_t threads,
-             Backend backend = Backend::tiled) {
+             Backend backend = Backend::tiled, double (*handoff)() = unknown) {
   return make_plan({.sizes = sizes,
                     .batch = batch,
                     .element_size = 4,
                     .mr = 6,
                     .threads = threads,
+                    .handoff = handoff,
                     .requested = backend,
                     .blas_available = true,
                     .fused = true},
@@ -46,6 +50,36 @@ TEST(Plan, MoreWorkUsesMoreThreads) {
   EXPECT_EQ(before, 16u);
   EXPECT_EQ(plan_of(kSmall, 8, 2).wake, Wake::in_a_series);
   EXPECT_EQ(plan_of(kSmall, 4096, 2).wake, Wake::always);
+}
+
+// Work that is level with what a second thread costs, by how long it takes to hand it over.
+TEST(Plan, FarApartThreadsAreUsedForMoreWork) {
+  const auto near = [] { return 0.05e-6; };
+  const auto far = [] { return 0.2e-6; };
+  const auto farther = [] { return 1e-6; };
+  const auto threads = [](const auto& sizes, std::size_t batch, double (*handoff)()) {
+    return plan_of(sizes, batch, 2, Backend::tiled, handoff).threads;
+  };
+  EXPECT_EQ(threads(kSmall, 16, unknown), 2u) << "178 kflop";
+  EXPECT_EQ(threads(kSmall, 16, near), 2u);
+  EXPECT_EQ(threads(kSmall, 16, far), 1u);
+  EXPECT_EQ(threads(kSmall, 32, far), 2u) << "356 kflop";
+  EXPECT_EQ(threads(kSmall, 128, farther), 1u) << "1.4 Mflop";
+  EXPECT_EQ(threads(kSmall, 256, farther), 2u);
+  const std::vector<std::size_t> wide = {784, 128, 10};  // 406 kB
+  EXPECT_EQ(threads(wide, 1, far), 2u);
+  EXPECT_EQ(threads(wide, 1, farther), 1u);
+  const std::vector<std::size_t> square = {256, 256, 10};  // 272 kB
+  EXPECT_EQ(threads(square, 4, near), 2u);
+  EXPECT_EQ(threads(square, 4, far), 1u) << "less than a tile of rows each";
+  EXPECT_EQ(threads(square, 12, far), 2u);
+}
+
+TEST(Plan, TheHandoffIsNotAskedForInVain) {
+  const auto fails = []() -> double { throw std::logic_error("asked"); };
+  EXPECT_NO_THROW(plan_of(kSmall, 1, 2, Backend::tiled, fails));
+  EXPECT_NO_THROW(plan_of(kMedium, 4096, 1, Backend::tiled, fails));
+  EXPECT_THROW(plan_of(kMedium, 4096, 2, Backend::tiled, fails), std::logic_error);
 }
 
 TEST(Plan, FewRowsOfLargeWeightsShareEachLayer) {

@@ -23,6 +23,7 @@ Plan plan_for(std::span<const std::size_t> sizes, std::size_t batch,
       .element_size = sizeof(T),
       .mr = set.table<T>().tiles[0].mr,
       .threads = num_threads(),
+      .handoff = team_handoff,
       .requested = requested,
       // Asked only where the answer matters: it loads the library.
       .blas_available = requested == Backend::automatic && !fused && blas::library(),

@@ -9,12 +9,15 @@
 namespace laminet {
 namespace {
 
-// A thread that gets less than this much costs more than it saves: handing work to a thread that is
-// awake and waiting for it to end takes 0.3 us, one more meeting of two threads 0.1 us. Measured on
-// Zen 5 (AVX-512): two threads win from 8 rows of 17-64-64-6 on (0.69 us for 0.81), and for one
-// sample from 0.25 MB of weights on.
+// A thread that gets less than this much costs more than it saves: it costs some three times what
+// it takes to hand a job over, which depends on how far apart the CPUs are. Two threads are level
+// with one at the least amounts, a thread, of work (rows shared) and of weights (one sample),
+// measured on Xeon (AVX-512) at a handoff of 0.19 us: 17-64-64-6 150 kflop, 32-64x4-16 190,
+// 128-128-10 160; 256-256-10 133 kB. On Zen 5, near each other: 45 kflop, 125 kB.
 constexpr double kLeastFlopsPerThread = 5e4;
+constexpr double kLeastFlopsPerHandoffSecond = 8e11;
 constexpr double kLeastWeightBytesPerThread = 128 * 1024;
+constexpr double kLeastWeightBytesPerHandoffSecond = 8e11;
 
 // Work that a core does in some 20 us or less is not worth waking a sleeping thread for.
 constexpr double kLeastFlopsToWake = 5e6;
@@ -60,14 +63,24 @@ Plan make_plan(const PlanInput& input, const CacheSizes& caches) {
   }
   const double bytes = weights * static_cast<double>(input.element_size);
   const double flops = 2.0 * weights * static_cast<double>(input.batch);
-  const auto worth = [&](double work, double least) {
-    const double most = static_cast<double>(std::max<std::size_t>(1, input.threads));
-    return static_cast<std::size_t>(std::clamp(work / least, 1.0, most));
+  const auto threads = static_cast<double>(std::max<std::size_t>(1, input.threads));
+  // Weights that are worth sharing have more operations than this, too.
+  const bool asks = input.threads > 1 && flops >= 2.0 * kLeastFlopsPerThread;
+  const double handoff = asks ? input.handoff() : 0.0;
+  const auto worth = [&](double work, double least, double least_per_handoff) {
+    least = std::max(least, least_per_handoff * handoff);
+    return static_cast<std::size_t>(std::clamp(work / least, 1.0, threads));
   };
+  const std::size_t sharing =
+      worth(bytes, kLeastWeightBytesPerThread, kLeastWeightBytesPerHandoffSecond);
 
   Plan plan{};
   plan.backend = resolve(input);
-  plan.threads = worth(flops, kLeastFlopsPerThread);
+  plan.threads = worth(flops, kLeastFlopsPerThread, kLeastFlopsPerHandoffSecond);
+  // Few rows take as long as their weights from L2: half of a tile's as long as all of them.
+  if (plan.backend == Backend::tiled && sharing == 1 && bytes > static_cast<double>(caches.l1)) {
+    plan.threads = std::min(plan.threads, std::max<std::size_t>(1, input.batch / input.mr));
+  }
   plan.wake = flops < kLeastFlopsToWake ? Wake::in_a_series : Wake::always;
 
   plan.blocks = plan.backend == Backend::blas
@@ -77,7 +90,6 @@ Plan make_plan(const PlanInput& input, const CacheSizes& caches) {
   plan.threads = plan.blocks.threads;
   plan.split = plan.threads > 1 ? Split::rows : Split::none;
 
-  const std::size_t sharing = worth(bytes, kLeastWeightBytesPerThread);
   // Weights that come from memory: each pass over them must serve as many rows as L3 can keep.
   plan.from_memory = bytes > static_cast<double>(caches.l3) / 2;
   const bool few_rows = sharing > 1 && input.batch <= kMostRowsToShareLayers * input.threads;

@@ -49,6 +49,7 @@ struct PlanInput {
   std::size_t element_size;
   std::size_t mr;  // rows of the widest register tile
   std::size_t threads;
+  double (*handoff)();  // as team_handoff(); asked only where work may be shared out
   Backend requested;
   bool blas_available;
   bool fused;  // the instruction set has fused multiply-add kernels (AVX2 and wider)
