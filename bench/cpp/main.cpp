@@ -1,5 +1,6 @@
 #include "common.h"
 #include "laminet/base/cpu_info.h"
+#include "laminet/base/thread_count.h"
 
 int main(int argc, char** argv) {
   using namespace laminet;

@@ -12,7 +12,7 @@
 #pragma once
 
 #include "laminet/base/matrix.h"            // views
-#include "laminet/base/parallel.h"          // set_num_threads
+#include "laminet/base/thread_count.h"      // set_num_threads
 #include "laminet/base/version.h"           // LAMINET_VERSION
 #include "laminet/gemm/backend.h"           // set_backend
 #include "laminet/gradients/derivatives.h"  // Jacobians, vjp, jvp, gradients

@@ -11,7 +11,7 @@
 #include "bindings.h"
 #include "laminet/base/check.h"
 #include "laminet/base/cpu_info.h"
-#include "laminet/base/parallel.h"
+#include "laminet/base/thread_count.h"
 #include "laminet/kernels/activation.h"
 #include "laminet/kernels/dispatch.h"
 #include "release_gil.h"
@@ -86,7 +86,10 @@ std::vector<std::tuple<int, std::size_t, std::size_t>> caches() {
 void register_probe(py::module_& module) {
   module.def("cache_levels", &caches);
   module.def("available_memory", &available_memory);
-  module.def("max_threads", &max_threads);
+  module.def("max_threads", [] {
+    (void)thread_count();  // asks for the CPUs of now
+    return max_threads();
+  });
   module.def("fma_shape_f32", &fma_shape<float>, py::arg("isa"));
   module.def("fma_shape_f64", &fma_shape<double>, py::arg("isa"));
   module.def("fma_rate_f32", &fma_rate<float>, py::arg("isa"), py::arg("threads"),

@@ -1,10 +1,12 @@
 #include <pybind11/stl.h>
 
+#include <cstdint>
 #include <string>
+#include <utility>
 
 #include "bindings.h"
 #include "laminet/base/cpu_info.h"
-#include "laminet/base/parallel.h"
+#include "laminet/base/thread_count.h"
 #include "laminet/base/version.h"
 #include "laminet/gemm/backend.h"
 #include "laminet/gemm/blas.h"
@@ -63,8 +65,19 @@ void register_runtime(py::module_& module) {
   module.def("backend", [] { return std::string(name(backend())); });
   module.def("set_backend", [](const std::string& name) { set_backend(name); }, py::arg("name"));
 
-  module.def("num_threads", &num_threads);
+  module.def("num_threads", [] { return thread_count().count; });
+  module.def("threads_source", [] { return std::string(thread_count().source); });
   module.def("set_num_threads", &set_num_threads, py::arg("count"));
+  module.def("thread_setting", [] {
+    const ThreadSetting setting = thread_setting();
+    return std::pair(setting.count, setting.limit);
+  });
+  module.def(
+      "set_thread_setting",
+      [](std::pair<std::uint32_t, std::uint32_t> setting) {
+        set_thread_setting({setting.first, setting.second});
+      },
+      py::arg("setting"));
 
   module.def("isa", [] { return std::string(kernels::active_instruction_set().name); });
   module.def(

@@ -9,7 +9,7 @@ MLP(784 -> 256 relu -> 128 relu -> 10 identity, float32, 235146 parameters)
 from laminet import _interrupt  # first: it watches over the other imports
 
 # isort: split
-from laminet import reference
+from laminet import _threadpoolctl, reference
 from laminet._core import __version__
 from laminet.activation import Activation
 from laminet.analysis.check_jacobian import check_jacobian
@@ -34,6 +34,7 @@ from laminet.runtime import (
 )
 from laminet.trace import Trace
 
+_threadpoolctl.announce()
 _interrupt.end()
 
 __all__ = [

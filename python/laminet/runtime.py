@@ -58,13 +58,16 @@ def backend(name: BackendName) -> Iterator[None]:
 
 
 def set_num_threads(n: int) -> None:
-    """Set how many threads one call may use, the calling thread among them.
+    """Set how many threads one call may use, the calling thread among them; for the whole process.
+
+    The default is ``LAMINET_NUM_THREADS``, else the CPUs that the calling thread may use at that
+    moment (affinity and cgroup quota), at most ``OMP_NUM_THREADS``. No more threads than such CPUs
+    work at a time, whatever is set.
 
     Parameters
     ----------
     n : int
-        At least 1. The default is ``LAMINET_NUM_THREADS``, else the CPUs that this process may use
-        (affinity and cgroup quota). More threads than that are never started.
+        At least 1; more than 1024 count as 1024.
 
     Raises
     ------
@@ -73,26 +76,27 @@ def set_num_threads(n: int) -> None:
     TypeError
         If `n` is not an integer.
     """
-    count = as_count(n, "n")
-    if count > sys.maxsize:
-        raise ValueError(f"n must be at most {sys.maxsize}, got {count}")
-    _core.set_num_threads(count)
+    # The core has its own bound, far below.
+    _core.set_num_threads(min(as_count(n, "n"), sys.maxsize))
 
 
 def get_num_threads() -> int:
-    """Return how many threads one call may use."""
+    """Return how many threads one call may use; see `set_num_threads`."""
     return _core.num_threads()
 
 
 @contextmanager
 def num_threads(n: int) -> Iterator[None]:
-    """Use another number of threads within a ``with`` block; see `set_num_threads`."""
-    before = get_num_threads()
+    """Use another number of threads within a ``with`` block; see `set_num_threads`.
+
+    Afterwards the number is what it was before, or follows the CPUs again.
+    """
+    before = _core.thread_setting()
     set_num_threads(n)
     try:
         yield
     finally:
-        set_num_threads(before)
+        _core.set_thread_setting(before)
 
 
 @functools.cache
@@ -123,7 +127,9 @@ def build_info() -> dict[str, Any]:
         ``version``, ``compiler``; ``cpu``, ``isa`` (the instruction set in use) and
         ``available_isas``; ``blas``, a dict of ``name``, ``version``, ``core`` (the kernels it
         chose) and ``path``, or None where no BLAS library could be loaded, with the reason in
-        ``blas_error`` (else None); ``backend``, ``threads``.
+        ``blas_error`` (else None); ``backend``, ``threads`` and ``threads_source``, what that
+        number comes from: "set_num_threads", "threadpoolctl", "LAMINET_NUM_THREADS",
+        "OMP_NUM_THREADS", "cgroup quota" or "CPUs allowed".
     """
     check_environment()
     blas = _core.blas_info()
@@ -137,4 +143,5 @@ def build_info() -> dict[str, Any]:
         "blas_error": blas.get("error"),
         "backend": get_backend(),
         "threads": get_num_threads(),
+        "threads_source": _core.threads_source(),
     }

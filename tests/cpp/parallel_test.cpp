@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "laminet/base/cpu_info.h"
+#include "laminet/base/thread_count.h"
 #include "support.h"
 
 namespace laminet::testing {

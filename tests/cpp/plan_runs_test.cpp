@@ -3,7 +3,7 @@
 #include <set>
 #include <vector>
 
-#include "laminet/base/parallel.h"
+#include "laminet/base/thread_count.h"
 #include "laminet/network/execute.h"
 #include "laminet/network/plan.h"
 #include "support.h"

@@ -12,6 +12,7 @@
 
 #include "fenced.h"
 #include "laminet/base/parallel.h"
+#include "laminet/base/thread_count.h"
 #include "support.h"
 
 namespace laminet::probe {

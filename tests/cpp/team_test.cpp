@@ -18,6 +18,7 @@
 
 #include "laminet/base/cpu_info.h"
 #include "laminet/base/placement.h"
+#include "laminet/base/thread_count.h"
 #include "support.h"
 
 namespace laminet::testing {

@@ -34,7 +34,7 @@ def pytest_report_header() -> list[str]:
         f"not on this CPU, so not tested: {', '.join(not_run) or 'none'}",
         f"frameworks not installed, so not tested: {', '.join(not_installed()) or 'none'}",
         f"blas: {described}",
-        f"threads: {info['threads']}, back end: {info['backend']}",
+        f"threads: {info['threads']} ({info['threads_source']}), back end: {info['backend']}",
     ]
 
 
@@ -49,10 +49,10 @@ def _own_cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 @pytest.fixture(autouse=True)
 def _settings_restored() -> Iterator[None]:
     """Leave no test the settings of another; they hold for the whole process."""
-    before = ln.get_backend(), ln.get_num_threads(), _core.isa()
+    before = ln.get_backend(), _core.thread_setting(), _core.isa()
     yield
     ln.set_backend(before[0])
-    ln.set_num_threads(before[1])
+    _core.set_thread_setting(before[1])
     _core.set_isa(before[2])
 
 
@@ -85,10 +85,11 @@ Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def script() -> Script:
-    """Run Python code in a process of its own, with only the LAMINET_ variables that are given."""
+    """Run Python code in a process of its own, with only the given variables that laminet reads."""
 
     def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("LAMINET_")}
+        clean.pop("OMP_NUM_THREADS", None)
         return subprocess.run(
             [sys.executable, "-c", code],
             env={**clean, **environment},

@@ -214,7 +214,7 @@ def test_info_of_the_system(
     assert found["CPU"].startswith(info["cpu"])
     assert found["instruction set"].startswith(info["isa"])
     assert found["BLAS"].startswith(info["blas"]["name"] if info["blas"] else "none")
-    assert found["threads"].startswith(f"{ln.get_num_threads()} of ")
+    assert found["threads"].startswith(f"{info['threads']} ({info['threads_source']}) of ")
     assert "OMP_NUM_THREADS=~/3" in found["variables"]
     assert f"numpy {np.__version__}, " in found["packages"]
     assert "L1 " in found["caches"]

@@ -17,6 +17,8 @@
 #include <sys/sysctl.h>
 #endif
 
+#include "laminet/base/cgroups.h"
+
 namespace laminet {
 namespace {
 
@@ -138,79 +140,18 @@ CacheSizes read_cache_sizes() {
 }
 
 #if defined(__linux__)
-// CPUs granted by "QUOTA PERIOD", both in microseconds; no bound where there is no quota ("max").
-// Rounded up: a quota of 1.5 CPUs is served better by two threads than by one.
-std::size_t quota_cpus(const std::string& text) {
-  std::istringstream in(text);
-  double quota = 0.0;
-  double period = 0.0;
-  if (!(in >> quota >> period) || quota <= 0.0 || period <= 0.0) return SIZE_MAX;
-  return std::max<std::size_t>(1, static_cast<std::size_t>((quota + period - 1.0) / period));
-}
-
-// Calls visit(folder) for this process's control group of version 2 and those above it. A container
-// sees its own group at the root of the mount, a service of the host its path below that.
-template <class Visit>
-void for_each_cgroup(Visit visit) {
-  const std::string root = "/sys/fs/cgroup";
-  std::ifstream groups("/proc/self/cgroup");
-  std::string line;
-  std::string path;
-  while (std::getline(groups, line)) {
-    if (line.starts_with("0::")) path = line.substr(3);
-  }
-  for (;;) {
-    visit(root + path);
-    if (path.empty()) return;
-    path.erase(path.find_last_of('/') == std::string::npos ? 0 : path.find_last_of('/'));
-  }
-}
-
-// The strictest quota of CPUs of the control groups.
-std::size_t cgroup_cpus() {
-  const std::string root = "/sys/fs/cgroup";
-  std::size_t cpus = quota_cpus(first_line(root + "/cpu/cpu.cfs_quota_us") + " " +
-                                first_line(root + "/cpu/cpu.cfs_period_us"));  // version 1
-  for_each_cgroup([&](const std::string& folder) {
-    cpus = std::min(cpus, quota_cpus(first_line(folder + "/cpu.max")));
-  });
-  return cpus;
-}
-
-std::size_t number_in(const std::string& text) {  // SIZE_MAX for "max" and nothing
-  std::istringstream in(text);
-  std::size_t value = 0;
-  return in >> value ? value : SIZE_MAX;
-}
-
 std::size_t read_available_memory() {
   std::size_t bytes = SIZE_MAX;
   std::ifstream file("/proc/meminfo");
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("MemAvailable:")) bytes = number_in(line.substr(13)) * 1024;
+    std::size_t kib = 0;
+    if (!line.starts_with("MemAvailable:")) continue;
+    if (std::istringstream(line.substr(13)) >> kib) bytes = kib * 1024;
   }
-  for_each_cgroup([&](const std::string& folder) {
-    const std::size_t limit = number_in(first_line(folder + "/memory.max"));
-    const std::size_t used = number_in(first_line(folder + "/memory.current"));
-    if (limit != SIZE_MAX && used != SIZE_MAX)
-      bytes = std::min(bytes, limit - std::min(limit, used));
-  });
+  bytes = std::min(bytes, Cgroups().memory_left());
   return bytes == SIZE_MAX ? 0 : bytes;
 }
 #endif
-
-std::size_t read_allowed_cpus() {
-  std::size_t cpus = std::max(1u, std::thread::hardware_concurrency());
-#if defined(__linux__)
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) {
-    cpus = static_cast<std::size_t>(CPU_COUNT(&set));
-  }
-  cpus = std::min(cpus, cgroup_cpus());
-#endif
-  return cpus;
-}
 
 std::string read_cpu_name() {
 #if defined(__x86_64__)
@@ -268,6 +209,18 @@ std::string cpu_name() {
   return name;
 }
 
-std::size_t allowed_cpus() { return read_allowed_cpus(); }
+std::size_t affinity_cpus() {
+#if defined(__linux__)
+  // Room for 8192 CPUs, as many as a kernel is built for; cpu_set_t has room for 1024.
+  cpu_set_t sets[8];
+  if (sched_getaffinity(0, sizeof sets, sets) == 0) {
+    const int cpus = CPU_COUNT_S(sizeof sets, sets);
+    if (cpus > 0) return static_cast<std::size_t>(cpus);
+  }
+#endif
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+std::size_t allowed_cpus() { return std::min(affinity_cpus(), Cgroups().cpus()); }
 
 }  // namespace laminet

@@ -7,6 +7,7 @@
 
 #include "laminet/base/interruption.h"
 #include "laminet/base/team.h"
+#include "laminet/base/thread_count.h"
 
 namespace laminet {
 namespace {
@@ -41,7 +42,7 @@ void run_alone(const Job& job) {
 }
 
 void run(const Job& job, Wake wake) {
-  const std::size_t threads = std::min({num_threads(), job.count, max_threads()});
+  const std::size_t threads = std::min(num_threads(), job.count);
   if (threads == 1) return run_alone(job);
   Team& shared = team();
   if (shared.try_run(job, threads, wake)) return;

@@ -12,8 +12,6 @@
 #include <memory>
 #include <type_traits>
 
-#include "laminet/base/thread_count.h"
-
 namespace laminet {
 
 // Whether a job is worth waking threads that have gone to sleep, which takes tens of microseconds.

@@ -113,7 +113,8 @@ bool Team::try_run(const Job& job, std::size_t threads, Wake wake) {
   if (busy_.exchange(true, std::memory_order_acquire)) return false;
   const Release release{*this};
   // Each caller beside this one has a CPU of its own to work on.
-  const std::size_t free = max_threads() - std::min(others(), max_threads() - 1);
+  const std::size_t cpus = max_threads();
+  const std::size_t free = cpus - std::min(others(), cpus - 1);
   const std::size_t helpers = std::min(threads, free) - 1;
   if (helpers == 0) return false;
   grow(helpers);

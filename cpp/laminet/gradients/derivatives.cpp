@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "laminet/base/float_mode.h"
+#include "laminet/base/thread_count.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/tape.h"
 

@@ -1,5 +1,6 @@
 // Jacobians of a network and of its layers.
 #include "laminet/base/float_mode.h"
+#include "laminet/base/thread_count.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/derivatives.h"
 #include "laminet/gradients/tape.h"

@@ -7,6 +7,7 @@
 
 #include "laminet/base/float_mode.h"
 #include "laminet/base/interruption.h"
+#include "laminet/base/thread_count.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/derivatives.h"

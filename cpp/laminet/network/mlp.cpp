@@ -6,6 +6,7 @@
 #include "laminet/base/check.h"
 #include "laminet/base/float_mode.h"
 #include "laminet/base/parallel.h"
+#include "laminet/base/thread_count.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/kernels/dispatch.h"
 
@@ -13,7 +14,7 @@ namespace laminet {
 namespace {
 
 template <class T>
-Plan plan_for(std::span<const std::size_t> sizes, std::size_t batch,
+Plan plan_for(std::span<const std::size_t> sizes, std::size_t batch, double flops_per_sample,
               const kernels::InstructionSet& set) {
   const Backend requested = backend();
   const bool fused = &set != &kernels::baseline_instruction_set();
@@ -22,7 +23,7 @@ Plan plan_for(std::span<const std::size_t> sizes, std::size_t batch,
       .batch = batch,
       .element_size = sizeof(T),
       .mr = set.table<T>().tiles[0].mr,
-      .threads = num_threads(),
+      .threads = num_threads(flops_per_sample * static_cast<double>(batch)),
       .handoff = team_handoff,
       .requested = requested,
       // Asked only where the answer matters: it loads the library.
@@ -51,6 +52,7 @@ Mlp<T>::Mlp(std::span<const DenseView<T>> layers, Head head)
     require(in == sizes_.back(), "layer ", l, " takes ", in, " features, layer ", l - 1, " gives ",
             sizes_.back());
     sizes_.push_back(layers_[l].out_features());
+    flops_ += 2.0 * static_cast<double>(in) * static_cast<double>(layers_[l].out_features());
   }
   for (const Dense<T>& layer : layers_) {
     blas_operands_.push_back({layer.weight(), nullptr, layer.bias(), layer.activation()});
@@ -59,7 +61,7 @@ Mlp<T>::Mlp(std::span<const DenseView<T>> layers, Head head)
 
 template <class T>
 Plan Mlp<T>::plan(std::size_t batch) const {
-  return plan_for<T>(sizes_, batch, *instruction_set_);
+  return plan_for<T>(sizes_, batch, flops_, *instruction_set_);
 }
 
 template <class T>
@@ -150,7 +152,8 @@ void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
   check_activation<T>(layer.activation);
   const kernels::InstructionSet& set = kernels::active_instruction_set();
   const std::size_t sizes[] = {w.columns, w.rows};
-  const Plan plan = plan_for<T>(sizes, x.rows, set);
+  const double flops = 2.0 * static_cast<double>(w.rows) * static_cast<double>(w.columns);
+  const Plan plan = plan_for<T>(sizes, x.rows, flops, set);
   LayerOperands<T> operands{w, nullptr, layer.bias, layer.activation};
   const auto run = [&] {
     run_forward<T>(std::span<const LayerOperands<T>>(&operands, 1), set.table<T>(), plan,

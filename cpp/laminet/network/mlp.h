@@ -57,6 +57,7 @@ class Mlp {
  private:
   std::vector<Dense<T>> layers_;
   std::vector<std::size_t> sizes_;
+  double flops_ = 0.0;  // of one sample's products
   Head head_;
   const kernels::InstructionSet* instruction_set_;
   std::vector<LayerOperands<T>> blas_operands_;

@@ -14,6 +14,7 @@
 #include "laminet/base/huge_pages.h"
 #include "laminet/base/matrix.h"
 #include "laminet/base/parallel.h"
+#include "laminet/base/thread_count.h"
 
 namespace laminet::probe {
 namespace {

@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from laminet import probe, runtime
 from laminet.analysis.report import size
@@ -57,7 +58,7 @@ def system_report() -> str:
         ("caches", "; ".join(map(_cache, probe.cache_levels())) or "unknown"),
         ("back end", info["backend"]),
         ("BLAS", blas_line),
-        ("threads", f"{info['threads']} of {os.cpu_count()} CPUs, {_allowed()} of them allowed"),
+        ("threads", _threads(info)),
         ("memory", f"{_memory()}; {_limits()}"),
         ("variables", ", ".join(_variables()) or "none of LAMINET_* and OMP_NUM_THREADS"),
         ("packages", _packages()),
@@ -72,8 +73,9 @@ def _cache(level: tuple[int, int, int]) -> str:
     return f"L{number} {size(nbytes)}" + (f" for {shared} CPUs" if shared > 1 else "")
 
 
-def _allowed() -> int:
-    return len(os.sched_getaffinity(0))
+def _threads(info: dict[str, Any]) -> str:
+    cpus = f"{os.cpu_count()} CPUs, {len(os.sched_getaffinity(0))} of them allowed"
+    return f"{info['threads']} ({info['threads_source']}) of {cpus}"
 
 
 def _memory() -> str:
