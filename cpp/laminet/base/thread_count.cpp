@@ -126,13 +126,15 @@ Environment read_environment() {
 constinit std::atomic<Environment> read_once{Environment{}};
 static_assert(decltype(read_once)::is_always_lock_free);
 
-Environment environment() {
-  Environment result = read_once.load(std::memory_order_relaxed);
-  if (result.variable == Environment::unread) {
-    result = read_environment();
-    read_once.store(result, std::memory_order_relaxed);
-  }
+[[gnu::noinline]] Environment read_now() {
+  const Environment result = read_environment();
+  read_once.store(result, std::memory_order_relaxed);
   return result;
+}
+
+Environment environment() {
+  const Environment result = read_once.load(std::memory_order_relaxed);
+  return result.variable == Environment::unread ? read_now() : result;
 }
 
 // --- What was asked for --------------------------------------------------------------------------
@@ -158,11 +160,12 @@ std::size_t fixed_count(ThreadSetting setting, Environment variables) {
 
 std::size_t num_threads(double flops) {
   const Environment variables = environment();
+  if (flops < kTooFewFlopsToShare) return 1;
   if (const std::size_t count = fixed_count(asked.load(std::memory_order_relaxed), variables)) {
     return count;
   }
   // Where there are several, those who share work among them look (max_threads).
-  if (look.cpus == 0 || (look.cpus == 1 && variables.count > 1 && flops >= kTooFewFlopsToShare)) {
+  if (look.cpus == 0 || (look.cpus == 1 && variables.count > 1)) {
     look_if_old();
   }
   return std::min(look.cpus, variables.count);

@@ -25,8 +25,8 @@ inline constexpr std::size_t kMostThreads = 1024;
 // no list of such numbers is as if unset, as OpenMP takes it.
 std::size_t num_threads();
 
-// The same for a call of so many floating-point operations: where these are too few to be shared at
-// all, the CPUs are not asked for again.
+// The same for a call of so many floating-point operations: 1, for nothing, where these are too few
+// to be shared at all.
 std::size_t num_threads(double flops);
 
 // From now on, also where a limit was set before.
