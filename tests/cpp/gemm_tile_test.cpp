@@ -1,6 +1,8 @@
 // Every register tile of every instruction set, at every size up to its own, with guards around
 // every buffer.
 #include <algorithm>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
@@ -242,6 +244,35 @@ TYPED_TEST(GemmTile, NonzerosAreFound) {
           ++expected;
         }
         ASSERT_EQ(count, expected) << set->name;
+      }
+    }
+  }
+}
+
+// Leaves ones where the next function keeps its variables: what reads more of one than was written
+// sees them.
+__attribute__((noinline)) void fill_stack() {
+  volatile std::byte ones[4096];
+  for (volatile std::byte& one : ones) one = std::byte{0xFF};
+}
+
+// Every mask of the widest vector, and what lies beside it in memory or in a register.
+TYPED_TEST(GemmTile, NonzerosOfEveryMaskAreCounted) {
+  using T = TypeParam;
+  constexpr std::size_t lanes = 64 / sizeof(T);
+  T x[lanes], values[lanes];
+  std::uint32_t places[lanes];
+  for (const kernels::InstructionSet* set : instruction_sets()) {
+    for (unsigned mask = 0; mask < 1u << lanes; ++mask) {
+      for (std::size_t i = 0; i < lanes; ++i) x[i] = mask >> i & 1 ? static_cast<T>(i + 1) : T{0};
+      fill_stack();
+      const std::size_t count = set->table<T>().nonzeros(x, lanes, values, places);
+      ASSERT_EQ(count, static_cast<std::size_t>(std::popcount(mask))) << set->name << " " << mask;
+      for (std::size_t i = 0, found = 0; i < lanes; ++i) {
+        if (x[i] == 0) continue;
+        ASSERT_EQ(places[found], i) << set->name << " " << mask;
+        ASSERT_EQ(values[found], x[i]) << set->name << " " << mask;
+        ++found;
       }
     }
   }
