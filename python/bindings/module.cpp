@@ -1,7 +1,11 @@
+#include <pybind11/numpy.h>
+
 #include "bindings.h"
 
 PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   module.doc() = "The C++ core of laminet. Private: use the names of the package `laminet`.";
+  // Now, as NumPy's functions are looked up under a lock, which a fork could leave locked.
+  pybind11::detail::npy_api::get();
   laminet::register_runtime(module);
   laminet::register_functions(module);
   laminet::register_network(module);

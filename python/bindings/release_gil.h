@@ -27,8 +27,9 @@ class MaybeReleaseGil {
   explicit MaybeReleaseGil(double flops) {
     constexpr double kLeast = 2e6;
     if (flops < kLeast) return;
-    state_ = PyEval_SaveThread();
+    // First, as it may throw: only the destructor takes the GIL back.
     interruptible_.emplace([](void* self) { static_cast<MaybeReleaseGil*>(self)->ask(); }, this);
+    state_ = PyEval_SaveThread();
   }
   ~MaybeReleaseGil() {
     if (!state_) return;

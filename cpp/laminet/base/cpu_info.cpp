@@ -6,18 +6,22 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 #if defined(__linux__)
+#include <fcntl.h>
 #include <sched.h>
+#include <unistd.h>
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
 
 #include "laminet/base/cgroups.h"
+#include "laminet/base/lazy.h"
 
 namespace laminet {
 namespace {
@@ -62,11 +66,15 @@ CpuFeatures read_features() {
 }
 
 #if defined(__linux__)
+// Not by a stream: where memory is missing it is an empty one.
 std::string first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return {};
+  char text[4096];
+  const ssize_t length = read(file, text, sizeof text);
+  close(file);
+  const std::string_view all(text, length > 0 ? static_cast<std::size_t>(length) : 0);
+  return std::string(all.substr(0, all.find('\n')));
 }
 #endif
 
@@ -182,17 +190,15 @@ std::string read_cpu_name() {
 #endif
 }
 
+constinit Lazy<CpuFeatures> features;
+constinit Lazy<CacheSizes> sizes;
+constinit Lazy<std::string> cpu;
+
 }  // namespace
 
-const CpuFeatures& cpu_features() {
-  static const CpuFeatures features = read_features();
-  return features;
-}
+const CpuFeatures& cpu_features() { return features.get(read_features); }
 
-const CacheSizes& cache_sizes() {
-  static const CacheSizes sizes = read_cache_sizes();
-  return sizes;
-}
+const CacheSizes& cache_sizes() { return sizes.get(read_cache_sizes); }
 
 std::vector<CacheLevel> cache_levels() { return read_cache_levels(); }
 
@@ -204,10 +210,7 @@ std::size_t available_memory() {
 #endif
 }
 
-std::string cpu_name() {
-  static const std::string name = read_cpu_name();
-  return name;
-}
+std::string cpu_name() { return cpu.get(read_cpu_name); }
 
 std::size_t affinity_cpus() {
 #if defined(__linux__)

@@ -1,6 +1,9 @@
 #include "laminet/base/interruption.h"
 
+#include <new>
 #include <utility>
+
+#include "laminet/base/per_thread.h"
 
 namespace laminet {
 namespace {
@@ -9,18 +12,21 @@ namespace {
 // rare enough for a question that must wait for Python's lock.
 constexpr auto kInterval = std::chrono::milliseconds(40);
 
-constinit thread_local Interruptible* interruptible = nullptr;
-constinit thread_local const std::atomic<bool>* dropped_job = nullptr;
+// What the thread is at.
+struct Current {
+  Interruptible* interruptible = nullptr;
+  const std::atomic<bool>* dropped_job = nullptr;
+};
 
 }  // namespace
 
 Interruptible::Interruptible(Ask ask, void* context)
     : ask_(ask),
       context_(context),
-      before_(std::exchange(interruptible, this)),
+      before_(std::exchange(thread_object<Current>().interruptible, this)),
       next_(std::chrono::steady_clock::now() + kInterval) {}
 
-Interruptible::~Interruptible() { interruptible = before_; }
+Interruptible::~Interruptible() { thread_object_if_any<Current>()->interruptible = before_; }
 
 void Interruptible::ask_when_due() {
   const auto now = std::chrono::steady_clock::now();
@@ -29,14 +35,25 @@ void Interruptible::ask_when_due() {
   ask_(context_);
 }
 
-WorkingOn::WorkingOn(const std::atomic<bool>& dropped)
-    : before_(std::exchange(dropped_job, &dropped)) {}
+WorkingOn::WorkingOn(const std::atomic<bool>& dropped) noexcept {
+  try {
+    before_ = std::exchange(thread_object<Current>().dropped_job, &dropped);
+  } catch (const std::bad_alloc&) {
+    // Then the work goes on to its end, or until it needs memory.
+  }
+}
 
-WorkingOn::~WorkingOn() { dropped_job = before_; }
+WorkingOn::~WorkingOn() {
+  if (auto* const current = thread_object_if_any<Current>()) current->dropped_job = before_;
+}
 
 void interruption_point() {
-  if (dropped_job && dropped_job->load(std::memory_order_relaxed)) throw Dropped{};
-  if (interruptible) interruptible->ask_when_due();
+  const auto* const current = thread_object_if_any<Current>();
+  if (!current) return;
+  if (current->dropped_job && current->dropped_job->load(std::memory_order_relaxed)) {
+    throw Dropped{};
+  }
+  if (current->interruptible) current->interruptible->ask_when_due();
 }
 
 }  // namespace laminet

@@ -8,7 +8,8 @@
 
 namespace laminet {
 
-// While it lives, interruption points of this thread ask `ask(context)` once in a while.
+// While it lives, interruption points of this thread ask `ask(context)` once in a while. Throws
+// std::bad_alloc.
 class Interruptible {
  public:
   using Ask = void (*)(void* context);
@@ -32,13 +33,13 @@ class Interruptible {
 // works on has failed elsewhere, and nobody waits for the result.
 class WorkingOn {
  public:
-  explicit WorkingOn(const std::atomic<bool>& dropped);
+  explicit WorkingOn(const std::atomic<bool>& dropped) noexcept;
   ~WorkingOn();
   WorkingOn(const WorkingOn&) = delete;
   WorkingOn& operator=(const WorkingOn&) = delete;
 
  private:
-  const std::atomic<bool>* before_;
+  const std::atomic<bool>* before_ = nullptr;
 };
 
 // What the second kind throws. It never leaves the team.

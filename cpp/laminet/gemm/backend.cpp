@@ -42,8 +42,9 @@ std::string_view name(Backend backend) { return kNames[static_cast<std::size_t>(
 Backend backend() {
   int value = chosen.load(std::memory_order_relaxed);
   if (value < 0) {
-    value = static_cast<int>(initial());
-    chosen.store(value, std::memory_order_relaxed);
+    const int first = static_cast<int>(initial());
+    // Not in the place of a choice made meanwhile.
+    if (chosen.compare_exchange_strong(value, first, std::memory_order_relaxed)) value = first;
   }
   return static_cast<Backend>(value);
 }

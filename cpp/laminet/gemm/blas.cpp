@@ -2,8 +2,11 @@
 #include "laminet/gemm/blas.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -15,6 +18,7 @@
 #include <vector>
 
 #include "laminet/base/interruption.h"
+#include "laminet/base/lazy.h"
 #include "laminet/gemm/blas_location.h"
 
 namespace laminet::blas {
@@ -195,10 +199,42 @@ Loaded load() {
   return loaded;
 }
 
-const Loaded& loaded() {
-  static const Loaded instance = load();
-  return instance;
+constinit Lazy<Loaded> instance;
+
+// Unlike what this code makes, a library that another thread is loading cannot be made anew in the
+// child of a fork: the loader's lists are in between, and so are the library's own. So a fork waits
+// for the end of the load. Not for ever: a C library that calls these handlers under the lock that
+// the library's own pthread_atfork() needs would wait for itself (glibc before 2.36). Then the
+// child has no BLAS.
+constinit std::atomic<pthread_t> forking{};  // the thread that has the lock
+constinit std::atomic<bool> cut_off{false};
+
+void before_fork() {
+  if (instance.lock().acquire_within(std::chrono::seconds(5))) forking = pthread_self();
 }
+
+void after_fork_in_parent() {
+  pthread_t self = pthread_self();
+  if (forking.compare_exchange_strong(self, pthread_t{})) instance.lock().release();
+}
+
+void after_fork_in_child() {
+  if (forking != pthread_self()) cut_off = true;
+  after_fork_in_parent();
+}
+
+[[maybe_unused]] const int fork_handlers =
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+
+Loaded load_unless_cut_off() {
+  if (!cut_off) return load();
+  Loaded none;
+  none.error =
+      "another thread was loading the library when this process was forked from its parent";
+  return none;
+}
+
+const Loaded& loaded() { return instance.get(load_unless_cut_off); }
 
 constexpr std::size_t kIntMax = std::numeric_limits<int>::max();
 

@@ -17,7 +17,8 @@ struct LibraryInfo {
 // The library, or null where there is none: LAMINET_BLAS where set, else the copy of OpenBLAS that
 // is installed beside this code. Loaded on the first call, and set to one thread: the team of
 // base/parallel is the only parallelism. Throws std::runtime_error where LAMINET_BLAS names a file
-// that cannot be used.
+// that cannot be used. A fork waits for the end of a load under way, for 5 seconds: then the child
+// has none.
 const LibraryInfo* library();
 
 // Why library() is null; empty where it is not.

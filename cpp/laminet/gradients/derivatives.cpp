@@ -23,22 +23,24 @@ ChainWeights<T> Derivatives<T>::weights(std::size_t batch, bool back) const {
                          net_->head(),
                          false};
   if (!back || !result.layers.front().packed) return result;
-  std::call_once(transposed_once_, [this, &result] {
-    transposed_.clear();
-    finite_ = true;
-    transposed_.reserve(result.layers.size());
+  const Transposed& made = transposed_.get([&result] {
+    Transposed transposed{{}, true};
+    transposed.weights.reserve(result.layers.size());
     for (const LayerOperands<T>& layer : result.layers) {
       const ConstMatrixView<T> w = layer.weight;
-      transposed_.emplace_back(
+      transposed.weights.emplace_back(
           ConstMatrixView<T>{w.data, w.columns, w.rows, w.column_stride, w.row_stride},
           *result.table);
       for (std::size_t i = 0; i < w.rows; ++i) {
-        for (std::size_t j = 0; j < w.columns; ++j) finite_ = finite_ && std::isfinite(w(i, j));
+        for (std::size_t j = 0; j < w.columns; ++j) {
+          transposed.finite = transposed.finite && std::isfinite(w(i, j));
+        }
       }
     }
+    return transposed;
   });
-  result.transposed = transposed_;
-  result.finite = finite_;
+  result.transposed = made.weights;
+  result.finite = made.finite;
   return result;
 }
 

@@ -14,10 +14,10 @@
 // std::invalid_argument where a shape is wrong.
 #pragma once
 
-#include <mutex>
 #include <span>
 #include <vector>
 
+#include "laminet/base/lazy.h"
 #include "laminet/gradients/products.h"
 #include "laminet/gradients/split.h"
 #include "laminet/network/mlp.h"
@@ -81,12 +81,13 @@ class Derivatives {
   void check_input(ConstMatrixView<T> x) const;
 
   const Mlp<T>* net_;
-  mutable std::once_flag transposed_once_;
-  mutable std::vector<PackedWeights<T>> transposed_;
-  mutable bool finite_ = false;
+  struct Transposed {
+    std::vector<PackedWeights<T>> weights;
+    bool finite;
+  };
+  mutable OwnLazy<Transposed> transposed_;
   // W_1^T (n_0, n_1), the first factor of forward mode.
-  mutable std::once_flag first_once_;
-  mutable AlignedArray<T> first_;
+  mutable OwnLazy<AlignedArray<T>> first_;
 };
 
 }  // namespace laminet

@@ -142,13 +142,16 @@ void Derivatives<T>::jacobian(ConstMatrixView<T> x, MatrixView<T> y,
        .mr = chain.table->tiles[0].mr,
        .threads = num_threads()},
       cache_sizes());
+  const T* first_factor = nullptr;
   if (!reverse) {
-    std::call_once(first_once_, [this, &chain] {
+    const AlignedArray<T>& made = first_.get([&chain] {
       const ConstMatrixView<T> w = chain.layers.front().weight;
-      first_ = AlignedArray<T>(w.rows * w.columns);
+      AlignedArray<T> transposed(w.rows * w.columns);
       copy<T>({w.data, w.columns, w.rows, w.column_stride, w.row_stride},
-              dense_view(first_.data(), w.columns, w.rows));
+              dense_view(transposed.data(), w.columns, w.rows));
+      return transposed;
     });
+    first_factor = made.data();
   }
   const auto record = [&](Tape<T>& tape, std::size_t first, std::size_t count) {
     const MatrixView<T> block = y.data ? y.row_block(first, count) : MatrixView<T>{};
@@ -167,9 +170,8 @@ void Derivatives<T>::jacobian(ConstMatrixView<T> x, MatrixView<T> y,
     const MatrixStack<T> block = j.block(sample, tape.samples());
     if (!reverse) {
       ChainScratch<T> scratch(chain, rows);
-      const MatrixView<T> transposed =
-          forward_rows<T>(chain, tape, dense_view<const T>(first_.data(), n_in, chain.out(0)),
-                          first, rows, scratch);
+      const MatrixView<T> transposed = forward_rows<T>(
+          chain, tape, dense_view<const T>(first_factor, n_in, chain.out(0)), first, rows, scratch);
       for (std::size_t r = 0; r < rows; ++r) {
         const MatrixView<T> one = block[(first + r) / n_in].column_block((first + r) % n_in, 1);
         for (std::size_t i = 0; i < n_out; ++i) one(i, 0) = transposed(r, i);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "laminet/base/per_thread.h"
 #include "laminet/gradients/gather.h"
 #include "laminet/network/workspace.h"
 
@@ -118,8 +119,7 @@ void Tape<T>::run(const ChainWeights<T>& weights, std::size_t first, std::size_t
 
 template <class T>
 Tape<T>& thread_tape() {
-  thread_local Tape<T> tape;
-  return tape;
+  return thread_object<Tape<T>>();
 }
 
 template <class T>

@@ -54,8 +54,9 @@ const InstructionSet* choose() {
 const InstructionSet& active_instruction_set() {
   const InstructionSet* set = active.load(std::memory_order_acquire);
   if (!set) {
-    set = choose();
-    active.store(set, std::memory_order_release);
+    const InstructionSet* const first = choose();
+    // Not in the place of a choice made meanwhile.
+    if (active.compare_exchange_strong(set, first, std::memory_order_acq_rel)) set = first;
   }
   return *set;
 }

@@ -80,26 +80,26 @@ std::span<const LayerOperands<T>> Mlp<T>::operands(const Plan& plan) const {
     for (const Dense<T>& layer : layers_) require_blas_fits(layer.weight());
     return blas_operands_;
   }
-  std::call_once(pack_once_, [this] {
-    const kernels::Table<T>& table = instruction_set_->table<T>();
-    std::vector<std::size_t> starts;
-    std::size_t size = 0;
-    for (const Dense<T>& layer : layers_) {
-      starts.push_back(size);
-      size += round_up(packed_size(layer.out_features(), layer.in_features(), table),
-                       AlignedArray<T>::kAlignment / sizeof(T));
-    }
-    packed_memory_ = HugePageArray<T>(size);
-    packed_.clear();
-    packed_.reserve(layers_.size());
-    for (std::size_t l = 0; l < layers_.size(); ++l) {
-      packed_.emplace_back(layers_[l].weight(), table, packed_memory_.data() + starts[l],
-                           layers_[l].bias());
-    }
-    tiled_operands_ = blas_operands_;
-    for (std::size_t l = 0; l < packed_.size(); ++l) tiled_operands_[l].packed = &packed_[l];
-  });
-  return tiled_operands_;
+  return packed_.get([this] { return pack(); }).operands;
+}
+
+template <class T>
+typename Mlp<T>::Packed Mlp<T>::pack() const {
+  const kernels::Table<T>& table = instruction_set_->table<T>();
+  std::vector<std::size_t> starts;
+  std::size_t size = 0;
+  for (const Dense<T>& layer : layers_) {
+    starts.push_back(size);
+    size += round_up(packed_size(layer.out_features(), layer.in_features(), table),
+                     AlignedArray<T>::kAlignment / sizeof(T));
+  }
+  Packed packed{HugePageArray<T>(size), {}, blas_operands_};
+  packed.weights.reserve(layers_.size());
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    packed.operands[l].packed = &packed.weights.emplace_back(
+        layers_[l].weight(), table, packed.memory.data() + starts[l], layers_[l].bias());
+  }
+  return packed;
 }
 
 template <class T>

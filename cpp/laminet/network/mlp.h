@@ -9,11 +9,11 @@
 // std::unique_ptr or a container of nodes.
 #pragma once
 
-#include <mutex>
 #include <span>
 #include <vector>
 
 #include "laminet/base/huge_pages.h"
+#include "laminet/base/lazy.h"
 #include "laminet/gemm/pack.h"
 #include "laminet/network/dense.h"
 #include "laminet/network/execute.h"
@@ -61,12 +61,15 @@ class Mlp {
   Head head_;
   const kernels::InstructionSet* instruction_set_;
   std::vector<LayerOperands<T>> blas_operands_;
-  // Made when the tiled back end first runs this network; the panels of all layers lie one after
-  // the other.
-  mutable std::once_flag pack_once_;
-  mutable HugePageArray<T> packed_memory_;
-  mutable std::vector<PackedWeights<T>> packed_;
-  mutable std::vector<LayerOperands<T>> tiled_operands_;
+  // The panels of all layers lie one after the other.
+  struct Packed {
+    HugePageArray<T> memory;
+    std::vector<PackedWeights<T>> weights;
+    std::vector<LayerOperands<T>> operands;
+  };
+  Packed pack() const;
+  // Made when the tiled back end first runs this network.
+  mutable OwnLazy<Packed> packed_;
 };
 
 // Y = s(X W^T + b), one layer whose weights are used as they are: nothing of them is kept. Shapes
