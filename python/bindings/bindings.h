@@ -3,7 +3,32 @@
 
 #include <pybind11/pybind11.h>
 
+#include <memory>
+#include <utility>
+
 namespace laminet {
+
+// The object of Python that owns `value`, of a class of pybind11. Where pybind11 makes it of a
+// function's result, it takes memory that Python could not give for the object, and frees the value
+// twice where it cannot register it.
+template <class Class>
+pybind11::object owned(std::unique_ptr<Class> value) {
+  namespace detail = pybind11::detail;
+  const auto* const info = detail::get_type_info(typeid(Class));
+  auto object = pybind11::reinterpret_steal<pybind11::object>(info->type->tp_alloc(info->type, 0));
+  if (!object) throw pybind11::error_already_set();
+  auto* const instance = reinterpret_cast<detail::instance*>(object.ptr());
+  instance->allocate_layout();
+  void*& pointer = instance->get_value_and_holder(info).value_ptr();
+  pointer = value.get();
+  try {
+    info->init_instance(instance, &value);  // takes what `value` owns
+  } catch (...) {
+    pointer = nullptr;
+    throw;
+  }
+  return object;
+}
 
 // Lets a class be made by its function `make` alone. Of what T.__new__(T) gives without an __init__
 // pybind11 takes uninitialised memory for the object.

@@ -169,7 +169,7 @@ void register_class(py::module_& module, const char* name) {
   py::class_<N> type(module, name);
   only_by_make(type);
   type.def_static(
-          "make", [](const py::object& network) { return std::make_unique<N>(network); },
+          "make", [](const py::object& network) { return owned(std::make_unique<N>(network)); },
           py::arg("network"))
       .def("vjp", &N::vjp, py::arg("x"), py::arg("cotangent"), py::arg("out"))
       .def("jvp", &N::jvp, py::arg("x"), py::arg("tangent"), py::arg("out"))

@@ -23,8 +23,8 @@ using LayerTuple = std::tuple<py::object, py::object, py::object>;
 template <class T>
 class Network {
  public:
-  static std::unique_ptr<Network> create(const std::vector<LayerTuple>& layers,
-                                         const std::string& head, const py::object& feature_names) {
+  static py::object create(const std::vector<LayerTuple>& layers, const std::string& head,
+                           const py::object& feature_names) {
     std::vector<Input<T>> weights;
     std::vector<py::array> biases;
     std::vector<DenseView<T>> views;
@@ -35,8 +35,8 @@ class Network {
       const T* b = bias.is_none() ? nullptr : static_cast<const T*>(biases.back().data());
       views.push_back({w, b, as_activation(activation)});
     }
-    return std::make_unique<Network>(std::span<const DenseView<T>>(views), as_head(head),
-                                     feature_names);
+    return owned(std::make_unique<Network>(std::span<const DenseView<T>>(views), as_head(head),
+                                           feature_names));
   }
 
   Network(std::span<const DenseView<T>> layers, Head head, py::object feature_names)

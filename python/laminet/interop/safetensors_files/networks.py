@@ -128,21 +128,18 @@ def read(path: str) -> MLP | Checkpoint:
 
 
 def _network(data: bytes, header: dict[str, Any], description: Description) -> MLP:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as deserialize
-
     from laminet.dense import Dense
 
     names = _check_tensors(header, len(description.activations))
-    try:
-        tensors = deserialize(data)
-    except SafetensorError as error:
-        fail(f"the safetensors library rejects it: {error}")
+    # Not by the library: where there is no memory it ends the process.
+    tensors = _stored(data, header)
     layers = []
     for index, (weight, bias) in enumerate(names):
         activation = description.activations[index]
         try:
-            layer = Dense(tensors[weight], tensors[bias] if bias else None, activation)
+            layer = Dense(
+                tensors[weight].read(), tensors[bias].read() if bias else None, activation
+            )
         except ValueError as error:
             fail(f"layer {index}: {error}")
         layers.append(layer)
