@@ -29,6 +29,9 @@ struct range {
 };
 static struct range module, loader = {.name = "/ld-"};
 
+// Whether the loader's own allocations count, too: those of dlopen().
+int loader_counts;
+
 static int find(struct dl_phdr_info* library, size_t size, void* found) {
   struct range* const range = found;
   (void)size;
@@ -62,15 +65,15 @@ static int inside(const void* address, struct range range) {
 }
 
 // Whether the module asks, itself or through some functions of NumPy, Python and the C++ library.
-// Not through Python code, whose own ways to fail are no concern here, and not through the loader,
-// which ends the process where it has no memory for a thread's variables.
+// Not through Python code, whose own ways to fail are no concern here, and not through the loader
+// unless told so: it ends the process where it has no memory for a thread's variables.
 static int module_asks(void) {
   enum { kDepth = 10 };
   void* frames[kDepth];
   const int depth = backtrace(frames, kDepth);
   int asks = 0;
   for (int i = 0; i < depth; ++i) {
-    if (inside(frames[i], loader)) return 0;
+    if (inside(frames[i], loader)) return loader_counts;
     asks |= inside(frames[i], module);
   }
   return asks;

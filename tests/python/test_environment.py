@@ -247,3 +247,32 @@ def test_a_library_is_asked_for_the_size_of_its_integers(script, tmp_path, integ
     else:
         message = f"LAMINET_BLAS: {library} takes 64-bit integers; a library with 32-bit integers"
         assert message in result.stderr
+
+
+LAYERS = """
+#include <stdlib.h>
+static int integers = 64, threads = 2;  /* as the environment may say */
+int MKL_Set_Interface_Layer(int layer) { if (layer == 0) integers = 32; return layer; }
+int MKL_Set_Threading_Layer(int layer) { if (layer == 1) threads = 1; return layer; }
+void cblas_sgemm(void) {}
+void cblas_dgemm(void) {}
+void cblas_sgemv(void) {}
+void cblas_dgemv(void) {}
+float cblas_sdot(int n, const float* x, int incx, const float* y, int incy) {
+  if (integers != 32 || threads != 1) abort();  /* needs a library that is not there */
+  float sum = 0;
+  for (int i = 0; i < n; ++i) sum += x[i * incx] * y[i * incy];
+  return sum;
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler to make a library with")
+def test_mkl_is_told_which_of_its_libraries_to_use_before_it_chooses(script, tmp_path):
+    """Its first call loads those that its environment names, whatever they are."""
+    source, library = tmp_path / "mkl.c", tmp_path / "libmkl.so"
+    source.write_text(LAYERS)
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    code = "import laminet as ln; print(ln.build_info()['blas']['path'])"
+    result = script(code, LAMINET_BLAS=str(library))
+    assert result.stdout == f"{library}\n", result.stderr

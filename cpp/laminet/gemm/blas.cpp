@@ -9,12 +9,15 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <limits>
+#include <memory>
 #include <new>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "laminet/base/interruption.h"
@@ -47,7 +50,13 @@ struct Functions {
   DgemvFn dgemv;
 };
 
+struct Close {
+  void operator()(void* handle) const { dlclose(handle); }
+};
+
 struct Loaded {
+  // Closed where anything fails after it was opened: else the next attempt would find it in use.
+  std::unique_ptr<void, Close> handle;
   bool found = false;
   Functions functions{};
   LibraryInfo info;
@@ -69,6 +78,18 @@ bool takes_32_bit_integers(SdotFn sdot) {
   const float x[] = {3.0f, 5.0f};
   const std::int64_t two_or_negative = std::numeric_limits<std::int64_t>::min() + 2;
   return sdot(two_or_negative, x, 1, x, 1) == 34.0f;
+}
+
+using ChooseFn = int (*)(int);
+
+// MKL chooses at its first call which of its libraries to load, by the environment where nobody
+// else did. The one that its environment or default names may need a library of threads that is not
+// there, which ends the process, or starts a thread that set_num_threads(1) does not stop.
+void choose_layers_of_mkl(void* handle) {
+  constexpr int kLp64 = 0;  // 32-bit integers; these values are mkl_service.h's
+  constexpr int kSequential = 1;
+  if (const auto choose = find<ChooseFn>(handle, "MKL_Set_Interface_Layer")) choose(kLp64);
+  if (const auto choose = find<ChooseFn>(handle, "MKL_Set_Threading_Layer")) choose(kSequential);
 }
 
 // One thread for the library: ours share the work out above it. What each vendor calls that.
@@ -98,7 +119,7 @@ class ScopedVariable {
  public:
   ScopedVariable(const char* name, const char* value) : name_(name) {
     if (const char* before = std::getenv(name)) before_ = before;
-    setenv(name, value, 1);
+    if (setenv(name, value, 1) != 0) throw std::bad_alloc();
   }
   ~ScopedVariable() {
     if (before_) {
@@ -115,42 +136,46 @@ class ScopedVariable {
   std::optional<std::string> before_;
 };
 
-Loaded load_file(const std::string& path) {
+Loaded refused(std::string why) {
   Loaded loaded;
+  loaded.error = std::move(why);
+  return loaded;
+}
+
+Loaded load_file(const std::string& path) {
   if (void* loaded_before = dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD)) {
     dlclose(loaded_before);
-    loaded.error = path + " is in use by another part of this process, whose number of threads " +
-                   "would change; name a copy of it";
-    return loaded;
+    return refused(path + " is in use by another part of this process, whose number of threads " +
+                   "would change; name a copy of it");
   }
+  Loaded loaded;
   // OpenBLAS starts its threads while it is loaded, and they spin for a tenth of a second, unless
   // it reads here that it is to have one. RTLD_LOCAL: the symbols serve us alone.
-  void* handle = nullptr;
   {
     const ScopedVariable one_thread("OPENBLAS_NUM_THREADS", "1");
-    const ScopedVariable one_of_mkl("MKL_NUM_THREADS", "1");
-    handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    loaded.handle.reset(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL));
   }
+  void* const handle = loaded.handle.get();
   if (!handle) {
-    loaded.error = dlerror();
-    // Not a fact about the library: the next call tries again.
-    if (loaded.error.find("annot allocate memory") != std::string::npos) throw std::bad_alloc();
-    return loaded;
+    const char* const error = dlerror();
+    // Not a fact about the library: the next call tries again. The second is what the C library
+    // says where it has no memory for an error's text.
+    for (const char* no_memory : {"annot allocate memory", "out of memory"}) {
+      if (!error || std::strstr(error, no_memory)) throw std::bad_alloc();
+    }
+    return refused(error);
   }
   loaded.functions = {find<SgemmFn>(handle, "cblas_sgemm"), find<DgemmFn>(handle, "cblas_dgemm"),
                       find<SgemvFn>(handle, "cblas_sgemv"), find<DgemvFn>(handle, "cblas_dgemv")};
   const Functions& f = loaded.functions;
   if (!f.sgemm || !f.dgemm || !f.sgemv || !f.dgemv) {
-    loaded.error = path + " has no cblas_sgemm, cblas_dgemm, cblas_sgemv and cblas_dgemv";
-    dlclose(handle);
-    return loaded;
+    return refused(path + " has no cblas_sgemm, cblas_dgemm, cblas_sgemv and cblas_dgemv");
   }
+  choose_layers_of_mkl(handle);
   const auto sdot = find<SdotFn>(handle, "cblas_sdot");
   if (!sdot || !takes_32_bit_integers(sdot)) {
-    loaded.error = path + (sdot ? " takes 64-bit integers; a library with 32-bit integers is needed"
-                                : " has no cblas_sdot, which tells the size of its integers");
-    dlclose(handle);
-    return loaded;
+    return refused(path + (sdot ? " takes 64-bit integers; a library with 32-bit integers is needed"
+                                : " has no cblas_sdot, which tells the size of its integers"));
   }
   use_one_thread(handle);
   describe(handle, loaded.info);
@@ -188,8 +213,7 @@ Loaded load() {
     if (!loaded.found) throw std::runtime_error("LAMINET_BLAS: " + loaded.error);
     return loaded;
   }
-  Loaded loaded;
-  loaded.error = "no copy of OpenBLAS is installed with laminet";
+  Loaded loaded = refused("no copy of OpenBLAS is installed with laminet");
   for (const std::string& path : installed_paths()) {
     std::error_code ignored;
     if (!std::filesystem::exists(path, ignored)) continue;
@@ -228,10 +252,8 @@ void after_fork_in_child() {
 
 Loaded load_unless_cut_off() {
   if (!cut_off) return load();
-  Loaded none;
-  none.error =
-      "another thread was loading the library when this process was forked from its parent";
-  return none;
+  return refused(
+      "another thread was loading the library when this process was forked from its parent");
 }
 
 const Loaded& loaded() { return instance.get(load_unless_cut_off); }
