@@ -676,6 +676,11 @@ class MLP(_core.NetworkCall):
         ------
         OSError
             If the file cannot be written; what was there before is then still there.
+
+        Notes
+        -----
+        A process that is killed meanwhile leaves a hidden file, ``.NAME.*.laminet.tmp``, which the
+        next save into that directory deletes.
         """
         from laminet.interop import safetensors_files
 

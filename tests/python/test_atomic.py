@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +87,7 @@ def test_a_file_that_cannot_be_given_away_is_still_replaced(
     assert stat.S_IMODE(os.stat(tmp_path / "file").st_mode) == 0o640
 
 
-@pytest.mark.parametrize("step", ["fchmod", "fsync", "replace", "close"])
+@pytest.mark.parametrize("step", ["open", "fchmod", "fsync", "replace"])
 def test_every_step_that_fails_names_the_file_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -155,3 +159,92 @@ def test_a_name_with_a_null_character(tmp_path: Path) -> None:
     for call in (net.save, ln.load):
         with pytest.raises(ValueError, match="has a null character"):
             call(f"{tmp_path}/a\0b")
+
+
+# --- What a process that is killed leaves behind -------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+from laminet.interop.atomic import replacing
+with replacing(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def left_behind(target: Path) -> str:
+    """Kill a process while it writes a file; return the name of what it leaves."""
+    before = set(os.listdir(target.parent))
+    killed = subprocess.run([sys.executable, "-c", KILLED, target], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (name,) = set(os.listdir(target.parent)) - before
+    return name
+
+
+def test_the_next_file_clears_what_a_killed_process_left(tmp_path: Path) -> None:
+    left_behind(tmp_path / "net")
+    left_behind(tmp_path / ("\N{SNOWMAN}" * 80))
+    ln.MLP([ln.Dense([[1.0]])]).save(tmp_path / "other")
+    assert os.listdir(tmp_path) == ["other"]
+
+
+def test_what_others_hold_or_own_is_not_cleared(tmp_path: Path) -> None:
+    name = left_behind(tmp_path / "net")
+    (tmp_path / name).unlink()
+    kept = [
+        name.replace(".laminet.tmp", ".tmp"),
+        name[1:],
+        f"{name}.txt",
+        name.replace(atomic._kernel(), "0" * 8),  # another machine may hold it, unseen
+    ]
+    for other in kept:
+        (tmp_path / other).write_text("half")
+    (tmp_path / "target").touch()
+    pipe, link = (name.replace(name[-24:-12], token * 12) for token in "ab")
+    os.mkfifo(tmp_path / pipe)
+    (tmp_path / link).symlink_to("target")
+    with replacing(tmp_path / "net") as outer:
+        outer.write_text("outer")
+        with replacing(tmp_path / "net") as inner:
+            inner.write_text("inner")
+        assert outer.exists()
+    assert (tmp_path / "net").read_text() == "outer"
+    assert set(os.listdir(tmp_path)) == {*kept, "target", pipe, link, "net"}
+    os.utime(tmp_path / kept[-1], (0, 0))
+    with replacing(tmp_path / "net") as temporary:
+        here = {*kept[:-1], "target", pipe, link, "net", temporary.name}
+        assert set(os.listdir(tmp_path)) == here
+
+
+def test_a_file_that_is_cleared_before_it_is_held_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, cleared = fcntl.flock, 0
+
+    def late(number: int, operation: int) -> None:
+        nonlocal cleared
+        (name,) = os.listdir(tmp_path)
+        cleared += 1
+        if cleared <= 2:
+            os.unlink(tmp_path / name)
+        if cleared == 1:
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK))
+        flock(number, operation)
+
+    monkeypatch.setattr(atomic.fcntl, "flock", late)
+    with replacing(tmp_path / "net") as temporary:
+        temporary.write_text("new")
+    assert cleared == 3
+    assert os.listdir(tmp_path) == ["net"]
+    assert (tmp_path / "net").read_text() == "new"
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    name = left_behind(tmp_path / "net")
+    monkeypatch.setattr(atomic.fcntl, "flock", none)
+    with replacing(tmp_path / "net") as temporary:
+        temporary.write_text("new")
+    assert set(os.listdir(tmp_path)) == {name, "net"}

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import hashlib
 import os
+import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 __all__ = ["errors_about", "replacing", "text_path"]
+
+# What a temporary file is called: the target's name, cut so that with four bytes a letter it is
+# within every file system's limit; the kernel that wrote it; a random number.
+_NAME = ".{target:.50}.{kernel}.{token}.laminet.tmp"
+_TEMPORARY = re.compile(r"\..{1,50}\.([0-9a-f]{8})\.[0-9a-f]{12}\.laminet\.tmp", re.DOTALL)
+# Locks of another kernel cannot be seen in every folder that two machines share.
+_OLD = 24 * 3600.0
 
 
 def text_path(path: str | os.PathLike[str]) -> str:
@@ -79,6 +91,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     complete and on disk, which then has its mode and, where that is permitted, its owner. A
     symbolic link is followed, not replaced.
 
+    A process that is killed leaves its temporary file behind, which is then deleted when the next
+    file is written into that directory.
+
     Parameters
     ----------
     path : str or path-like
@@ -100,31 +115,89 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     name = text_path(path)
     target = Path(os.path.realpath(name))
-    # The name is cut so that a long name of the target stays within the file system's limit.
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    temporary: Path | None = None
+    held = -1
     try:
         # The user knows the name asked for, not the temporary one, nor where a link leads.
         with errors_about(name, always=True):
             old = _existing(name)
+            _clear(target.parent)
             # A new file is as readable as the umask says (tempfile.mkstemp would make it private);
             # one that replaces another is private until it has the other's mode.
             mode = 0o666 if old is None else 0o600
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+            while held < 0:
+                temporary = target.with_name(
+                    _NAME.format(target=target.name, kernel=_kernel(), token=secrets.token_hex(6))
+                )
+                held = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
+                if not _lock(held):
+                    # Another process took it for left behind in between.
+                    os.close(held)
+                    held = -1
+        assert temporary is not None
         with errors_about(name, instead_of=temporary):
             yield temporary
         with errors_about(name, always=True):
-            with open(temporary, "rb+") as file:
-                if old is not None:
-                    with suppress(PermissionError):
-                        os.fchown(file.fileno(), old.st_uid, old.st_gid)
-                    os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
-                os.fsync(file.fileno())
+            if old is not None:
+                with suppress(PermissionError):
+                    os.fchown(held, old.st_uid, old.st_gid)
+                os.fchmod(held, stat.S_IMODE(old.st_mode))
+            os.fsync(held)
             os.replace(temporary, target)
     except BaseException:
         # An interrupt may come when the file is there and its name not yet returned, too.
-        with suppress(OSError):
-            temporary.unlink()
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
         raise
+    finally:
+        if held >= 0:
+            with suppress(OSError):  # all is on disk, or told
+                os.close(held)
+
+
+def _lock(number: int) -> bool:
+    """Hold a new file for as long as it is open; return False if it has been deleted, or will be.
+
+    Where the file system has no locks, nothing is held, and nothing deleted either.
+    """
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return os.fstat(number).st_nlink > 0
+
+
+def _clear(folder: Path) -> None:
+    """Delete what processes that were killed have left in a folder: what nobody holds."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match is None:
+                continue
+            with suppress(OSError):
+                # Where it may not be written to, it is another user's; a named pipe would wait.
+                number = os.open(entry.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    status = os.fstat(number)
+                    is_ours = match.group(1) == _kernel() or time.time() - status.st_mtime > _OLD
+                    if stat.S_ISREG(status.st_mode) and is_ours:
+                        os.unlink(entry.path)
+                finally:
+                    os.close(number)
+
+
+@cache
+def _kernel() -> str:
+    """Return what tells this run of this machine's kernel from others: they share all locks."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        text = os.uname().nodename
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def _existing(name: str) -> os.stat_result | None:
