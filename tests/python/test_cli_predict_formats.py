@@ -482,6 +482,25 @@ def test_an_npy_that_shrinks_while_it_is_read(
         assert f"x.npy: the file {message}" in refused(capsys, *command)
 
 
+def test_a_csv_that_shrinks_while_it_is_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of a line, too, where what is left is a table as it should be."""
+    saved(None)
+    call = predict_command._call
+    line = "1,2,3\n"
+
+    def shrink(*arguments: Any) -> Any:
+        os.truncate("x.csv", len(line) * 2000)
+        return call(*arguments)
+
+    monkeypatch.setattr(predict_command, "_call", shrink)
+    monkeypatch.setattr(predict_command, "_BLOCK_BYTES", 48 * 100)
+    Path("x.csv").write_text(line * 90_000)  # more than Python reads ahead
+    message = refused(capsys, "predict", "net.safetensors", "x.csv", "-o", "y.npy")
+    assert re.search(r"x\.csv: the file ended after line \d+: it is shorter than when", message)
+
+
 def test_an_npy_that_ends_early(capsys: pytest.CaptureFixture[str]) -> None:
     saved(None)
     size = os.path.getsize("x.npy")

@@ -79,6 +79,7 @@ def _records(file: IO[bytes], name: str, separator: str) -> Iterator[_Record]:
     # Blanks at the ends of a line are nothing, but where they separate cells.
     stripped = "\r\n" if separator.isspace() else None
     number, end, begun, text = 0, 0, 0, ""
+    size = size_of(file) or 0
     is_open = False  # a quote
     while True:
         with errors_about(name):
@@ -102,6 +103,10 @@ def _records(file: IO[bytes], name: str, separator: str) -> Iterator[_Record]:
         if text:
             yield _Record(begun, text, end)
         begun, text = 0, ""
+    if (size_of(file) or 0) < size:
+        raise CommandError(
+            f"{name}: the file ended after line {number}: it is shorter than when it was opened"
+        )
     if is_open:
         raise _bad_line(name, begun, "a quote is not closed")
 

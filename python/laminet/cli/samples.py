@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -29,6 +32,9 @@ __all__ = [
 #: What messages call them.
 STANDARD_INPUT = "standard input"
 TEMPORARY = "a temporary file"
+
+# Seconds within which a program must open a named pipe to write: by then whoever meant to has.
+_PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,28 @@ def source_of(path: str) -> Iterator[IO[bytes]]:
             raise CommandError(f"{STANDARD_INPUT} is closed")
         yield sys.stdin.buffer
     else:
-        with open(path, "rb") as file:
+        is_pipe = stat.S_ISFIFO(os.stat(path).st_mode)
+        with _opened_pipe(path) if is_pipe else open(path, "rb") as file:
             yield file
+
+
+def _opened_pipe(path: str) -> IO[bytes]:
+    """Open a named pipe: what a program writes there, if one does soon."""
+    # Another thread waits, as the system tells nobody who opens a pipe at once whether someone
+    # writes to it.
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(open, path, "rb")
+        try:
+            return waiting.result(_PATIENCE)
+        except FutureTimeoutError:
+            raise CommandError(
+                f"{path}: a named pipe that no program opened for writing within {_PATIENCE:g} s"
+            ) from None
+        finally:
+            if not waiting.done():
+                waiting.add_done_callback(lambda opened: opened.result().close())
+                with suppress(OSError):
+                    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))  # which ends the waiting
 
 
 def source_name(path: str) -> str:
