@@ -23,6 +23,8 @@ constexpr int kTypeNumber = sizeof(T) == sizeof(float) ? npy_api::NPY_FLOAT_ : n
 template <class T>
 constexpr const char* kTypeName = sizeof(T) == sizeof(float) ? "float32" : "float64";
 
+}  // namespace
+
 // An exact ndarray (no subclass: a masked array is not what its memory says), aligned, native T.
 template <class T>
 bool readable_in_place(py::handle x) {
@@ -34,6 +36,8 @@ bool readable_in_place(py::handle x) {
   return descr->type_num == kTypeNumber<T> && descr->byteorder != '>' && descr->byteorder != '<' &&
          (array->flags & npy_api::NPY_ARRAY_ALIGNED_) != 0;
 }
+
+namespace {
 
 template <class T>
 py::array to_array(py::handle x, const char* name, py::handle feature_names = Py_None) {
@@ -328,6 +332,7 @@ Activation as_activation(py::handle activation) {
 }
 
 #define LAMINET_INSTANTIATE(T)                                                   \
+  template bool readable_in_place<T>(py::handle);                                \
   template Input<T> as_input(py::handle, const char*, py::handle);               \
   template Input<T> as_matrix(py::handle, const char*);                          \
   template py::array as_vector_or_none<T>(py::handle, const char*, std::size_t); \

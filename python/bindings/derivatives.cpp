@@ -3,7 +3,9 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "laminet/base/check.h"
 #include "network.h"
 #include "numpy_views.h"
+#include "pin.h"
 #include "release_gil.h"
 
 namespace laminet {
@@ -36,7 +39,8 @@ class NetworkDerivatives {
     Output<T> output(out, input, net().in_features());
     output.keep_apart(v.view);
     {
-      const MaybeReleaseGil release(4.0 * weights_ * samples(input));
+      const MaybeReleaseGil release(4.0 * weights_ * samples(input),
+                                    {input.holder, v.holder, output.array()});
       derivatives_.vjp(input.view, v.view, output.view);
     }
     return output.finish();
@@ -49,7 +53,8 @@ class NetworkDerivatives {
     Output<T> output(out, input, net().out_features());
     output.keep_apart(u.view);
     {
-      const MaybeReleaseGil release(4.0 * weights_ * samples(input));
+      const MaybeReleaseGil release(4.0 * weights_ * samples(input),
+                                    {input.holder, u.holder, output.array()});
       derivatives_.jvp(input.view, u.view, output.view);
     }
     return output.finish();
@@ -59,7 +64,8 @@ class NetworkDerivatives {
     const Input<T> input = checked_input(x);
     StackOutput<T> output(out, input, net().out_features(), net().in_features());
     {
-      const MaybeReleaseGil release((2.0 * weights_ + jacobian_flops_) * samples(input));
+      const MaybeReleaseGil release((2.0 * weights_ + jacobian_flops_) * samples(input),
+                                    {input.holder, output.array()});
       derivatives_.jacobian(input.view, {}, output.view);
     }
     return output.finish();
@@ -72,7 +78,8 @@ class NetworkDerivatives {
     StackOutput<T> j(jacobian_out, input, net().out_features(), net().in_features());
     j.require_apart(y);
     {
-      const MaybeReleaseGil release((2.0 * weights_ + jacobian_flops_) * samples(input));
+      const MaybeReleaseGil release((2.0 * weights_ + jacobian_flops_) * samples(input),
+                                    {input.holder, y.array(), j.array()});
       derivatives_.jacobian(input.view, y.view, j.view);
     }
     return py::make_tuple(y.finish(), j.finish());
@@ -88,7 +95,7 @@ class NetworkDerivatives {
       result.append(output.finish());
     }
     {
-      const MaybeReleaseGil release(3.0 * weights_ * samples(input));
+      const MaybeReleaseGil release(3.0 * weights_ * samples(input), {input.holder});
       derivatives_.layer_jacobians(input.view, views);
     }
     return result;
@@ -122,7 +129,7 @@ class NetworkDerivatives {
     }
     Output<T> output(py::none(), input, net().in_features());
     {
-      const MaybeReleaseGil release(6.0 * weights_ * samples(input));
+      const MaybeReleaseGil release(6.0 * weights_ * samples(input), {input.holder, g.holder});
       derivatives_.gradients(input.view, g.view, {weight_views, bias_views}, output.view);
     }
     return py::make_tuple(std::move(weights), std::move(biases), output.finish());
@@ -143,6 +150,8 @@ class NetworkDerivatives {
   // An array that has a row of `columns` for each sample of x.
   static Input<T> matching_input(const py::object& array, const char* name, const Input<T>& x,
                                  std::size_t columns, py::handle names = Py_None) {
+    std::optional<Pin> pin;
+    if (!readable_in_place<T>(array)) pin.emplace(std::initializer_list<py::handle>{x.holder});
     Input<T> input = as_input<T>(array, name, names);
     const bool matches =
         input.single == x.single && input.view.rows == x.view.rows && input.view.columns == columns;

@@ -51,7 +51,8 @@ class Network {
     const Input<T> input = checked_input(x);
     Output<T> output(out, input, mlp_.out_features());
     {
-      const MaybeReleaseGil release(flops_ * static_cast<double>(input.view.rows));
+      const MaybeReleaseGil release(flops_ * static_cast<double>(input.view.rows),
+                                    {input.holder, output.array()});
       mlp_.forward(input.view, output.view);
     }
     return output.finish();
@@ -62,7 +63,7 @@ class Network {
     const Input<T> input = checked_input(x);
     Output<T> output(py::none(), input, mlp_.out_features());
     {
-      const MaybeReleaseGil release(flops_ * static_cast<double>(input.view.rows));
+      const MaybeReleaseGil release(flops_ * static_cast<double>(input.view.rows), {input.holder});
       mlp_.forward(input.view, output.view, as_head(head));
     }
     return output.finish();
@@ -96,7 +97,7 @@ class Network {
       output = std::move(array);
     }
     {
-      const MaybeReleaseGil release(flops_ * static_cast<double>(rows));
+      const MaybeReleaseGil release(flops_ * static_cast<double>(rows), {input.holder});
       copy<T>(input.view, first);
       mlp_.trace(input.view, z, a);
       if (headed.data) {

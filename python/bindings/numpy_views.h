@@ -23,6 +23,10 @@ struct Input {
   bool single;  // shape (n,): one sample
 };
 
+// Whether NumPy's memory of x is read as it is: else Python code runs, which converts it.
+template <class T>
+bool readable_in_place(py::handle x);
+
 // x of shape (n,) or (batch, n). An aligned native array of T is taken as it is; anything else goes
 // through laminet._convert, which converts or raises TypeError or ValueError naming `name`. There
 // the columns of a table are held against `feature_names`, a tuple of str or None.
@@ -55,6 +59,7 @@ class Output {
   py::object finish();
 
   MatrixView<T> destination() const { return destination_; }
+  const py::array& array() const { return result_; }
 
  private:
   py::array result_;
@@ -74,6 +79,8 @@ class StackOutput {
   // Throws ValueError if the two results share memory.
   void require_apart(const Output<T>& other) const;
   py::object finish();
+
+  const py::array& array() const { return result_; }
 
  private:
   py::array result_;

@@ -9,14 +9,16 @@
 #endif
 
 #include <exception>
+#include <initializer_list>
 #include <optional>
 
 #include "laminet/base/interruption.h"
+#include "pin.h"
 
 namespace laminet {
 
 // Releases the GIL for work of more than about 20 microseconds; for less, releasing and taking it
-// again costs more than other threads gain.
+// again costs more than other threads gain. The arrays that are worked on keep their memory.
 //
 // Not pybind11's gil_scoped_release: when the interpreter ends under a daemon thread that works
 // here, Python up to 3.13 ends that thread by unwinding it out of PyEval_RestoreThread, and an
@@ -24,9 +26,10 @@ namespace laminet {
 // here, asleep, as Python 3.14 does.
 class MaybeReleaseGil {
  public:
-  explicit MaybeReleaseGil(double flops) {
+  explicit MaybeReleaseGil(double flops, std::initializer_list<pybind11::handle> arrays = {}) {
     constexpr double kLeast = 2e6;
     if (flops < kLeast) return;
+    pin_.emplace(arrays);
     // First, as it may throw: only the destructor takes the GIL back.
     interruptible_.emplace([](void* self) { static_cast<MaybeReleaseGil*>(self)->ask(); }, this);
     state_ = PyEval_SaveThread();
@@ -67,6 +70,7 @@ class MaybeReleaseGil {
 #endif
   }
 
+  std::optional<Pin> pin_;  // let go when the GIL is back
   PyThreadState* state_ = nullptr;
   std::optional<Interruptible> interruptible_;
 };
