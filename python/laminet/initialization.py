@@ -39,7 +39,7 @@ def he_normal_layers(
     if len(widths) < 2:
         raise ValueError(f"sizes must have at least an input and an output size, got {len(widths)}")
     if (parameters := sum(math.prod(pair) for pair in pairwise(widths))) > _LARGEST:
-        raise ValueError(f"sizes ask for {parameters} weights, more than memory can hold")
+        raise ValueError(f"sizes ask for more weights than memory can hold: {shown(parameters)}")
     if not isinstance(bias, (bool, np.bool_)):
         raise TypeError(f"bias must be a bool, got {shown(bias)}")
     functions = [*_hidden(activation, len(widths) - 2), as_activation(output_activation)]

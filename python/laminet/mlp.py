@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import sys
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet import _core
-from laminet._convert import as_batch
+from laminet._convert.counts import as_batch, largest_batch
 from laminet.activation import Activation
 from laminet.dense import Dense
 from laminet.floating_point import rounded
@@ -722,10 +721,7 @@ class MLP(_core.NetworkCall):
         """
         from laminet.analysis.plan import plan_of
 
-        count = as_batch(batch)
-        most = sys.maxsize // (8 * max(self.sizes))
-        if count > most:
-            raise ValueError(f"batch is {count}, more than any memory holds: at most {most}")
+        count = as_batch(batch, largest_batch(self.sizes))
         return plan_of(self._core.plan(count), self.sizes, count)
 
     def __eq__(self, other: object) -> bool:

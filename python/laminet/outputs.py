@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from laminet._convert.counts import shown
 from laminet.dense import linear
 from laminet.inputs import as_names
 
@@ -28,6 +29,8 @@ __all__ = ["UNSTATED", "Classes", "Labels", "Outputs", "Quantities", "as_outputs
 
 # How many rows a message names, and labels a repr.
 _SHOWN = 4
+# Of an integer, in bits: files keep labels as decimal text, and Python reads 4300 digits at most.
+_LONGEST_LABEL = 1024
 
 _WHAT_TO_WRITE = (
     "say what they stand for: net.with_outputs(ln.Classes([...])) for one of several classes, "
@@ -377,6 +380,8 @@ def _as_labels(values: ArrayLike, kind: str) -> Array:
         missing = value is None or type(value).__name__ == "NAType"  # of pandas
         if missing or (isinstance(value, (float, np.floating)) and not np.isfinite(value)):
             raise ValueError(f"{kind}: {value} is no label")
+        if isinstance(value, int) and value.bit_length() > _LONGEST_LABEL:
+            raise ValueError(f"{kind}: {shown(value)} is no label")
     try:
         different = len(set(listed)) == len(listed)
     except TypeError:

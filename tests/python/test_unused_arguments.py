@@ -64,7 +64,7 @@ def test_init_names_each_of_a_sequence():
         (None, TypeError, "sizes must be a sequence of integers, got NoneType"),
         ({4: 1, 2: 1}, TypeError, "sizes must be a sequence of integers, got dict"),
         ([True, 2], TypeError, "sizes[0] must be an integer, got True"),
-        ([10**12, 10**12], ValueError, f"sizes ask for {10**24} weights, more than memory"),
+        ([10**12] * 2, ValueError, f"sizes ask for more weights than memory can hold: {10**24}"),
     ],
 )
 def test_sizes(sizes, error, message):

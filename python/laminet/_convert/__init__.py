@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from laminet._convert.arrays import as_real_array, real_array
-from laminet._convert.counts import as_batch
 
-__all__ = ["as_batch", "as_real_array", "real_array"]
+__all__ = ["as_real_array", "real_array"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_batch", "as_count", "as_integer"]
+__all__ = ["as_batch", "as_count", "as_integer", "largest_batch", "shown"]
 
 
 def as_integer(value: Any, name: str) -> int:
@@ -38,11 +40,11 @@ def as_count(value: Any, name: str) -> int:
     """
     count = as_integer(value, name)
     if count < 1:
-        raise ValueError(f"{name} must be at least 1, got {count}")
+        raise ValueError(f"{name} must be at least 1, got {shown(count)}")
     return count
 
 
-def as_batch(batch: Any) -> int:
+def as_batch(batch: Any, most: int) -> int:
     """Return a number of samples as an int of at least 1.
 
     Raises
@@ -50,16 +52,28 @@ def as_batch(batch: Any) -> int:
     TypeError
         If it is not an integer.
     ValueError
-        If it is less than 1.
+        If it is less than 1, or above `most`.
     """
     count = as_integer(batch, "batch")
     if count < 1:
-        raise ValueError(f"batch is {count}, expected 1 or more")
+        raise ValueError(f"batch is {shown(count)}, expected 1 or more")
+    if count > most:
+        raise ValueError(f"batch is {shown(count)}, more than any memory holds: at most {most}")
     return count
 
 
+def largest_batch(sizes: Sequence[int]) -> int:
+    """Return how many samples of a network an address could tell apart, as float64."""
+    return sys.maxsize // (8 * max(sizes))
+
+
 def shown(value: Any) -> str:
-    """Return a number or a short text as written, of all else the type."""
+    """Return a number or a short text as written, of all else the type.
+
+    Of an integer of hundreds of digits, which Python may refuse to write, how large it is.
+    """
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"
     if isinstance(value, (int, float, complex, str, np.generic)) and len(repr(value)) <= 40:
         return repr(value)
     return type(value).__name__

@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from laminet._convert import as_batch
+from laminet._convert.counts import as_batch
 from laminet.analysis.arguments import require_network
 from laminet.analysis.report import Report, TableData
 
@@ -17,6 +17,9 @@ __all__ = ["OPERATIONS", "Cost", "LayerCost", "cost"]
 
 #: What can be counted.
 OPERATIONS = ("forward", "vjp", "jacobian", "gradients")
+
+# The counts may be of any size, but Python refuses to write thousands of digits.
+_LARGEST_BATCH = 2**127
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     TypeError
         If `net` is not an MLP, or `batch` not an integer.
     ValueError
-        If `batch` is less than 1, or `operation` is none of these.
+        If `batch` is less than 1 or more than 2**127, or `operation` is none of these.
 
     Notes
     -----
@@ -225,7 +228,7 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     10.1145/1498765.1498785).
     """
     require_network(net)
-    batch = as_batch(batch)
+    batch = as_batch(batch, _LARGEST_BATCH)
     if operation not in OPERATIONS:
         expected = ", ".join(map(repr, OPERATIONS))
         raise ValueError(f"operation is {operation!r}, expected one of {expected}")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laminet import runtime
-from laminet._convert.counts import shown
+from laminet._convert.counts import largest_batch, shown
 from laminet.analysis.arguments import require_network
 from laminet.analysis.cost import Cost, cost
 from laminet.analysis.machine import Machine, let_stand, machine, measured_again
@@ -346,7 +346,7 @@ def roofline(
     TypeError
         If `net` is not an MLP, a batch not an integer, or `refresh` not a bool.
     ValueError
-        If there are no batches, or one is less than 1.
+        If there are no batches, or one is less than 1 or so large that no memory holds it.
     RuntimeError
         If the machine's figures are not known and cannot be measured; see `machine`.
 
@@ -371,7 +371,7 @@ def roofline(
     require_network(net)
     if not isinstance(batches, Iterable):
         raise TypeError(f"batches must be a sequence of integers, got {shown(batches)}")
-    sizes = sorted({_batch(b) for b in batches})
+    sizes = sorted({_batch(b, net) for b in batches})
     if not sizes:
         raise ValueError("batches is empty, expected at least one batch size")
     result = _roofline(net, sizes, machine(refresh=refresh))
@@ -398,7 +398,7 @@ def _roofline(net: MLP, batches: Iterable[int], figures: Machine) -> Roofline:
     )
 
 
-def _batch(value: Any) -> int:
+def _batch(value: Any, net: MLP) -> int:
     if isinstance(value, bool):
         raise TypeError("batches holds a bool, expected integers")
     try:
@@ -407,7 +407,9 @@ def _batch(value: Any) -> int:
         kind = type(value).__name__
         raise TypeError(f"batches holds a {kind}, expected integers") from None
     if batch < 1:
-        raise ValueError(f"batches holds {batch}, expected 1 or more")
+        raise ValueError(f"batches holds {shown(batch)}, expected 1 or more")
+    if batch > (most := largest_batch(net.sizes)):
+        raise ValueError(f"batches holds {shown(batch)}, more than any memory: at most {most}")
     return batch
 
 
