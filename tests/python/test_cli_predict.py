@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -270,44 +267,6 @@ def test_what_is_no_regular_file(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"{name}: not a regular file" in refused(capsys, *command, "x.npy", "-o", name)
     assert "loop.npy: Too many levels" in refused(capsys, *command, "x.npy", "-o", "loop.npy")
     assert "pipe: not a regular file" in refused(capsys, "info", "pipe")
-
-
-@pytest.fixture
-def no_waiting() -> Iterator[None]:
-    """Fail a test that would wait for ever."""
-
-    def fail(*_: object) -> None:
-        raise AssertionError("it waits")
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(30)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
-@pytest.mark.usefixtures("net", "no_waiting")
-@pytest.mark.parametrize("name", ["pipe.csv", "pipe.parquet"])
-def test_a_named_pipe_to_which_nobody_writes(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setattr("laminet.cli.samples._PATIENCE", 0.1)
-    os.mkfifo(name)
-    before = set(threading.enumerate())
-    message = f"{name}: a named pipe that no program opened for writing within 0.1 s"
-    assert message in refused_input(capsys, name)
-    assert set(threading.enumerate()) == before
-
-
-@pytest.mark.usefixtures("net")
-def test_a_named_pipe_to_which_someone_writes() -> None:
-    os.mkfifo("pipe.csv")
-    writer = threading.Thread(target=Path("pipe.csv").write_text, args=("1,2,3\n4,5,6\n",))
-    writer.start()
-    result = predicted("pipe.csv", "y.npy")
-    writer.join()
-    Path("x.csv").write_text("1,2,3\n4,5,6\n")
-    assert result.tobytes() == predicted("x.csv", "y.npy").tobytes()
 
 
 @pytest.mark.usefixtures("net")

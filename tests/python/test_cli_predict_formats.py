@@ -20,7 +20,6 @@ from command import COMMAND, refused, samples
 
 import laminet as ln
 from laminet.cli import main
-from laminet.cli import predict as predict_command
 
 LAYERS = ln.MLP.init([3, 4, 3], "tanh", seed=0).layers
 X = samples(40)
@@ -461,44 +460,6 @@ def test_without_pyarrow(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     message = refused(capsys, "predict", "net.safetensors", "x.npy", "-o", "y.parquet")
     assert "y.parquet: reading and writing .parquet takes: pip install 'laminet[arrow]'" in message
-
-
-def test_an_npy_that_shrinks_while_it_is_read(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    saved(None)
-    call = predict_command._call
-
-    def shrink(*arguments: Any) -> Any:
-        os.truncate("x.npy", 128 + 12 * 3)
-        return call(*arguments)
-
-    monkeypatch.setattr(predict_command, "_call", shrink)
-    monkeypatch.setattr(predict_command, "_BLOCK_BYTES", 48 * 100)
-    x = samples(4000)  # more than Python reads ahead
-    for array, message in ((x, "ended in row "), (np.asfortranarray(x), "ended in column ")):
-        np.save("x.npy", array)
-        command = ["predict", "net.safetensors", "x.npy", "-o", "y.npy"]
-        assert f"x.npy: the file {message}" in refused(capsys, *command)
-
-
-def test_a_csv_that_shrinks_while_it_is_read(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At the end of a line, too, where what is left is a table as it should be."""
-    saved(None)
-    call = predict_command._call
-    line = "1,2,3\n"
-
-    def shrink(*arguments: Any) -> Any:
-        os.truncate("x.csv", len(line) * 2000)
-        return call(*arguments)
-
-    monkeypatch.setattr(predict_command, "_call", shrink)
-    monkeypatch.setattr(predict_command, "_BLOCK_BYTES", 48 * 100)
-    Path("x.csv").write_text(line * 90_000)  # more than Python reads ahead
-    message = refused(capsys, "predict", "net.safetensors", "x.csv", "-o", "y.npy")
-    assert re.search(r"x\.csv: the file ended after line \d+: it is shorter than when", message)
 
 
 def test_an_npy_that_ends_early(capsys: pytest.CaptureFixture[str]) -> None:

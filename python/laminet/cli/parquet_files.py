@@ -44,7 +44,8 @@ def open_parquet(path: str, request: Request, rows: int) -> Iterator[Samples]:
     name = source_name(path)
     with source_of(path) as source, _seekable(source) as file:
         with _in_our_words(name, "not a .parquet file, or a damaged one"):
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            # Buffered ahead, which is the default, all of the file is in memory at the first row.
+            parquet = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
             schema = parquet.schema_arrow
         names = schema.names
         chosen = request.with_heading(name, names)
