@@ -157,6 +157,32 @@ def test_debians_library_in_use_is_refused(script):
     _refuses_as_in_use(script(_use(path), LAMINET_BLAS=path), path)
 
 
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler to make a library with")
+@pytest.mark.parametrize("function", ["openblas_set_num_threads", "cblas_sgemm"])
+def test_a_library_that_needs_one_in_use_is_refused(script, tmp_path, function):
+    """As a libblas.so.3 may, which leads to the libopenblas.so.0 of NumPy."""
+    functions = ILP64.replace("long long", "int") + "int openblas_set_num_threads(void) {}\n"
+    text = next(line for line in functions.splitlines() if f" {function}(" in line)
+    core, library = tmp_path / "libcore.so", tmp_path / "libwrapper.so"
+    for source, target, more in (
+        (text, core, []),
+        (
+            functions.replace(text, ""),
+            library,
+            ["-Wl,--no-as-needed", core, f"-Wl,-rpath,{tmp_path}"],
+        ),
+    ):
+        target.with_suffix(".c").write_text(source)
+        command = ["cc", "-shared", "-fPIC", "-w", "-o", target, target.with_suffix(".c"), *more]
+        subprocess.run(command, check=True)
+    code = "import laminet as ln; print(ln.build_info()['blas']['path'])"
+    result = script(code, LAMINET_BLAS=str(library))
+    assert result.stdout == f"{library}\n", result.stderr
+    result = script(_use(core), LAMINET_BLAS=str(library))
+    message = f"LAMINET_BLAS: {library} needs another library: {core} is in use by another part"
+    assert message in result.stderr
+
+
 @pytest.fixture
 def package_without_libraries(tmp_path):
     """A copy of the installed package, but for its folder _libs; returns a path to import from."""

@@ -2,6 +2,7 @@
 #include "laminet/gemm/blas.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <pthread.h>
 
 #include <algorithm>
@@ -92,12 +93,34 @@ void choose_layers_of_mkl(void* handle) {
   if (const auto choose = find<ChooseFn>(handle, "MKL_Set_Threading_Layer")) choose(kSequential);
 }
 
-// One thread for the library: ours share the work out above it. What each vendor calls that.
-void use_one_thread(void* handle) {
-  for (const char* name : {"openblas_set_num_threads", "MKL_Set_Num_Threads",
-                           "bli_thread_set_num_threads", "armpl_set_num_threads"}) {
-    if (const auto set_threads = find<SetThreadsFn>(handle, name)) set_threads(1);
+// What each vendor calls it. FlexiBLAS hands on to the library that it has loaded.
+std::vector<SetThreadsFn> thread_setters(void* handle) {
+  std::vector<SetThreadsFn> found;
+  for (const char* name :
+       {"openblas_set_num_threads", "MKL_Set_Num_Threads", "bli_thread_set_num_threads",
+        "armpl_set_num_threads", "flexiblas_set_num_threads"}) {
+    if (const auto set_threads = find<SetThreadsFn>(handle, name)) found.push_back(set_threads);
   }
+  return found;
+}
+
+// The file of a function that was in the process before that library, as part of another that the
+// library needs; empty where it was not. The loader lists files in the order in which they came.
+template <class Fn>
+std::string file_of_another_part(void* handle, Fn function) {
+  Dl_info home{};
+  link_map* opened = nullptr;
+  if (!dladdr(reinterpret_cast<void*>(function), &home)) return {};
+  if (dlinfo(handle, RTLD_DI_LINKMAP, &opened) != 0) return {};
+  const auto base = reinterpret_cast<std::uintptr_t>(home.dli_fbase);
+  for (const link_map* earlier = opened->l_prev; earlier; earlier = earlier->l_prev) {
+    if (earlier->l_addr == base) return home.dli_fname;
+  }
+  return {};
+}
+
+std::string in_use(const std::string& file) {
+  return file + " is in use by another part of this process, whose number of threads would change";
 }
 
 void describe(void* handle, LibraryInfo& info) {
@@ -145,8 +168,7 @@ Loaded refused(std::string why) {
 Loaded load_file(const std::string& path) {
   if (void* loaded_before = dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD)) {
     dlclose(loaded_before);
-    return refused(path + " is in use by another part of this process, whose number of threads " +
-                   "would change; name a copy of it");
+    return refused(in_use(path) + "; name a copy of it");
   }
   Loaded loaded;
   // OpenBLAS starts its threads while it is loaded, and they spin for a tenth of a second, unless
@@ -171,13 +193,20 @@ Loaded load_file(const std::string& path) {
   if (!f.sgemm || !f.dgemm || !f.sgemv || !f.dgemv) {
     return refused(path + " has no cblas_sgemm, cblas_dgemm, cblas_sgemv and cblas_dgemv");
   }
+  const std::vector<SetThreadsFn> setters = thread_setters(handle);
+  std::string shared = file_of_another_part(handle, f.sgemm);
+  for (const SetThreadsFn setter : setters) {
+    if (shared.empty()) shared = file_of_another_part(handle, setter);
+  }
+  if (!shared.empty()) return refused(path + " needs another library: " + in_use(shared));
   choose_layers_of_mkl(handle);
   const auto sdot = find<SdotFn>(handle, "cblas_sdot");
   if (!sdot || !takes_32_bit_integers(sdot)) {
     return refused(path + (sdot ? " takes 64-bit integers; a library with 32-bit integers is needed"
                                 : " has no cblas_sdot, which tells the size of its integers"));
   }
-  use_one_thread(handle);
+  // Ours share the work out above it.
+  for (const SetThreadsFn set_threads : setters) set_threads(1);
   describe(handle, loaded.info);
   loaded.info.path = path;
   loaded.found = true;
