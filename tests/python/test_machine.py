@@ -369,39 +369,4 @@ KIB, MIB = 2**10, 2**20
 def test_what_is_read_to_measure_a_level(
     caches: list[tuple[int, int, int]], threads: int, memory: int, expected: dict[str, int]
 ) -> None:
-<<<<<<< HEAD
     assert measuring.working_sets(caches, threads, memory) == expected
-=======
-    assert module.working_sets(caches, threads, memory) == expected
-
-
-FORKED = """
-import importlib, os, signal, threading
-module = importlib.import_module("laminet.analysis.machine")
-begun, go_on = threading.Event(), threading.Event()
-
-def measure(key):
-    begun.set()
-    go_on.wait()
-    raise SystemExit
-
-module._measure = measure
-thread = threading.Thread(target=module.machine, kwargs={"refresh": True})
-thread.start()
-begun.wait()
-child = os.fork()
-if child == 0:
-    signal.alarm(20)
-    go_on.set()
-    module.machine(refresh=True)  # ends the process where it comes to measuring
-status = os.waitpid(child, 0)[1]
-go_on.set()
-thread.join()
-print(status)
-"""
-
-
-def test_a_fork_while_another_thread_measures(script):
-    result = script(FORKED)
-    assert result.stdout == "0\n", result.stderr
->>>>>>> df6d792 (Let a process fork while a thread makes what is made at first need)

@@ -39,15 +39,7 @@ class Lazy {
   template <class Make>
   const T& get(Make&& make) {
     if (const T* value = value_.load(std::memory_order_acquire)) return *value;
-    lock_.acquire();
-    const Release release{lock_};
-    const T* value = value_.load(std::memory_order_acquire);
-    if (!value) {
-      value = new T(make());
-      // At once and whole, so that a fork finds it made or not made.
-      value_.store(value, std::memory_order_release);
-    }
-    return *value;
+    return make_once(make);
   }
 
   ForkSafeLock& lock() { return lock_; }
@@ -60,6 +52,20 @@ class Lazy {
     ForkSafeLock& lock;
     ~Release() { lock.release(); }
   };
+
+  // Apart, so that what is asked for in every call is a look and a branch.
+  template <class Make>
+  [[gnu::noinline]] const T& make_once(Make& make) {
+    lock_.acquire();
+    const Release release{lock_};
+    const T* value = value_.load(std::memory_order_acquire);
+    if (!value) {
+      value = new T(make());
+      // At once and whole, so that a fork finds it made or not made.
+      value_.store(value, std::memory_order_release);
+    }
+    return *value;
+  }
 
   std::atomic<const T*> value_{nullptr};
   ForkSafeLock lock_;

@@ -13,6 +13,7 @@
 #include "laminet/base/cgroups.h"
 #include "laminet/base/check.h"
 #include "laminet/base/cpu_info.h"
+#include "laminet/base/per_thread.h"
 
 namespace laminet {
 namespace {
@@ -54,23 +55,22 @@ std::size_t quota_cpus(std::int64_t time) {
   return quota.load(std::memory_order_relaxed);
 }
 
-// Each thread's own, as affinity is.
+// A thread's own, as affinity is.
 struct Look {
   std::uint32_t cpus = 0;  // 0: not yet looked
   bool by_quota = false;
   std::int64_t next = 0;
 };
-thread_local constinit Look look;
 
-void look_again(std::int64_t time) {
+void look_again(Look& look, std::int64_t time) {
   const std::size_t affinity = affinity_cpus();
   const std::size_t granted = quota_cpus(time);
   look = {bounded(std::min(affinity, granted)), granted < affinity, time + kAffinityPeriod};
 }
 
-void look_if_old() {
+void look_if_old(Look& look) {
   const std::int64_t time = now();
-  if (look.cpus == 0 || time >= look.next) look_again(time);
+  if (look.cpus == 0 || time >= look.next) look_again(look, time);
 }
 
 // --- What the environment says -------------------------------------------------------------------
@@ -144,7 +144,7 @@ static_assert(decltype(asked)::is_always_lock_free);
 
 // The child of a fork has its own affinity, and may have been given variables of its own.
 [[maybe_unused]] const int fork_handler = pthread_atfork(nullptr, nullptr, [] {
-  look = {};
+  if (Look* const look = thread_object_if_any<Look>()) *look = {};
   next_quota_look.store(0, std::memory_order_relaxed);
   read_once.store({}, std::memory_order_relaxed);
 });
@@ -165,9 +165,8 @@ std::size_t num_threads(double flops) {
     return count;
   }
   // Where there are several, those who share work among them look (max_threads).
-  if (look.cpus == 0 || (look.cpus == 1 && variables.count > 1)) {
-    look_if_old();
-  }
+  Look& look = thread_object<Look>();
+  if (look.cpus == 0 || (look.cpus == 1 && variables.count > 1)) look_if_old(look);
   return std::min(look.cpus, variables.count);
 }
 
@@ -179,7 +178,8 @@ void set_num_threads(std::size_t count) {
 }
 
 std::size_t max_threads() {
-  look_if_old();
+  Look& look = thread_object<Look>();
+  look_if_old(look);
   return look.cpus;
 }
 
@@ -189,7 +189,8 @@ ThreadCount thread_count() {
   if (setting.limit > 0) return {setting.limit, "threadpoolctl"};
   if (setting.count > 0) return {setting.count, "set_num_threads"};
   if (variables.variable == Environment::own) return {variables.count, "LAMINET_NUM_THREADS"};
-  look_again(now());
+  Look& look = thread_object<Look>();
+  look_again(look, now());
   if (variables.variable == Environment::openmp && variables.count <= look.cpus) {
     return {variables.count, "OMP_NUM_THREADS"};
   }

@@ -28,13 +28,14 @@ class PingPong {
   // Memory is asked for here: a single layer between two usable views needs none.
   MatrixView<T> half(std::size_t turn, std::size_t columns) {
     const std::size_t half = checked_product(rows_, stride_);
-    T* memory = thread_scratch<T>(checked_product(2, half));
-    return {memory + turn % 2 * half, rows_, columns, static_cast<std::ptrdiff_t>(stride_), 1};
+    if (!memory_) memory_ = thread_scratch<T>(checked_product(2, half));
+    return {memory_ + turn % 2 * half, rows_, columns, static_cast<std::ptrdiff_t>(stride_), 1};
   }
 
  private:
   std::size_t rows_;
   std::size_t stride_;
+  T* memory_ = nullptr;
 };
 
 template <class T>
@@ -131,7 +132,7 @@ template <class Block>
 void for_row_blocks(const Plan& plan, Block block) {
   const auto task = [&](std::size_t i) {
     const RowRange rows = plan.blocks[i];
-    interruption_point();
+    if (i > 0) interruption_point();
     if (rows.count > 0) block(rows);
   };
   if (plan.blocks.threads > 1) {

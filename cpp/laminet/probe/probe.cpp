@@ -12,6 +12,7 @@
 
 #include "laminet/base/check.h"
 #include "laminet/base/huge_pages.h"
+#include "laminet/base/lazy.h"
 #include "laminet/base/matrix.h"
 #include "laminet/base/parallel.h"
 #include "laminet/base/thread_count.h"
@@ -38,15 +39,16 @@ double thread_cpu_seconds() {
 
 // Whether that clock can tell the parts of a run: in some sandboxes it goes in ticks of 10 ms, and
 // where there is none it stands still.
+constinit Lazy<bool> clock_is_fine;
+
 bool cpu_clock_is_fine() {
-  static const bool fine = [] {
+  return clock_is_fine.get([] {
     const double first = thread_cpu_seconds();
     const auto begin = Clock::now();
     double now = first;
     while (now == first && seconds_between(begin, Clock::now()) < 0.02) now = thread_cpu_seconds();
     return now > first && now - first < kRunSeconds / 10;
-  }();
-  return fine;
+  });
 }
 
 // Where threads wait for each other. They may be kept from meeting for good: when another caller
@@ -112,13 +114,13 @@ double cpu_share(const std::vector<Run>& runs, Clock::time_point begin) {
 template <class Prepare, class Work>
 Measurement best_rate(std::size_t threads, double seconds, Prepare prepare, Work work) {
   require_threads(threads);
-  const bool clock_is_fine = cpu_clock_is_fine();
+  const bool fine = cpu_clock_is_fine();
   constexpr int kAttempts = 5;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Meeting meeting(threads);
     std::vector<Run> runs(threads);
     std::size_t count = 1;
-    Measurement best{0.0, clock_is_fine ? 0.0 : 1.0};
+    Measurement best{0.0, fine ? 0.0 : 1.0};
     bool done = false;
     parallel_for(threads, [&](std::size_t thread) {
       auto state = prepare(thread);
