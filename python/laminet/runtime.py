@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from laminet import _core
-from laminet._convert.counts import as_count, shown
+from laminet._convert.counts import as_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -50,6 +50,10 @@ def test_too_large(name: str, value: Any) -> None:
         assert ln.cost(NET, value).batch == value  # an account of numbers, which needs no memory
         return
     before = ln.get_num_threads()
+    if "num_threads" in name:
+        with ln.num_threads(value):
+            assert ln.get_num_threads() == 1024  # more count as so many
+        return
     assert isinstance(error_of(CALLS[name], value), ValueError)
     assert ln.get_num_threads() == before
 
