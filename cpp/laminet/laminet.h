@@ -7,6 +7,10 @@
 //   net.forward(laminet::dense_view(x, batch, net.in_features()),
 //               laminet::dense_view(y, batch, net.out_features()));
 //
+// The first call packs the weights, starts threads and asks for memory; net.prepare(batch), and
+// Derivatives::prepare(batch), do so before it, as a control loop wants it. What copies of the
+// weights take, bytes() of both tell.
+//
 // Errors are exceptions: std::invalid_argument for wrong shapes and values, std::runtime_error for
 // what this machine does not have, std::bad_alloc.
 #pragma once

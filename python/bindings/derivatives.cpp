@@ -33,6 +33,21 @@ class NetworkDerivatives {
     jacobian_flops_ = jacobian_flops(net.sizes(), choose_jacobian_mode(net.sizes()));
   }
 
+  void prepare(std::size_t batch) const {
+    const MaybeReleaseGil release;
+    derivatives_.prepare(batch);
+  }
+
+  // Bytes of the copies of the weights that derivatives take besides: (kind, now, once prepared).
+  py::list memory() const {
+    const DerivativeBytes now = derivatives_.bytes();
+    const DerivativeBytes prepared = derivatives_.bytes_prepared();
+    py::list result;
+    result.append(py::make_tuple("packed, transposed", now.transposed, prepared.transposed));
+    result.append(py::make_tuple("first layer, transposed", now.first, prepared.first));
+    return result;
+  }
+
   py::object vjp(const py::object& x, const py::object& cotangent, const py::object& out) const {
     const Input<T> input = checked_input(x);
     const Input<T> v = matching_input(cotangent, "cotangent", input, net().out_features());
@@ -180,6 +195,8 @@ void register_class(py::module_& module, const char* name) {
   type.def_static(
           "make", [](const py::object& network) { return owned(std::make_unique<N>(network)); },
           py::arg("network"))
+      .def("prepare", &N::prepare, py::arg("batch"))
+      .def("memory", &N::memory)
       .def("vjp", &N::vjp, py::arg("x"), py::arg("cotangent"), py::arg("out"))
       .def("jvp", &N::jvp, py::arg("x"), py::arg("tangent"), py::arg("out"))
       .def("jacobian", &N::jacobian, py::arg("x"), py::arg("out"))

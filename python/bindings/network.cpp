@@ -129,6 +129,21 @@ class Network {
     return result;
   }
 
+  void prepare(std::size_t batch) const {
+    const MaybeReleaseGil release;
+    mlp_.prepare(batch);
+  }
+
+  // Bytes of the copies of the weights: (kind, now, once prepared).
+  py::list memory() const {
+    const MlpBytes now = mlp_.bytes();
+    const MlpBytes prepared = mlp_.bytes_prepared();
+    py::list result;
+    result.append(py::make_tuple("as given", now.given, prepared.given));
+    result.append(py::make_tuple("packed", now.packed, prepared.packed));
+    return result;
+  }
+
   const Mlp<T>& mlp() const { return mlp_; }
   const py::object& feature_names() const { return feature_names_; }
 
@@ -183,6 +198,8 @@ void register_class(py::module_& module, const char* name) {
       .def("forward_head", &N::forward_head, py::arg("x"), py::arg("head"))
       .def("trace", &N::trace, py::arg("x"))
       .def("plan", &N::plan, py::arg("batch"))
+      .def("prepare", &N::prepare, py::arg("batch"))
+      .def("memory", &N::memory)
       .def("weight", &N::weight, py::arg("layer"))
       .def("bias", &N::bias, py::arg("layer"));
 }

@@ -10,6 +10,7 @@
 
 #include <exception>
 #include <initializer_list>
+#include <limits>
 #include <optional>
 
 #include "laminet/base/interruption.h"
@@ -26,6 +27,8 @@ namespace laminet {
 // here, asleep, as Python 3.14 does.
 class MaybeReleaseGil {
  public:
+  // Of work that may be long.
+  MaybeReleaseGil() : MaybeReleaseGil(std::numeric_limits<double>::infinity()) {}
   explicit MaybeReleaseGil(double flops, std::initializer_list<pybind11::handle> arrays = {}) {
     constexpr double kLeast = 2e6;
     if (flops < kLeast) return;

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet import _core
-from laminet._convert.counts import as_batch, largest_batch
+from laminet._convert.counts import as_batch, largest_batch, shown
 from laminet.activation import Activation
 from laminet.dense import Dense
 from laminet.floating_point import rounded
@@ -303,6 +303,71 @@ class MLP(_core.NetworkCall):
             layer.weight.size + (0 if layer.bias is None else layer.bias.size)
             for layer in self._layers
         )
+
+    def prepare(self, batch: int = 1, derivatives: bool = False) -> Self:
+        """Do now what the first call would do besides its work, and return the network.
+
+        The first call of a network takes longer than those after it: it packs the weights for the
+        back end in use, starts the threads that take part, loads BLAS if that is the back end, and
+        asks for the memory that it works in. After `prepare`, that of `batch` samples or fewer need
+        not; its results are the same.
+
+        Parameters
+        ----------
+        batch : int, default 1
+            The most samples that calls will come with. With 0 the weights are packed and no more.
+        derivatives : bool, default False
+            Whether to prepare `jacobian`, `vjp`, `jvp`, `gradients` and their like besides.
+
+        Returns
+        -------
+        MLP
+            The network itself: ``net = ln.load(path).prepare(64)``.
+
+        Raises
+        ------
+        ValueError
+            If `batch` is less than 0, or so large that no memory holds it.
+        TypeError
+            If `batch` is not an integer, or `derivatives` neither True nor False.
+        MemoryError
+            If there is no memory for it.
+
+        Notes
+        -----
+        No result depends on it: what has not been prepared, a call makes, as where the back end is
+        another one later (``ln.set_backend``) or more threads may work. Packed weights are the
+        network's, in every thread and in a child of ``fork()``. Memory to work in belongs to a
+        thread: to the one that calls `prepare`, and to those of laminet's that come within a tenth
+        of a second. It may be called at any time, from any number of threads; Ctrl-C ends it. A
+        copy or a pickle of the network is not prepared.
+
+        **Memory.** The weights exist once from the start, as they were given: `layers` shows them.
+        What else there is of them `summary` says in bytes:
+
+        - packed for the tiled back end, from the first call on (none with BLAS);
+        - packed once more for the way back, transposed, from the first call of `vjp`, `gradients`
+          or a Jacobian multiplied out from the outputs on (none with BLAS);
+        - the first layer alone, transposed, from the first Jacobian on that is multiplied out from
+          the inputs, as where they are fewer than the outputs.
+
+        They stay as long as the network. Packed weights take some more than the others: the last
+        outputs fill up a register tile, and from 512 KiB on the memory is whole pages of 2 MiB.
+
+        Examples
+        --------
+        >>> import numpy as np, laminet as ln
+        >>> net = ln.MLP.init([17, 64, 64, 6], "tanh", seed=0).prepare()
+        >>> net(np.zeros(17)).shape
+        (6,)
+        """
+        count = as_batch(batch, largest_batch(self.sizes), least=0)
+        if not isinstance(derivatives, (bool, np.bool_)):
+            raise TypeError(f"derivatives must be True or False, got {shown(derivatives)}")
+        self._core.prepare(count)
+        if derivatives:
+            self._derivatives.prepare(count)
+        return self
 
     def trace(self, x: ArrayLike) -> Trace:
         """Run the network and keep what every layer computes.
@@ -686,12 +751,14 @@ class MLP(_core.NetworkCall):
         safetensors_files.save(self, path)
 
     def summary(self) -> Summary:
-        """Return the layers: shapes, activation, parameters, FLOPs of one sample.
+        """Return the layers: shapes, activation, parameters, FLOPs; and what memory they take.
 
         Returns
         -------
         Summary
-            ``.layers``, ``.parameters``, ``.flops``; printed, a table.
+            ``.layers``, ``.parameters``, ``.flops`` of one sample, and ``.memory``: the copies of
+            the weights that there are now and would be once prepared (see `prepare`); printed, two
+            tables.
         """
         from laminet.analysis.summary import summary
 

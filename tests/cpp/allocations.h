@@ -6,6 +6,7 @@
 namespace laminet::testing {
 
 extern std::atomic<long> allocations;
+extern std::atomic<long> allocated_bytes;  // of all of them, freed or not
 
 // Whether runs come to allocate nothing. Scratch belongs to a thread, and which of the team's
 // threads take part, and when for the first time, is not fixed. So: after a bounded number of runs

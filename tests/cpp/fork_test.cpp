@@ -34,7 +34,7 @@ bool works_in_child(const std::function<bool()>& run) {
 }
 
 TEST(Lazy, IsMadeOnceWhileOthersWait) {
-  OwnLazy<int> value;
+  static constinit Lazy<int> value;
   std::atomic<int> made{0};
   std::vector<std::thread> threads;
   std::atomic<int> right{0};
@@ -52,14 +52,14 @@ TEST(Lazy, IsMadeOnceWhileOthersWait) {
 }
 
 TEST(Lazy, IsMadeByTheNextWhereOneThrows) {
-  OwnLazy<int> value;
+  static constinit Lazy<int> value;
   EXPECT_THROW(value.get([]() -> int { throw std::runtime_error("not made"); }),
                std::runtime_error);
   EXPECT_EQ(value.get([] { return 7; }), 7);
 }
 
 TEST(Lazy, IsMadeAnewInTheChildOfAForkInTheMiddle) {
-  OwnLazy<int> value;
+  static constinit Lazy<int> value;
   std::promise<void> begun, go_on;
   std::thread maker([&] {
     value.get([&] {

@@ -15,10 +15,12 @@
 #include "support.h"
 
 std::atomic<long> laminet::testing::allocations{0};
+std::atomic<long> laminet::testing::allocated_bytes{0};
 
 namespace {
 void* counted(std::size_t size, std::size_t alignment) {
   laminet::testing::allocations.fetch_add(1);
+  laminet::testing::allocated_bytes.fetch_add(static_cast<long>(size));
   const std::size_t least = std::max(alignment, sizeof(void*));
   void* p = nullptr;
   if (posix_memalign(&p, least, size ? size : 1) != 0) throw std::bad_alloc();

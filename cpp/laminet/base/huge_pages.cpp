@@ -13,6 +13,12 @@ namespace {
 
 constexpr auto kSmallAlignment = std::align_val_t{AlignedArray<std::byte>::kAlignment};
 
+#if defined(__linux__)
+bool is_mapped(std::size_t bytes) { return bytes >= kHugePage / 4; }
+#else
+bool is_mapped(std::size_t) { return false; }
+#endif
+
 }  // namespace
 
 void ReleasePages::operator()(std::byte* memory) const {
@@ -25,11 +31,15 @@ void ReleasePages::operator()(std::byte* memory) const {
   ::operator delete(memory, kSmallAlignment);
 }
 
+std::size_t page_bytes(std::size_t bytes) {
+  return is_mapped(bytes) ? round_up(bytes, kHugePage) : bytes;
+}
+
 Pages allocate_pages(std::size_t bytes) {
 #if defined(__linux__)
-  if (bytes >= kHugePage / 4) {
+  if (is_mapped(bytes)) {
     if (bytes > std::numeric_limits<std::size_t>::max() - 2 * kHugePage) throw std::bad_alloc();
-    const std::size_t size = round_up(bytes, kHugePage);
+    const std::size_t size = page_bytes(bytes);
     void* const raw =
         mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED) throw std::bad_alloc();

@@ -14,11 +14,14 @@ inline constexpr std::size_t kHugePage = std::size_t{2} << 20;
 // is none. From a quarter of a huge page on it is whole huge pages, taken fresh from the system:
 // what malloc gives may already lie on small ones.
 struct ReleasePages {
-  std::size_t mapped = 0;  // 0: from operator new
+  std::size_t mapped = 0;  // bytes; 0: from operator new
   void operator()(std::byte* memory) const;
 };
 using Pages = std::unique_ptr<std::byte, ReleasePages>;
 Pages allocate_pages(std::size_t bytes);
+
+// What allocate_pages(bytes) takes.
+std::size_t page_bytes(std::size_t bytes);
 
 // Uninitialised elements that are read over and over. On huge pages one entry of the TLB serves
 // 2 MiB instead of 4 KiB, and what is contiguous here is contiguous in the cache, where small pages
@@ -30,12 +33,18 @@ class HugePageArray {
  public:
   HugePageArray() = default;
   explicit HugePageArray(std::size_t size)
-      : pages_(allocate_pages(checked_product(size, sizeof(T)))) {}
+      : pages_(allocate_pages(checked_product(size, sizeof(T)))), size_(size) {}
 
   T* data() { return reinterpret_cast<T*>(pages_.get()); }
+  // As allocated.
+  std::size_t bytes() const {
+    const std::size_t mapped = pages_.get_deleter().mapped;
+    return mapped > 0 ? mapped : size_ * sizeof(T);
+  }
 
  private:
   Pages pages_;
+  std::size_t size_ = 0;
 };
 
 }  // namespace laminet

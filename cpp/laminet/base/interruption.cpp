@@ -56,4 +56,6 @@ void interruption_point() {
   if (current->interruptible) current->interruptible->ask_when_due();
 }
 
+bool interruptible_here() { return interruptible != nullptr; }
+
 }  // namespace laminet

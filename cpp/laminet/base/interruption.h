@@ -48,4 +48,7 @@ struct Dropped {};
 // To be called between pieces of work of some milliseconds at most; a nanosecond where nobody asks.
 void interruption_point();
 
+// Whether somebody asks on this thread.
+bool interruptible_here();
+
 }  // namespace laminet

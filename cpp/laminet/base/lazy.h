@@ -26,7 +26,8 @@ class ForkSafeLock {
   std::atomic<std::uint32_t> holder_{0};
 };
 
-// For variables of static storage, as it is never freed. A member of an object is an OwnLazy.
+// For variables of static storage, as it is never freed; what is made may not ask for it. A member
+// of an object is a MadeOnce (made_once.h).
 template <class T>
 class Lazy {
  public:
@@ -43,9 +44,6 @@ class Lazy {
   }
 
   ForkSafeLock& lock() { return lock_; }
-
- protected:
-  const T* made() const { return value_.load(std::memory_order_acquire); }
 
  private:
   struct Release {
@@ -69,12 +67,6 @@ class Lazy {
 
   std::atomic<const T*> value_{nullptr};
   ForkSafeLock lock_;
-};
-
-template <class T>
-class OwnLazy : public Lazy<T> {
- public:
-  ~OwnLazy() { delete this->made(); }
 };
 
 }  // namespace laminet

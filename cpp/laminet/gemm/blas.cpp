@@ -371,6 +371,18 @@ void multiply(ConstMatrixView<T> x, ConstMatrixView<T> w, MatrixView<T> y, bool 
   }
 }
 
+template <class T>
+void warm_up() {
+  constexpr std::size_t n = 64;
+  AlignedArray<T> memory(3 * n * n);
+  std::fill(memory.begin(), memory.end(), T{0});
+  T* const first = memory.data();
+  multiply<T>(dense_view<const T>(first, n, n), dense_view<const T>(first + n * n, n, n),
+              dense_view(first + 2 * n * n, n, n));
+}
+
+template void warm_up<float>();
+template void warm_up<double>();
 template bool fits(ConstMatrixView<float>);
 template bool fits(ConstMatrixView<double>);
 template void multiply(ConstMatrixView<float>, ConstMatrixView<float>, MatrixView<float>, bool);

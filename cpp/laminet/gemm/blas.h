@@ -30,6 +30,11 @@ const std::string& load_error();
 template <class T>
 void multiply(ConstMatrixView<T> x, ConstMatrixView<T> w, MatrixView<T> y, bool accumulate = false);
 
+// A product large enough to make the library ask for a buffer. It lends them: threads that work at
+// the same time take one each, the next of which it asks for then.
+template <class T>
+void warm_up();
+
 // Whether CBLAS's 32-bit integers can describe the view.
 template <class T>
 bool fits(ConstMatrixView<T> view);

@@ -3,7 +3,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "laminet/base/interruption.h"
+
 namespace laminet {
+namespace {
+
+// Rows of a panel between two interruption points: a few milliseconds where memory is slow.
+constexpr std::size_t kBlockDepth = 4096;
+
+}  // namespace
 
 template <class T>
 PanelLayout<T>::PanelLayout(std::size_t n, const kernels::Table<T>& table)
@@ -39,31 +47,40 @@ PackedWeights<T>::PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& t
       layout_(w.rows, table),
       owned_(packed_size(w.rows, w.columns, table)),
       data_(owned_.data()) {
-  pack(w, owned_.data());
+  pack(w, owned_.data(), [](const T*, std::size_t) {});
 }
 
 template <class T>
 PackedWeights<T>::PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, T* storage,
                                 const T* bias)
     : n_(w.rows), k_(w.columns), table_(&table), layout_(w.rows, table), data_(storage) {
-  pack(w, storage);
-  const std::size_t size = packed_size(n_, k_, table);
-  may_skip_zeros_ = bias &&
-                    std::all_of(storage, storage + size, [](T v) { return std::isfinite(v); }) &&
+  finite_ = true;
+  pack(w, storage, [this](const T* packed, std::size_t size) {
+    finite_ = finite_ && std::all_of(packed, packed + size, [](T v) { return std::isfinite(v); });
+  });
+  may_skip_zeros_ = bias && finite_ &&
                     std::none_of(bias, bias + n_, [](T v) { return v == 0 && std::signbit(v); });
 }
 
 template <class T>
-void PackedWeights<T>::pack(ConstMatrixView<T> w, T* out) const {
+template <class Block>
+void PackedWeights<T>::pack(ConstMatrixView<T> w, T* out, Block block) const {
   for (std::size_t first = 0; first < n_; first += layout_.body->nr) {
     const bool body = n_ - first >= layout_.body->nr;
     const std::size_t nr = body ? layout_.body->nr : layout_.tail->nr;
     const std::size_t columns = std::min(nr, n_ - first);
-    const MatrixView<T> panel = dense_view(out, k_, nr);
-    copy<T>({w.row(first), k_, columns, w.column_stride, w.row_stride},
-            panel.column_block(0, columns));
-    for (std::size_t p = 0; p < k_; ++p) std::fill(panel.row(p) + columns, panel.row(p) + nr, T{0});
-    out += nr * k_;
+    const ConstMatrixView<T> rows{w.row(first), k_, columns, w.column_stride, w.row_stride};
+    for (std::size_t p = 0; p < k_; p += kBlockDepth) {
+      interruption_point();
+      const std::size_t depth = std::min(kBlockDepth, k_ - p);
+      const MatrixView<T> panel = dense_view(out, depth, nr);
+      copy<T>(rows.row_block(p, depth), panel.column_block(0, columns));
+      for (std::size_t i = 0; i < depth; ++i) {
+        std::fill(panel.row(i) + columns, panel.row(i) + nr, T{0});
+      }
+      block(out, depth * nr);
+      out += depth * nr;
+    }
   }
 }
 

@@ -54,9 +54,15 @@ class PackedWeights {
   // infinite or NaN, and the bias is not -0, so that the sign of a sum that is zero is not seen
   // after it.
   bool may_skip_zeros() const { return may_skip_zeros_; }
+  // Whether all weights are finite. Known, as the above, where the storage is another's.
+  bool finite() const { return finite_; }
+  // Of its own storage.
+  std::size_t bytes() const { return owned_.bytes(); }
 
  private:
-  void pack(ConstMatrixView<T> w, T* out) const;
+  // Calls block(first element, elements) for what has been packed, block by block.
+  template <class Block>
+  void pack(ConstMatrixView<T> w, T* out, Block block) const;
 
   std::size_t n_;
   std::size_t k_;
@@ -64,6 +70,7 @@ class PackedWeights {
   PanelLayout<T> layout_;
   AlignedArray<T> owned_;
   const T* data_;
+  bool finite_ = false;
   bool may_skip_zeros_ = false;
 };
 

@@ -6,22 +6,11 @@
 
 #include "laminet/base/check.h"
 #include "laminet/base/interruption.h"
+#include "laminet/base/matrix.h"
 #include "laminet/base/parallel.h"
 #include "laminet/gradients/split.h"
-#include "laminet/network/mlp.h"
 
 namespace laminet {
-
-// FLOPs of one sample's forward pass, products alone.
-template <class T>
-double forward_flops(const Mlp<T>& net) {
-  double flops = 0.0;
-  for (const Dense<T>& layer : net.layers()) {
-    flops +=
-        2.0 * static_cast<double>(layer.in_features()) * static_cast<double>(layer.out_features());
-  }
-  return flops;
-}
 
 template <class T>
 void check_rows(const char* name, ConstMatrixView<T> view, std::size_t rows, std::size_t columns) {

@@ -1,11 +1,12 @@
 #include "laminet/gradients/derivatives.h"
 
-#include <cmath>
+#include <memory>
 
 #include "laminet/base/float_mode.h"
 #include "laminet/base/thread_count.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/tape.h"
+#include "laminet/gradients/work.h"
 
 namespace laminet {
 
@@ -23,24 +24,21 @@ ChainWeights<T> Derivatives<T>::weights(std::size_t batch, bool back) const {
                          net_->head(),
                          false};
   if (!back || !result.layers.front().packed) return result;
-  const Transposed& made = transposed_.get([&result] {
-    Transposed transposed{{}, true};
-    transposed.weights.reserve(result.layers.size());
+  result.finite = true;
+  for (const LayerOperands<T>& layer : result.layers) {
+    result.finite = result.finite && layer.packed->finite();
+  }
+  result.transposed = transposed_.get([&result] {
+    auto transposed = std::make_unique<std::vector<PackedWeights<T>>>();
+    transposed->reserve(result.layers.size());
     for (const LayerOperands<T>& layer : result.layers) {
       const ConstMatrixView<T> w = layer.weight;
-      transposed.weights.emplace_back(
+      transposed->emplace_back(
           ConstMatrixView<T>{w.data, w.columns, w.rows, w.column_stride, w.row_stride},
           *result.table);
-      for (std::size_t i = 0; i < w.rows; ++i) {
-        for (std::size_t j = 0; j < w.columns; ++j) {
-          transposed.finite = transposed.finite && std::isfinite(w(i, j));
-        }
-      }
     }
     return transposed;
   });
-  result.transposed = made.weights;
-  result.finite = made.finite;
   return result;
 }
 
@@ -53,16 +51,7 @@ void Derivatives<T>::vjp(ConstMatrixView<T> x, ConstMatrixView<T> cotangent,
   if (x.rows == 0) return;
   const DefaultFloatMode mode;
   const ChainWeights<T> chain = weights(x.rows, true);
-  const double flops = 2 * forward_flops(*net_);
-  const ChainSplit split = split_chain(
-      {.batch = x.rows,
-       .rows = 1,
-       .flops = flops,
-       .chain_flops = 0,
-       .bytes = (Tape<T>::elements_per_sample(chain) + chain_elements_per_row(chain)) * sizeof(T),
-       .mr = chain.table->tiles[0].mr,
-       .threads = num_threads()},
-      cache_sizes());
+  const ChainSplit split = split_chain(product_work(*net_, chain, x.rows, 2), cache_sizes());
   for_blocks(split, x.rows, [&](std::size_t first, std::size_t count) {
     Tape<T>& tape = thread_tape<T>();
     tape.record(chain, x.row_block(first, count), {});
@@ -85,16 +74,7 @@ void Derivatives<T>::jvp(ConstMatrixView<T> x, ConstMatrixView<T> tangent,
   if (x.rows == 0) return;
   const DefaultFloatMode mode;
   const ChainWeights<T> chain = weights(x.rows, false);
-  const double flops = 2 * forward_flops(*net_);
-  const ChainSplit split = split_chain(
-      {.batch = x.rows,
-       .rows = 1,
-       .flops = flops,
-       .chain_flops = 0,
-       .bytes = (Tape<T>::elements_per_sample(chain) + chain_elements_per_row(chain)) * sizeof(T),
-       .mr = chain.table->tiles[0].mr,
-       .threads = num_threads()},
-      cache_sizes());
+  const ChainSplit split = split_chain(product_work(*net_, chain, x.rows, 2), cache_sizes());
   for_blocks(split, x.rows, [&](std::size_t first, std::size_t count) {
     Tape<T>& tape = thread_tape<T>();
     tape.record(chain, x.row_block(first, count), {});

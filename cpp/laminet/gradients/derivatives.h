@@ -7,7 +7,8 @@
 // network is J = J_L ... J_1, with the derivative of the head, if any, on the left. At kinks s' is
 // what activation.h says.
 //
-// Of what they keep, weights packed for W_l (the way back), each is made when first needed, once.
+// Of what they keep, weights packed for W_l (the way back), each is made when first needed, once,
+// or by prepare().
 // Any number of threads may call at once; each call may use the team of threads besides. Nothing is
 // allocated after the first call of a size. With the tiled back end on AVX2 or wider, what belongs
 // to a sample has the same bits whatever the batch and the threads. All of it throws
@@ -17,7 +18,7 @@
 #include <span>
 #include <vector>
 
-#include "laminet/base/lazy.h"
+#include "laminet/base/made_once.h"
 #include "laminet/gradients/products.h"
 #include "laminet/gradients/split.h"
 #include "laminet/network/mlp.h"
@@ -52,10 +53,26 @@ struct ParameterGradients {
   std::span<T* const> biases;
 };
 
+// Bytes that copies of a network's weights take for derivatives, besides its own (MlpBytes): packed
+// for the way back, where the back end is the tiled one; and W_1^T, where a Jacobian is multiplied
+// out from that end.
+struct DerivativeBytes {
+  std::size_t transposed;
+  std::size_t first;
+};
+
 template <class T>
 class Derivatives {
  public:
   explicit Derivatives(const Mlp<T>& net) : net_(&net) {}
+
+  // What the first call of each of the functions below would do for `batch` samples besides its
+  // work, as Mlp::prepare, which it includes but for the scratch of forward().
+  bool prepare(std::size_t batch) const;
+
+  // Of the copies that there are now, as allocated; and once prepare() has made them.
+  DerivativeBytes bytes() const;
+  DerivativeBytes bytes_prepared() const;
 
   // result (B, n_0) = J^T v for each row v of `cotangent` (B, n_L).
   void vjp(ConstMatrixView<T> x, ConstMatrixView<T> cotangent, MatrixView<T> result) const;
@@ -79,15 +96,14 @@ class Derivatives {
  private:
   ChainWeights<T> weights(std::size_t batch, bool back) const;
   void check_input(ConstMatrixView<T> x) const;
+  // W_1^T (n_0, n_1), the first factor of forward mode.
+  ConstMatrixView<T> first_transposed() const;
+  // Asks for the scratch of a thread that takes the Jacobians of so many samples at once.
+  void reserve_jacobian(const ChainWeights<T>& chain, std::size_t samples) const;
 
   const Mlp<T>* net_;
-  struct Transposed {
-    std::vector<PackedWeights<T>> weights;
-    bool finite;
-  };
-  mutable OwnLazy<Transposed> transposed_;
-  // W_1^T (n_0, n_1), the first factor of forward mode.
-  mutable OwnLazy<AlignedArray<T>> first_;
+  mutable MadeOnce<std::vector<PackedWeights<T>>> transposed_;
+  mutable MadeOnce<AlignedArray<T>> first_;
 };
 
 }  // namespace laminet

@@ -33,6 +33,18 @@ void for_groups(std::size_t rows, std::size_t most, Use use) {
   for (std::size_t r = 0; r < rows; r += size) use(r, std::min(size, rows - r));
 }
 
+template <class T>
+struct GatherScratch {
+  T* packed;              // a row for each of g, one for sums
+  std::ptrdiff_t* lists;  // for each sample how many rows of W count, then where they are
+};
+
+template <class T>
+GatherScratch<T> gather_scratch(std::size_t rows, std::size_t samples, std::size_t depth) {
+  return {thread_scratch<T, GatherPurpose>(checked_product(rows + 1, depth)),
+          thread_scratch<std::ptrdiff_t, GatherPurpose>(checked_product(samples, depth + 1))};
+}
+
 // NaN, which 0 times infinity or NaN is, for each row of g that is not finite where its slope is 0:
 // it would come into every sum of the row.
 template <class T>
@@ -56,6 +68,19 @@ bool gathers(const ChainWeights<T>& weights, std::size_t layer, std::size_t repe
 }
 
 template <class T>
+void reserve_gather(const ChainWeights<T>& weights, std::size_t rows, std::size_t samples,
+                    std::size_t repeat) {
+  std::size_t depth = 0;
+  for (std::size_t l = 0; l + 1 < weights.depth(); ++l) {
+    if (gathers(weights, l, repeat)) depth = std::max(depth, weights.out(l));
+  }
+  if (depth == 0) return;
+  const GatherScratch<T> scratch = gather_scratch<T>(rows, samples, depth);
+  std::fill_n(scratch.packed, (rows + 1) * depth, T{0});
+  std::fill_n(scratch.lists, samples * (depth + 1), 0);
+}
+
+template <class T>
 void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMatrixView<T> g,
                       ConstMatrixView<T> d, std::size_t first, std::size_t repeat,
                       MatrixView<T> out) {
@@ -63,11 +88,8 @@ void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMa
   const ConstMatrixView<T> w = weights.layers[layer].weight;
   const std::size_t depth = g.columns;
   const std::size_t samples = (first + g.rows + repeat - 1) / repeat - first / repeat;
-  T* packed = thread_scratch<T, GatherPurpose>(checked_product(g.rows + 1, depth));
+  const auto [packed, lists] = gather_scratch<T>(g.rows, samples, depth);
   T* sums = packed + g.rows * depth;
-  // For each sample how many, then where the rows of W are.
-  std::ptrdiff_t* lists =
-      thread_scratch<std::ptrdiff_t, GatherPurpose>(checked_product(samples, depth + 1));
   bool all_finite = true;  // what is left out of g
 
   // The columns of g that count, times their slopes, side by side for the rows of a group.
@@ -127,9 +149,10 @@ void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMa
   });
 }
 
-#define LAMINET_INSTANTIATE(T)                                                            \
-  template bool gathers(const ChainWeights<T>&, std::size_t, std::size_t);                \
-  template void gathered_product(const ChainWeights<T>&, std::size_t, ConstMatrixView<T>, \
+#define LAMINET_INSTANTIATE(T)                                                                 \
+  template bool gathers(const ChainWeights<T>&, std::size_t, std::size_t);                     \
+  template void reserve_gather(const ChainWeights<T>&, std::size_t, std::size_t, std::size_t); \
+  template void gathered_product(const ChainWeights<T>&, std::size_t, ConstMatrixView<T>,      \
                                  ConstMatrixView<T>, std::size_t, std::size_t, MatrixView<T>);
 LAMINET_INSTANTIATE(float)
 LAMINET_INSTANTIATE(double)

@@ -16,6 +16,11 @@ namespace laminet {
 template <class T>
 bool gathers(const ChainWeights<T>& weights, std::size_t layer, std::size_t repeat);
 
+// Asks for the memory of the products of so many rows and samples, and for the pages behind it.
+template <class T>
+void reserve_gather(const ChainWeights<T>& weights, std::size_t rows, std::size_t samples,
+                    std::size_t repeat);
+
 // out = g D W_l, NaN where the products that are left out would give it, which finite weights do
 // where g is not finite. Row i of g belongs to row (first + i) / repeat of d. out has contiguous
 // rows.

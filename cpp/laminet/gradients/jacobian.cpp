@@ -1,9 +1,15 @@
 // Jacobians of a network and of its layers.
+#include <algorithm>
+#include <memory>
+
 #include "laminet/base/float_mode.h"
 #include "laminet/base/thread_count.h"
+#include "laminet/base/interruption.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/derivatives.h"
+#include "laminet/gradients/gather.h"
 #include "laminet/gradients/tape.h"
+#include "laminet/gradients/work.h"
 #include "laminet/network/workspace.h"
 
 namespace laminet {
@@ -18,6 +24,15 @@ MatrixView<T> as_rows(const MatrixStack<T>& stack) {
   // Of one-row matrices the row stride says nothing.
   const std::ptrdiff_t step = stack.rows == 1 ? stack.stride : stack.row_stride;
   return {stack.data, stack.count * stack.rows, stack.columns, step, stack.column_stride};
+}
+
+// For each sample the head's probabilities, and their product with the last layer's weights.
+template <class T>
+T* means_scratch(const ChainWeights<T>& chain, std::size_t samples) {
+  struct MeansPurpose;
+  const std::size_t last = chain.depth() - 1;
+  return thread_scratch<T, MeansPurpose>(
+      checked_product(samples, row_stride<T>(chain.out(last)) + row_stride<T>(chain.in(last))));
 }
 
 // The first factor of reverse mode: rows `first` .. of D_L W_L D_{L-1}, weights scaled by two
@@ -35,11 +50,10 @@ void last_factor(const ChainWeights<T>& chain, const Tape<T>& tape, std::size_t 
   const std::size_t from = first / per_sample;
   MatrixView<T> means{};
   if (p.data) {
-    struct MeansPurpose;
     const std::size_t samples = (first + g.rows + per_sample - 1) / per_sample - from;
     const std::size_t p_stride = row_stride<T>(p.columns);
     const std::size_t m_stride = row_stride<T>(w.columns);
-    T* memory = thread_scratch<T, MeansPurpose>(checked_product(samples, p_stride + m_stride));
+    T* memory = means_scratch(chain, samples);
     const MatrixView<T> weighted{memory + samples * m_stride, samples, p.columns,
                                  static_cast<std::ptrdiff_t>(p_stride), 1};
     means = {memory, samples, w.columns, static_cast<std::ptrdiff_t>(m_stride), 1};
@@ -116,6 +130,34 @@ MatrixView<T> forward_rows(const ChainWeights<T>& chain, const Tape<T>& tape,
 }  // namespace
 
 template <class T>
+ConstMatrixView<T> Derivatives<T>::first_transposed() const {
+  const ConstMatrixView<T> w = net_->layers().front().weight();
+  const AlignedArray<T>& made = first_.get([&w] {
+    auto array = std::make_unique<AlignedArray<T>>(w.rows * w.columns);
+    constexpr std::size_t kBlock = 1024;
+    for (std::size_t i = 0; i < w.rows; i += kBlock) {
+      interruption_point();
+      const std::size_t n = std::min(kBlock, w.rows - i);
+      copy<T>({w.row(i), w.columns, n, w.column_stride, w.row_stride},
+              dense_view(array->data(), w.columns, w.rows).column_block(i, n));
+    }
+    return array;
+  });
+  return dense_view<const T>(made.data(), w.columns, w.rows);
+}
+
+template <class T>
+void Derivatives<T>::reserve_jacobian(const ChainWeights<T>& chain, std::size_t samples) const {
+  const bool reverse = choose_jacobian_mode(net_->sizes()) == JacobianMode::reverse;
+  const std::size_t per_sample = reverse ? net_->out_features() : net_->in_features();
+  const std::size_t rows = checked_product(samples, per_sample);
+  ChainScratch<T>(chain, rows).touch();
+  if (!reverse) return;
+  reserve_gather(chain, rows, samples, per_sample);
+  if (chain.head != Head::none) means_scratch(chain, samples);
+}
+
+template <class T>
 void Derivatives<T>::jacobian(ConstMatrixView<T> x, MatrixView<T> y,
                               const MatrixStack<T>& j) const {
   check_input(x);
@@ -127,32 +169,11 @@ void Derivatives<T>::jacobian(ConstMatrixView<T> x, MatrixView<T> y,
           ")");
   if (x.rows == 0) return;
   const DefaultFloatMode mode;
-  const JacobianMode way = choose_jacobian_mode(net_->sizes());
-  const bool reverse = way == JacobianMode::reverse;
+  const bool reverse = choose_jacobian_mode(net_->sizes()) == JacobianMode::reverse;
   const ChainWeights<T> chain = weights(x.rows, reverse);
   const std::size_t per_sample = reverse ? n_out : n_in;
-  const double chain_flops = jacobian_flops(net_->sizes(), way);
-  const ChainSplit split = split_chain(
-      {.batch = x.rows,
-       .rows = per_sample,
-       .flops = forward_flops(*net_) + chain_flops,
-       .chain_flops = chain_flops,
-       .bytes = (Tape<T>::elements_per_sample(chain) + per_sample * chain_elements_per_row(chain)) *
-                sizeof(T),
-       .mr = chain.table->tiles[0].mr,
-       .threads = num_threads()},
-      cache_sizes());
-  const T* first_factor = nullptr;
-  if (!reverse) {
-    const AlignedArray<T>& made = first_.get([&chain] {
-      const ConstMatrixView<T> w = chain.layers.front().weight;
-      AlignedArray<T> transposed(w.rows * w.columns);
-      copy<T>({w.data, w.columns, w.rows, w.column_stride, w.row_stride},
-              dense_view(transposed.data(), w.columns, w.rows));
-      return transposed;
-    });
-    first_factor = made.data();
-  }
+  const ChainSplit split = split_chain(jacobian_work(*net_, chain, x.rows), cache_sizes());
+  const ConstMatrixView<T> w_first = reverse ? ConstMatrixView<T>{} : first_transposed();
   const auto record = [&](Tape<T>& tape, std::size_t first, std::size_t count) {
     const MatrixView<T> block = y.data ? y.row_block(first, count) : MatrixView<T>{};
     if (!y.data || chain.usable(block)) {
@@ -170,8 +191,7 @@ void Derivatives<T>::jacobian(ConstMatrixView<T> x, MatrixView<T> y,
     const MatrixStack<T> block = j.block(sample, tape.samples());
     if (!reverse) {
       ChainScratch<T> scratch(chain, rows);
-      const MatrixView<T> transposed = forward_rows<T>(
-          chain, tape, dense_view<const T>(first_factor, n_in, chain.out(0)), first, rows, scratch);
+      const MatrixView<T> transposed = forward_rows<T>(chain, tape, w_first, first, rows, scratch);
       for (std::size_t r = 0; r < rows; ++r) {
         const MatrixView<T> one = block[(first + r) / n_in].column_block((first + r) % n_in, 1);
         for (std::size_t i = 0; i < n_out; ++i) one(i, 0) = transposed(r, i);
@@ -216,7 +236,6 @@ void Derivatives<T>::layer_jacobians(ConstMatrixView<T> x,
   const ChainWeights<T> chain = weights(x.rows, false);
   require(layers.size() == chain.depth(), "layer_jacobians takes ", chain.depth(),
           " stacks of matrices, got ", layers.size());
-  double elements = 0.0;
   for (std::size_t l = 0; l < chain.depth(); ++l) {
     const MatrixStack<T>& j = layers[l];
     require(j.count == x.rows && j.rows == chain.out(l) && j.columns == chain.in(l) &&
@@ -224,18 +243,10 @@ void Derivatives<T>::layer_jacobians(ConstMatrixView<T> x,
             "the Jacobians of layer ", l, " have shape (", j.count, ", ", j.rows, ", ", j.columns,
             "), expected (", x.rows, ", ", chain.out(l), ", ", chain.in(l),
             ") with contiguous rows");
-    elements += static_cast<double>(j.rows) * static_cast<double>(j.columns);
   }
   if (x.rows == 0) return;
   const DefaultFloatMode mode;
-  const ChainSplit split = split_chain({.batch = x.rows,
-                                        .rows = 1,
-                                        .flops = forward_flops(*net_) + elements,
-                                        .chain_flops = 0,
-                                        .bytes = Tape<T>::elements_per_sample(chain) * sizeof(T),
-                                        .mr = chain.table->tiles[0].mr,
-                                        .threads = num_threads()},
-                                       cache_sizes());
+  const ChainSplit split = split_chain(layer_jacobians_work(*net_, chain, x.rows), cache_sizes());
   for_blocks(split, x.rows, [&](std::size_t first, std::size_t count) {
     Tape<T>& tape = thread_tape<T>();
     tape.record(chain, x.row_block(first, count), {});
@@ -259,6 +270,10 @@ void Derivatives<T>::layer_jacobians(ConstMatrixView<T> x,
   });
 }
 
+template ConstMatrixView<float> Derivatives<float>::first_transposed() const;
+template ConstMatrixView<double> Derivatives<double>::first_transposed() const;
+template void Derivatives<float>::reserve_jacobian(const ChainWeights<float>&, std::size_t) const;
+template void Derivatives<double>::reserve_jacobian(const ChainWeights<double>&, std::size_t) const;
 template void Derivatives<float>::jacobian(ConstMatrixView<float>, MatrixView<float>,
                                            const MatrixStack<float>&) const;
 template void Derivatives<double>::jacobian(ConstMatrixView<double>, MatrixView<double>,

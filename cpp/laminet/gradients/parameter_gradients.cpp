@@ -12,13 +12,10 @@
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/derivatives.h"
 #include "laminet/gradients/tape.h"
+#include "laminet/gradients/work.h"
 
 namespace laminet {
 namespace {
-
-// Long enough for the products to hide the loads of what they are added to, short enough for the
-// tape of a small network to stay in L2. The rounding of the sums depends on it, hence constant.
-constexpr std::size_t kPassRows = 512;
 
 // Forward, then back to dZ of every layer, which takes the place of the slopes; and dX, unless
 // input.data is null. For `count` samples from `first` on.
@@ -116,15 +113,7 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
   for (std::size_t pass = 0; pass < x.rows; pass += kPassRows) {
     const std::size_t rows = std::min(kPassRows, x.rows - pass);
     tape.start(chain, x.row_block(pass, rows));
-    const ChainSplit split = split_chain(
-        {.batch = rows,
-         .rows = 1,
-         .flops = 3 * forward_flops(*net_),
-         .chain_flops = 0,
-         .bytes = (Tape<T>::elements_per_sample(chain) + chain_elements_per_row(chain)) * sizeof(T),
-         .mr = chain.table->tiles[0].mr,
-         .threads = num_threads()},
-        cache_sizes());
+    const ChainSplit split = split_chain(product_work(*net_, chain, rows, 3), cache_sizes());
     for_blocks(split, rows, [&](std::size_t first, std::size_t count) {
       run_samples<T>(chain, tape, first, count, grad_output.row_block(pass + first, count),
                      input.data ? input.row_block(pass + first, count) : MatrixView<T>{});

@@ -8,6 +8,8 @@ namespace {
 // Below it the second thread costs more than it saves; as in network/plan.cpp.
 constexpr double kLeastFlopsToSplit = 1e6;
 
+std::size_t up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
 }  // namespace
 
 double jacobian_flops(std::span<const std::size_t> sizes, JacobianMode mode) {
@@ -27,13 +29,17 @@ JacobianMode choose_jacobian_mode(std::span<const std::size_t> sizes) {
              : JacobianMode::forward;
 }
 
-ChainSplit split_chain(const ChainWork& work, const CacheSizes& caches) {
-  const auto up = [](std::size_t a, std::size_t b) { return (a + b - 1) / b; };
-  const std::size_t rows = std::max<std::size_t>(1, work.rows);
+std::size_t most_block_samples(const ChainWork& work, const CacheSizes& caches) {
   // What a block holds fills at most half of L2, the weights pass through the other half; but at
   // least 8 tiles of rows, so that weights that come from further away are used often enough.
   const std::size_t fitting = caches.l2 / 2 / std::max<std::size_t>(1, work.bytes);
-  const std::size_t most = std::max<std::size_t>({1, fitting, up(8 * work.mr, rows)});
+  const std::size_t rows = std::max<std::size_t>(1, work.rows);
+  return std::max<std::size_t>({1, fitting, up(8 * work.mr, rows)});
+}
+
+ChainSplit split_chain(const ChainWork& work, const CacheSizes& caches) {
+  const std::size_t rows = std::max<std::size_t>(1, work.rows);
+  const std::size_t most = most_block_samples(work, caches);
   const double flops = work.flops * static_cast<double>(work.batch);
   const std::size_t threads = flops < kLeastFlopsToSplit ? 1 : work.threads;
   // Few samples make uneven shares: 3 on 2 threads would be 2 and 1.

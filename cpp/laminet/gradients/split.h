@@ -38,6 +38,9 @@ struct ChainWork {
   std::size_t threads;
 };
 
+// The most samples that a block has, whatever the batch.
+std::size_t most_block_samples(const ChainWork& work, const CacheSizes& caches);
+
 ChainSplit split_chain(const ChainWork& work, const CacheSizes& caches);
 
 }  // namespace laminet

@@ -39,19 +39,31 @@ std::size_t Tape<T>::elements_per_sample(const ChainWeights<T>& weights) {
 }
 
 template <class T>
-void Tape<T>::start(const ChainWeights<T>& weights, ConstMatrixView<T> x) {
-  const std::size_t depth = weights.depth();
-  samples_ = x.rows;
-  x_ = x;
-  layers_.resize(depth);
+void Tape<T>::grow(const ChainWeights<T>& weights, std::size_t samples) {
+  layers_.resize(weights.depth());
   constexpr std::size_t line = AlignedArray<T>::kAlignment / sizeof(T);
   // A line for each matrix besides, since each starts on one.
   const std::size_t size =
-      checked_product(x.rows, elements_per_sample(weights)) + (2 * depth + 1) * line;
+      checked_product(samples, elements_per_sample(weights)) + (2 * weights.depth() + 1) * line;
   if (memory_.size() < size) {
     memory_ = AlignedArray<T>();
     memory_ = AlignedArray<T>(size);
   }
+}
+
+template <class T>
+void Tape<T>::reserve(const ChainWeights<T>& weights, std::size_t samples) {
+  grow(weights, samples);
+  std::fill(memory_.begin(), memory_.end(), T{0});
+}
+
+template <class T>
+void Tape<T>::start(const ChainWeights<T>& weights, ConstMatrixView<T> x) {
+  const std::size_t depth = weights.depth();
+  samples_ = x.rows;
+  x_ = x;
+  grow(weights, x.rows);
+  constexpr std::size_t line = AlignedArray<T>::kAlignment / sizeof(T);
   T* free = memory_.data();
   const auto take = [&](std::size_t columns) {
     const std::size_t stride = row_stride<T>(columns);

@@ -9,6 +9,7 @@
 // One thread's work. Allocates nothing after the first block of a size.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -20,6 +21,9 @@ namespace laminet {
 template <class T>
 class Tape {
  public:
+  // Asks for the memory of so many samples, and for the pages behind it.
+  void reserve(const ChainWeights<T>& weights, std::size_t samples);
+
   // Makes room for the samples of x (m, n_0), any strides, which must stay as it is while the tape
   // is used.
   void start(const ChainWeights<T>& weights, ConstMatrixView<T> x);
@@ -52,6 +56,8 @@ class Tape {
   static std::size_t elements_per_sample(const ChainWeights<T>& weights);
 
  private:
+  void grow(const ChainWeights<T>& weights, std::size_t samples);
+
   struct Layer {
     MatrixView<T> own_input;  // no data where input is x itself
     ConstMatrixView<T> input;
@@ -84,6 +90,8 @@ class ChainScratch {
  public:
   ChainScratch(const ChainWeights<T>& weights, std::size_t rows);
   MatrixView<T> next(std::size_t columns);
+  // Asks for the pages behind it.
+  void touch() { std::fill_n(memory_, 2 * half_, T{0}); }
 
  private:
   std::size_t rows_;

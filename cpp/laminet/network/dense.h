@@ -34,6 +34,7 @@ class Dense {
   }
   const T* bias() const { return bias_.data(); }  // null where the layer has none
   const Activation& activation() const { return activation_; }
+  std::size_t bytes() const { return weight_.bytes() + bias_.bytes(); }
 
  private:
   std::size_t out_features_;

@@ -185,9 +185,25 @@ void run_trace(std::span<const LayerOperands<T>> layers, const kernels::Table<T>
   });
 }
 
+ScratchRows scratch_rows(const Plan& plan) {
+  if (plan.split == Split::layers) return {std::min(plan.blocks.batch, plan.chunk_rows), 0};
+  const std::size_t rows = plan.blocks.most_rows();
+  return {rows, plan.blocks.threads > 1 ? rows : 0};
+}
+
+template <class T>
+void reserve_scratch(std::span<const LayerOperands<T>> layers, std::size_t rows) {
+  PingPong<T> scratch(rows, widest(layers));
+  for (const std::size_t turn : {0, 1}) {
+    const MatrixView<T> half = scratch.half(turn, widest(layers));
+    std::fill_n(half.data, rows * static_cast<std::size_t>(half.row_stride), T{0});
+  }
+}
+
 #define LAMINET_INSTANTIATE(T)                                                             \
   template void run_forward(std::span<const LayerOperands<T>>, const kernels::Table<T>&,   \
                             const Plan&, Head, ConstMatrixView<T>, MatrixView<T>);         \
+  template void reserve_scratch(std::span<const LayerOperands<T>>, std::size_t);           \
   template void run_trace(std::span<const LayerOperands<T>>, const kernels::Table<T>&,     \
                           const Plan&, ConstMatrixView<T>, std::span<const MatrixView<T>>, \
                           std::span<const MatrixView<T>>);

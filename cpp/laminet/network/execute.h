@@ -25,6 +25,17 @@ template <class T>
 void run_forward(std::span<const LayerOperands<T>> layers, const kernels::Table<T>& table,
                  const Plan& plan, Head head, ConstMatrixView<T> x, MatrixView<T> y);
 
+// Rows of scratch that run_forward takes under a plan, on the calling thread and on each other one.
+struct ScratchRows {
+  std::size_t caller;
+  std::size_t others;
+};
+ScratchRows scratch_rows(const Plan& plan);
+
+// Asks for so many on the calling thread, and for the pages behind them.
+template <class T>
+void reserve_scratch(std::span<const LayerOperands<T>> layers, std::size_t rows);
+
 // Every Z_l and A_l, contiguous; without the head.
 template <class T>
 void run_trace(std::span<const LayerOperands<T>> layers, const kernels::Table<T>& table,

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "laminet/base/check.h"
+#include "laminet/base/each_thread.h"
 #include "laminet/base/float_mode.h"
 #include "laminet/base/parallel.h"
 #include "laminet/base/thread_count.h"
@@ -83,23 +84,77 @@ std::span<const LayerOperands<T>> Mlp<T>::operands(const Plan& plan) const {
   return packed_.get([this] { return pack(); }).operands;
 }
 
+// Where the panels of each layer start in the memory of all, in elements, and where that ends.
 template <class T>
-typename Mlp<T>::Packed Mlp<T>::pack() const {
+std::vector<std::size_t> Mlp<T>::packed_starts() const {
   const kernels::Table<T>& table = instruction_set_->table<T>();
-  std::vector<std::size_t> starts;
-  std::size_t size = 0;
+  std::vector<std::size_t> starts = {0};
   for (const Dense<T>& layer : layers_) {
-    starts.push_back(size);
-    size += round_up(packed_size(layer.out_features(), layer.in_features(), table),
-                     AlignedArray<T>::kAlignment / sizeof(T));
+    starts.push_back(starts.back() +
+                     round_up(packed_size(layer.out_features(), layer.in_features(), table),
+                              AlignedArray<T>::kAlignment / sizeof(T)));
   }
-  Packed packed{HugePageArray<T>(size), {}, blas_operands_};
-  packed.weights.reserve(layers_.size());
+  return starts;
+}
+
+template <class T>
+auto Mlp<T>::pack() const -> std::unique_ptr<const Packed> {
+  const std::vector<std::size_t> starts = packed_starts();
+  auto packed = std::make_unique<Packed>();
+  packed->memory = HugePageArray<T>(starts.back());
+  packed->operands = blas_operands_;
+  packed->weights.reserve(layers_.size());  // the operands point into it
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    packed.operands[l].packed = &packed.weights.emplace_back(
-        layers_[l].weight(), table, packed.memory.data() + starts[l], layers_[l].bias());
+    packed->weights.emplace_back(layers_[l].weight(), instruction_set_->table<T>(),
+                                 packed->memory.data() + starts[l], layers_[l].bias());
+    packed->operands[l].packed = &packed->weights[l];
   }
   return packed;
+}
+
+template <class T>
+MlpBytes Mlp<T>::bytes() const {
+  MlpBytes result{0, 0};
+  for (const Dense<T>& layer : layers_) result.given += layer.bytes();
+  if (const Packed* packed = packed_.if_made()) result.packed = packed->memory.bytes();
+  return result;
+}
+
+template <class T>
+MlpBytes Mlp<T>::bytes_prepared() const {
+  MlpBytes result = bytes();
+  if (result.packed == 0 && plan(1).backend == Backend::tiled) {
+    result.packed = page_bytes(packed_starts().back() * sizeof(T));
+  }
+  return result;
+}
+
+template <class T>
+bool Mlp<T>::prepare(std::size_t batch) const {
+  const std::span<const LayerOperands<T>> layers = operands(plan(batch));
+  ScratchRows rows{0, 0};
+  std::size_t parts = 0;
+  const auto include = [&](std::size_t n) {
+    const Plan chosen = plan(n);
+    const ScratchRows needed = scratch_rows(chosen);
+    rows = {std::max(rows.caller, needed.caller), std::max(rows.others, needed.others)};
+    if (chosen.split == Split::layers) parts = std::max(parts, chosen.threads);
+  };
+  // A smaller batch may have larger blocks. Beyond so many rows a thread none has (plan.cpp,
+  // blocking.cpp).
+  const std::size_t seen = std::min(batch, 1024 * std::min(num_threads(), max_threads()));
+  for (std::size_t n = 1; n <= seen; ++n) include(n);
+  if (batch > seen) include(batch);
+  if (batch == 0) return true;
+
+  reserve_scratch(layers, rows.caller);
+  if (!layers.front().packed) blas::warm_up<T>();
+  // What the team keeps of each phase and part of a job, one of the head besides.
+  if (parts > 1) parallel_phases(layers.size() + 1, parts, Wake::always, [](auto, auto) {});
+  if (rows.others == 0 && parts <= 1) return true;
+  return on_each_thread([&] {
+    if (rows.others > 0) reserve_scratch(layers, rows.others);
+  });
 }
 
 template <class T>

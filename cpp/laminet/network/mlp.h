@@ -9,11 +9,12 @@
 // std::unique_ptr or a container of nodes.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "laminet/base/huge_pages.h"
-#include "laminet/base/lazy.h"
+#include "laminet/base/made_once.h"
 #include "laminet/gemm/pack.h"
 #include "laminet/network/dense.h"
 #include "laminet/network/execute.h"
@@ -21,6 +22,13 @@
 #include "laminet/network/plan.h"
 
 namespace laminet {
+
+// Bytes that a network's weights and biases take: as the constructor copied them, and packed for
+// the tiled back end.
+struct MlpBytes {
+  std::size_t given;
+  std::size_t packed;
+};
 
 template <class T>
 class Mlp {
@@ -48,6 +56,18 @@ class Mlp {
              std::span<const MatrixView<T>> activations) const;
   void apply_head(MatrixView<T> rows) const;
 
+  // What the first forward() of `batch` rows would do besides its work, so that it need not, nor
+  // that of any smaller batch: packs the weights for the back end in use, loads BLAS where that is
+  // it, starts the team's threads where they take part, and asks for scratch, the calling thread's
+  // and theirs. False where a thread of the team did not come to do so within a tenth of a second;
+  // it does as it is needed. A batch of 0 rows packs alone.
+  bool prepare(std::size_t batch) const;
+
+  // Of the copies that there are now, as allocated; and once a call has packed for the back end in
+  // use.
+  MlpBytes bytes() const;
+  MlpBytes bytes_prepared() const;
+
   Plan plan(std::size_t batch) const;
   std::vector<LayerPlan> layer_plans(const Plan& plan) const;
 
@@ -61,15 +81,17 @@ class Mlp {
   Head head_;
   const kernels::InstructionSet* instruction_set_;
   std::vector<LayerOperands<T>> blas_operands_;
-  // The panels of all layers lie one after the other.
+
+  // For the tiled back end. The panels of all layers lie one after the other.
   struct Packed {
     HugePageArray<T> memory;
     std::vector<PackedWeights<T>> weights;
     std::vector<LayerOperands<T>> operands;
   };
-  Packed pack() const;
-  // Made when the tiled back end first runs this network.
-  mutable OwnLazy<Packed> packed_;
+  std::vector<std::size_t> packed_starts() const;
+  std::unique_ptr<const Packed> pack() const;
+
+  mutable MadeOnce<Packed> packed_;
 };
 
 // Y = s(X W^T + b), one layer whose weights are used as they are: nothing of them is kept. Shapes

@@ -44,19 +44,19 @@ def as_count(value: Any, name: str) -> int:
     return count
 
 
-def as_batch(batch: Any, most: int) -> int:
-    """Return a number of samples as an int of at least 1.
+def as_batch(batch: Any, most: int, *, least: int = 1) -> int:
+    """Return a number of samples as an int of at least `least`.
 
     Raises
     ------
     TypeError
         If it is not an integer.
     ValueError
-        If it is less than 1, or above `most`.
+        If it is less than `least`, or above `most`.
     """
     count = as_integer(batch, "batch")
-    if count < 1:
-        raise ValueError(f"batch is {shown(count)}, expected 1 or more")
+    if count < least:
+        raise ValueError(f"batch is {shown(count)}, expected {least} or more")
     if count > most:
         raise ValueError(f"batch is {shown(count)}, more than any memory holds: at most {most}")
     return count

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from laminet.analysis.cost import cost
-from laminet.analysis.report import Report, TableData, html_table
+from laminet.analysis.report import Report, TableData, html_table, size
 
 if TYPE_CHECKING:
     from laminet.dense import Dense
     from laminet.mlp import MLP
     from laminet.names import HeadName
 
-__all__ = ["LayerSummary", "Summary", "html_of_layer", "html_of_network", "summary"]
+__all__ = ["LayerSummary", "Summary", "WeightCopy", "html_of_layer", "html_of_network", "summary"]
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,31 @@ class LayerSummary:
     flops: int
 
 
+@dataclass(frozen=True)
+class WeightCopy:
+    """A copy of a network's weights, or of some, in bytes of memory.
+
+    Attributes
+    ----------
+    kind : str
+        ``"as given"``, with the biases; ``"packed"`` and ``"packed, transposed"`` for the tiled
+        back end; ``"first layer, transposed"``.
+    now : int
+        What it takes.
+    prepared, with_derivatives : int
+        What it would take after ``net.prepare()`` and ``net.prepare(derivatives=True)``, with the
+        back end that is set.
+    """
+
+    kind: str
+    now: int
+    prepared: int
+    with_derivatives: int
+
+
 @dataclass(frozen=True, repr=False)
 class Summary(Report):
-    """What `MLP.summary` returns; it prints as a table.
+    """What `MLP.summary` returns; it prints as two tables.
 
     Attributes
     ----------
@@ -58,12 +80,15 @@ class Summary(Report):
         Floating-point operations of the head for one sample.
     dtype : str
         "float32" or "float64".
+    memory : tuple of WeightCopy
+        The copies of the weights.
     """
 
     layers: tuple[LayerSummary, ...]
     head: HeadName | None
     head_flops: int
     dtype: str
+    memory: tuple[WeightCopy, ...]
 
     @property
     def parameters(self) -> int:
@@ -76,7 +101,10 @@ class Summary(Report):
         return sum(layer.flops for layer in self.layers) + self.head_flops
 
     def tables(self) -> list[TableData]:
-        """Return the table that shows this result."""
+        """Return the tables that show this result: of the layers, of their memory."""
+        return [self._table_of_layers(), self._table_of_memory()]
+
+    def _table_of_layers(self) -> TableData:
         rows: list[tuple[str, ...]] = [
             ("layer", "weight", "bias", "activation", "parameters", "FLOPs")
         ]
@@ -94,7 +122,16 @@ class Summary(Report):
         if self.head:
             rows.append(("head", "", "", self.head, "", f"{self.head_flops:,}"))
         rows.append(("all", "", "", self.dtype, f"{self.parameters:,}", f"{self.flops:,}"))
-        return [TableData(rows, 4)]
+        return TableData(rows, 4)
+
+    def _table_of_memory(self) -> TableData:
+        used = [copy for copy in self.memory if copy.now or copy.with_derivatives]
+        columns = ("now", "prepared", "with_derivatives")
+        rows: list[tuple[str, ...]] = [("weights", "now", "prepared", "with derivatives")]
+        rows += [(copy.kind, *(size(getattr(copy, name)) for name in columns)) for copy in used]
+        sums = [sum(getattr(copy, name) for copy in used) for name in columns]
+        rows.append(("all", *map(size, sums)))
+        return TableData(rows, 1)
 
 
 def summary(net: MLP) -> Summary:
@@ -111,12 +148,17 @@ def summary(net: MLP) -> Summary:
         )
         for layer, counts in zip(net.layers, costs.layers, strict=True)
     )
-    return Summary(layers, net.head, costs.head_flops, net.dtype.name)
+    memory = [
+        WeightCopy(kind, now, prepared, prepared) for kind, now, prepared in net._core.memory()
+    ]
+    for kind, now, with_derivatives in net._derivatives.memory():
+        memory.append(WeightCopy(kind, now, now, with_derivatives))
+    return Summary(layers, net.head, costs.head_flops, net.dtype.name, tuple(memory))
 
 
 def html_of_network(net: MLP) -> str:
-    """Return what a notebook shows of a network: its summary under its ``repr``."""
-    (table,) = summary(net).tables()
+    """Return what a notebook shows of a network: its layers under its ``repr``."""
+    table, _ = summary(net).tables()
     return html_table(TableData(table.rows, table.text_columns, repr(net)))
 
 
