@@ -40,7 +40,7 @@ class Network {
   }
 
   Network(std::span<const DenseView<T>> layers, Head head, py::object feature_names)
-      : mlp_(layers, head), feature_names_(std::move(feature_names)) {
+      : mlp_(copied(layers, head)), feature_names_(std::move(feature_names)) {
     for (const Dense<T>& layer : mlp_.layers()) {
       flops_ += 2.0 * static_cast<double>(layer.in_features()) *
                 static_cast<double>(layer.out_features());
@@ -160,6 +160,17 @@ class Network {
   }
 
  private:
+  static Mlp<T> copied(std::span<const DenseView<T>> layers, Head head) {
+    // To copy an element takes as long as some 40 operations, where the memory is fresh.
+    double elements = 0.0;
+    for (const DenseView<T>& layer : layers) {
+      elements +=
+          static_cast<double>(layer.weight.rows) * static_cast<double>(layer.weight.columns);
+    }
+    const MaybeReleaseGil release(40.0 * elements);
+    return Mlp<T>(layers, head);
+  }
+
   static Head as_head(const std::string& name) {
     const std::optional<Head> head = find_head(name);
     require(head.has_value(), "unknown head ", name);

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+_HASHED_AT_ONCE = 2**22  # elements: some 10 ms
+
 _CORES: dict[np.dtype[Any], Any] = {
     np.dtype(np.float32): _core.NetworkF32.make,
     np.dtype(np.float64): _core.NetworkF64.make,
@@ -803,7 +805,12 @@ class MLP(_core.NetworkCall):
             digest = hashlib.blake2b(digest_size=16)
             for layer in self._layers:
                 for array in (layer.weight, layer.bias):
-                    digest.update(b"" if array is None else array.data)
+                    if array is None:
+                        continue
+                    flat = array.reshape(-1)
+                    # By parts, so that Ctrl-C comes through in between.
+                    for first in range(0, len(flat), _HASHED_AT_ONCE):
+                        digest.update(flat[first : first + _HASHED_AT_ONCE].data)
             self._digest = digest.digest()
         activations = tuple(layer.activation for layer in self._layers)
         described = tuple(self._described().values())

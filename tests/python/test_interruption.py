@@ -1,36 +1,56 @@
-"""Ctrl-C, and every other signal, comes through while the core works."""
+"""Ctrl-C, and every other signal, comes through while the core works, and leaves all usable."""
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
-from variants import normal
+from variants import normal, same_bits
 
 import laminet as ln
+from laminet import probe
+from laminet.cli import main
 
 NET = ln.MLP.init([1024, 4096, 4096, 1024], "gelu", seed=0)
+RELU = ln.MLP([ln.Dense(layer.weight, layer.bias, "relu") for layer in NET.layers])
 X = normal((4096, 1024), "float32")  # 0.2 tera-operations: a second and more
+WIDE = normal((4096, 4096), "float32")
 
-CALLS = {
+CALLS: dict[str, Callable[[], Any]] = {
     "forward": lambda: NET(X),
+    "predict": lambda: NET.predict(X),
     "trace": lambda: NET.trace(X),
     "jacobian": lambda: NET.jacobian(X[:32]),
+    "jacobian by gathering": lambda: RELU.jacobian(X[:64]),
+    "value_and_jacobian": lambda: NET.value_and_jacobian(X[:32]),
+    "layer_jacobians": lambda: NET.layer_jacobians(X[:16]),
     "vjp": lambda: NET.vjp(X, X),
+    "jvp": lambda: NET.jvp(X, X),
     "gradients": lambda: NET.gradients(X, X),
+    "linear": lambda: ln.linear(WIDE, NET.layers[1].weight),
 }
 
-
-class InterruptError(Exception):
-    """What the handler raises."""
+THREADS = min(2, probe.max_threads())
+PROBES: dict[str, Callable[[str], float]] = {
+    "fma_rate": lambda isa: probe.fma_rate("float32", isa, THREADS, 5),
+    "fma_latency": lambda isa: probe.fma_latency("float32", isa, 5),
+    "activation_time": lambda isa: probe.activation_time("tanh", "float32", isa, 5),
+    "read_rate": lambda isa: probe.read_rate(isa, 2**20, THREADS, 5),
+    "the beginning of read_rate": lambda isa: probe.read_rate(isa, 2**29, THREADS, 0.001),
+    "handoff_time": lambda isa: probe.handoff_time(THREADS, 5),
+}
 
 
 @pytest.fixture(autouse=True)
 def _third_signal() -> Iterator[None]:
-    """Signals every 50 ms, of which the third raises.
+    """Once begun, signals every 50 ms, of which the third is Ctrl-C's.
 
     A call that lets none through while it works would see one: they do not queue up.
     """
@@ -41,7 +61,7 @@ def _third_signal() -> Iterator[None]:
         count += 1
         if count == 3:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            raise InterruptError
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, handler)
     yield
@@ -49,22 +69,140 @@ def _third_signal() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
+def begin_signals() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+
+
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_a_signal_ends_a_long_call(call, threads):
     with ln.num_threads(threads):
-        expected = NET(X[:3])
-        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
-        with pytest.raises(InterruptError):
+        expected = NET(X[:3]), NET.vjp(X[:3], X[:3])
+        begin_signals()
+        with pytest.raises(KeyboardInterrupt):
             call()
         # Everything is usable as before.
-        np.testing.assert_array_equal(NET(X[:3]), expected)
+        assert same_bits(NET(X[:3]), expected[0])
+        assert same_bits(NET.vjp(X[:3], X[:3]), expected[1])
 
 
 def test_what_was_not_computed_is_not_written():
     out = np.full((4096, 1024), 7, "float32")
-    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
-    with pytest.raises(InterruptError):
+    begin_signals()
+    with pytest.raises(KeyboardInterrupt):
         NET(X, out=out)
     assert (out[-1] == 7).all()
+
+
+def test_a_signal_ends_the_making_of_a_network():
+    layer = ln.Dense(np.zeros((12000, 12000), "f4"))  # more than half a gigabyte to copy
+    begin_signals()
+    with pytest.raises(KeyboardInterrupt):
+        ln.MLP([layer])
+
+
+@pytest.mark.parametrize("measure", PROBES.values(), ids=PROBES)
+def test_a_signal_ends_a_probe_of_the_machine(measure):
+    expected = NET(X[:3])
+    begin_signals()
+    with ln.num_threads(THREADS), pytest.raises(KeyboardInterrupt):
+        measure(ln.build_info()["isa"])
+    assert same_bits(NET(X[:3]), expected)
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a network and its samples, in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    NET.save("net.safetensors")
+    np.save("x.npy", X)
+    return tmp_path
+
+
+COMMANDS = {
+    "predict": "predict net.safetensors x.npy -o y.npy",
+    "predict to text": "predict net.safetensors x.npy -o y.csv",
+    "bench": "bench net.safetensors",
+    "roofline": "roofline net.safetensors -o page.html",
+}
+
+
+@pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
+def test_a_signal_ends_a_command(files, capsys, arguments):
+    before = sorted(os.listdir(files))
+    begin_signals()
+    assert main(arguments.split()) == 130
+    assert capsys.readouterr().err.endswith("laminet: error: interrupted\n")
+    left = sorted(os.listdir(files))
+    assert [name for name in left if name != "cache"] == before
+    assert not list(files.glob("cache/**/*.tmp"))
+
+
+# --- files: an interrupt at every line -----------------------------------------------------------
+
+
+def interrupt_at(count: int, call: Callable[[], Any]) -> bool:
+    """Call with a KeyboardInterrupt at the count-th line of laminet's that runs; False if none."""
+    folder = str(Path(ln.__file__).parent)
+    left = count
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal left
+        if not frame.f_code.co_filename.startswith(folder):
+            return None
+        left -= event == "line"
+        if left == 0 and event == "line":
+            raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+# A file that was opened when the interrupt came, and not yet given to its `with`, Python closes.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", ["net.safetensors", "net.onnx"])
+def test_an_interrupt_at_any_line_leaves_the_old_file_or_the_new(tmp_path, name):
+    old, new = (ln.MLP.init([3, 4, 2], "tanh", seed=seed) for seed in (1, 2))
+    path = tmp_path / name
+
+    def save(net: ln.MLP) -> None:
+        if name.endswith(".onnx"):
+            ln.to_onnx(net, path)
+        else:
+            net.save(path)
+
+    def load() -> ln.MLP:
+        return ln.from_onnx(path) if name.endswith(".onnx") else ln.load(path)
+
+    save(new)
+    load()
+    new_bytes = path.read_bytes()
+    save(old)
+    old_bytes = path.read_bytes()
+    count, finished = 0, False
+    while not finished:
+        count += 1
+        finished = not interrupt_at(count, lambda: save(new))
+        assert os.listdir(tmp_path) == [name]
+        written = path.read_bytes()
+        assert written in (old_bytes, new_bytes)
+        path.write_bytes(old_bytes)
+    assert count > 30
+    count, finished = 0, False
+    while not finished:
+        count += 17  # reading leaves nothing to look at, but what the next call needs
+        finished = not interrupt_at(count, load)
+    assert load() == old

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "laminet/base/interruption.h"
 #include "laminet/network/workspace.h"
 
 namespace laminet {
@@ -95,6 +96,7 @@ void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMa
   // The columns of g that count, times their slopes, side by side for the rows of a group.
   std::ptrdiff_t* list = lists;
   for_samples(g.rows, first, repeat, [&](std::size_t r, std::size_t n, std::size_t sample) {
+    interruption_point();
     const T* slopes = d.row(sample);
     std::ptrdiff_t* found = list + 1;
     std::size_t count = 0;
@@ -128,6 +130,7 @@ void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMa
 
   // All samples for a few columns of the weights, which stay in L1.
   for (std::size_t j = 0; j < out.columns; j += tile.nr) {
+    interruption_point();
     list = lists;
     for_samples(g.rows, first, repeat, [&](std::size_t r, std::size_t n, std::size_t) {
       for_groups(n, tile.mr, [&](std::size_t from, std::size_t m) {

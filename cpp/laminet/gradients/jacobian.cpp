@@ -26,6 +26,14 @@ MatrixView<T> as_rows(const MatrixStack<T>& stack) {
   return {stack.data, stack.count * stack.rows, stack.columns, step, stack.column_stride};
 }
 
+// Rows between two interruption points, where they are written and no more: the pages behind them,
+// which may be fresh ones, take some milliseconds.
+template <class T>
+std::size_t rows_between(std::size_t columns) {
+  constexpr std::size_t kBytes = std::size_t{8} << 20;
+  return std::max<std::size_t>(1, kBytes / (sizeof(T) * columns));
+}
+
 // For each sample the head's probabilities, and their product with the last layer's weights.
 template <class T>
 T* means_scratch(const ChainWeights<T>& chain, std::size_t samples) {
@@ -66,7 +74,8 @@ void last_factor(const ChainWeights<T>& chain, const Tape<T>& tape, std::size_t 
   for (std::size_t r = 0; r < g.rows;) {
     const std::size_t sample = (first + r) / per_sample;
     const std::size_t row = (first + r) % per_sample;
-    const std::size_t n = std::min(per_sample - row, g.rows - r);
+    const std::size_t n = std::min({per_sample - row, g.rows - r, rows_between<T>(w.columns)});
+    interruption_point();
     chain.table->scaled_copy({.rows = n,
                               .columns = w.columns,
                               .w = w.row(row),
@@ -109,7 +118,8 @@ MatrixView<T> forward_rows(const ChainWeights<T>& chain, const Tape<T>& tape,
   for (std::size_t r = 0; r < rows;) {
     const std::size_t sample = (first + r) / per_sample;
     const std::size_t row = (first + r) % per_sample;
-    const std::size_t n = std::min(per_sample - row, rows - r);
+    const std::size_t n = std::min({per_sample - row, rows - r, rows_between<T>(w_first.columns)});
+    interruption_point();
     chain.table->scaled_copy({.rows = n,
                               .columns = w_first.columns,
                               .w = w_first.row(row),
@@ -255,16 +265,20 @@ void Derivatives<T>::layer_jacobians(ConstMatrixView<T> x,
       for (std::size_t i = 0; i < count; ++i) {
         const ConstMatrixView<T> w = chain.layers[l].weight;
         const MatrixView<T> j = layers[l][first + i];
-        chain.table->scaled_copy({.rows = w.rows,
-                                  .columns = w.columns,
-                                  .w = w.data,
-                                  .w_stride = w.row_stride,
-                                  .row_scale = d.data ? d.row(i) : nullptr,
-                                  .minus = nullptr,
-                                  .after = nullptr,
-                                  .column_scale = nullptr,
-                                  .y = j.data,
-                                  .y_stride = j.row_stride});
+        const std::size_t step = rows_between<T>(w.columns);
+        for (std::size_t r = 0; r < w.rows; r += step) {
+          interruption_point();
+          chain.table->scaled_copy({.rows = std::min(step, w.rows - r),
+                                    .columns = w.columns,
+                                    .w = w.row(r),
+                                    .w_stride = w.row_stride,
+                                    .row_scale = d.data ? d.row(i) + r : nullptr,
+                                    .minus = nullptr,
+                                    .after = nullptr,
+                                    .column_scale = nullptr,
+                                    .y = j.row(r),
+                                    .y_stride = j.row_stride});
+        }
       }
     }
   });

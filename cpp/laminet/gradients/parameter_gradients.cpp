@@ -63,9 +63,11 @@ void add_product(const ChainWeights<T>& chain, ConstMatrixView<T> a, ConstMatrix
     return;
   }
   const kernels::GradientTile<T>& tile = chain.table->gradient_tile;
+  // The first panel touches every page of c, which may be fresh: long for a large one.
+  const std::size_t between = 16 * tile.mr;
   for (std::size_t j = 0; j < c.columns; j += tile.nr) {
-    interruption_point();
     for (std::size_t i = 0; i < c.rows; i += tile.mr) {
+      if (i % between == 0) interruption_point();
       tile.multiply({.k = a.rows,
                      .a = a.data + i,
                      .a_stride = a.row_stride,

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "laminet/base/check.h"
+#include "laminet/base/interruption.h"
 
 namespace laminet {
 
@@ -31,7 +32,14 @@ Dense<T>::Dense(const DenseView<T>& source)
           "weight must have at least one row and one column, got shape (", out_features_, ", ",
           in_features_, ")");
   check_activation<T>(activation_);
-  copy<T>(source.weight, dense_view(weight_.data(), out_features_, in_features_));
+  constexpr std::size_t kBetween = std::size_t{1} << 20;  // elements, of some milliseconds
+  const std::size_t step = std::max<std::size_t>(1, kBetween / in_features_);
+  const MatrixView<T> weight = dense_view(weight_.data(), out_features_, in_features_);
+  for (std::size_t i = 0; i < out_features_; i += step) {
+    interruption_point();
+    const std::size_t rows = std::min(step, out_features_ - i);
+    copy<T>(source.weight.row_block(i, rows), weight.row_block(i, rows));
+  }
   if (source.bias) {
     bias_ = AlignedArray<T>(out_features_);
     std::copy(source.bias, source.bias + out_features_, bias_.data());

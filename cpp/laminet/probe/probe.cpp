@@ -12,6 +12,7 @@
 
 #include "laminet/base/check.h"
 #include "laminet/base/huge_pages.h"
+#include "laminet/base/interruption.h"
 #include "laminet/base/lazy.h"
 #include "laminet/base/matrix.h"
 #include "laminet/base/parallel.h"
@@ -65,6 +66,7 @@ class Meeting {
       if (arrived_.load(std::memory_order_acquire) >= round * threads_) return true;
       if (spins % 1024 != 1023) continue;
       std::this_thread::yield();  // there may be more threads than processors
+      interruption_point();       // another one may have been interrupted, and not come
       if (seconds_between(begin, Clock::now()) > kPatience) given_up_.store(true);
     }
     return false;
@@ -128,6 +130,7 @@ Measurement best_rate(std::size_t threads, double seconds, Prepare prepare, Work
       for (std::size_t round = 1;; round += 2) {
         if (!meeting.arrive(round)) return;
         if (done) return;
+        interruption_point();
         const std::size_t units = count;
         Run& own = runs[thread];
         const double cpu_begin = thread_cpu_seconds();
@@ -229,7 +232,10 @@ Measurement read_rate(const kernels::InstructionSet& set, std::size_t bytes, std
   const Measurement rate = best_rate(
       threads, seconds,
       [&](std::size_t thread) {
-        std::fill_n(data[thread].data(), elements, 1.0f);
+        for (std::size_t i = 0; i < elements; i += part_elements) {
+          interruption_point();
+          std::fill_n(data[thread].data() + i, part_elements, 1.0f);
+        }
         return Reader{data[thread].data(), 0};
       },
       [&](Reader& reader, std::size_t parts) {
@@ -251,6 +257,7 @@ Measurement handoff_time(std::size_t threads, double seconds) {
   Measurement best{std::numeric_limits<double>::infinity(), cpu_clock_is_fine() ? 0.0 : 1.0};
   const auto start = Clock::now();
   do {
+    interruption_point();
     Meeting meeting(threads);
     const double cpu_begin = thread_cpu_seconds();
     const auto begin = Clock::now();

@@ -14,8 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import IO
 
-__all__ = ["errors_about", "replacing", "text_path"]
+__all__ = ["errors_about", "replacing", "text_path", "write_by_parts"]
+
+# Bytes that are written at once, within which no interrupt comes through: some 10 ms.
+_PART = 16 * 2**20
 
 # What a temporary file is called: the target's name, cut so that with four bytes a letter it is
 # within every file system's limit; the kernel that wrote it; a random number.
@@ -198,6 +202,21 @@ def _kernel() -> str:
     except OSError:
         text = os.uname().nodename
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
+
+
+def write_by_parts(file: IO[bytes], data: bytes | memoryview) -> None:
+    """Write bytes to an open file so that Ctrl-C comes through in between.
+
+    Parameters
+    ----------
+    file : file object
+        Open for writing bytes.
+    data : bytes or memoryview of bytes
+        All that is to be written.
+    """
+    view = memoryview(data)
+    for first in range(0, len(view), _PART):
+        file.write(view[first : first + _PART])
 
 
 def _existing(name: str) -> os.stat_result | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laminet.floating_point import silent
-from laminet.interop.atomic import replacing, text_path
+from laminet.interop.atomic import replacing, text_path, write_by_parts
 from laminet.interop.onnx.package import require_onnx
 from laminet.interop.onnx.written import OPSET, Written, written
 from laminet.interop.safetensors_files.description import KEY, Description
@@ -70,8 +70,9 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
     if net.num_parameters * net.dtype.itemsize <= _LARGEST_MODEL:
         model = _model(graph, text, [_tensor(n, a) for n, a in graph.constants.items()])
         _checked(model)
-        with replacing(path) as temporary:
-            temporary.write_bytes(model.SerializeToString(deterministic=True))
+        data = model.SerializeToString(deterministic=True)
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            write_by_parts(file, data)
         return
     large = {n: a for n, a in graph.constants.items() if n.endswith((".weight", ".bias"))}
     beside = f"{os.path.basename(text_path(path))}{_SUFFIX}"
@@ -81,8 +82,8 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
     # The weights are moved to their place first: no model is there without them.
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
-        with replacing(f"{text_path(path)}{_SUFFIX}") as data:
-            _write(data, large)
+        with replacing(f"{text_path(path)}{_SUFFIX}") as weights:
+            _write(weights, large)
 
 
 def _checked(model: Any) -> None:
@@ -135,5 +136,5 @@ def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     with open(path, "wb") as file:
         for array in arrays.values():
             native = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            file.write(native.data.cast("B"))
+            write_by_parts(file, native.data.cast("B"))
             file.write(bytes(-array.nbytes % _ALIGNMENT))

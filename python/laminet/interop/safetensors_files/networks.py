@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.interop.atomic import replacing
+from laminet.interop.atomic import replacing, write_by_parts
 from laminet.interop.safetensors_files import header as layout
 from laminet.interop.safetensors_files.description import KEY, Description
 from laminet.interop.safetensors_files.header import METADATA, fail, quoted
@@ -106,8 +106,8 @@ def write_layers(
     if length > layout.MAX_HEADER:
         raise ValueError(f"{len(layers)} layers are too many for one file: load would refuse it")
     # The library's own save_file makes the file readable for its owner only.
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        write_by_parts(file, data)
 
 
 def read(path: str) -> MLP | Checkpoint:
