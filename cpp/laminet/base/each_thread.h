@@ -8,6 +8,7 @@
 
 #include "laminet/base/interruption.h"
 #include "laminet/base/parallel.h"
+#include "laminet/base/thread_count.h"
 
 namespace laminet {
 

@@ -56,6 +56,9 @@ void interruption_point() {
   if (current->interruptible) current->interruptible->ask_when_due();
 }
 
-bool interruptible_here() { return interruptible != nullptr; }
+bool interruptible_here() {
+  const auto* const current = thread_object_if_any<Current>();
+  return current && current->interruptible;
+}
 
 }  // namespace laminet

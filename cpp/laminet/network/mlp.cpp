@@ -16,7 +16,7 @@ namespace {
 
 template <class T>
 Plan plan_for(std::span<const std::size_t> sizes, std::size_t batch, double flops_per_sample,
-              const kernels::InstructionSet& set) {
+              const kernels::InstructionSet& set, double (*handoff)() = team_handoff) {
   const Backend requested = backend();
   const bool fused = &set != &kernels::baseline_instruction_set();
   const PlanInput input{
@@ -25,7 +25,7 @@ Plan plan_for(std::span<const std::size_t> sizes, std::size_t batch, double flop
       .element_size = sizeof(T),
       .mr = set.table<T>().tiles[0].mr,
       .threads = num_threads(flops_per_sample * static_cast<double>(batch)),
-      .handoff = team_handoff,
+      .handoff = handoff,
       .requested = requested,
       // Asked only where the answer matters: it loads the library.
       .blas_available = requested == Backend::automatic && !fused && blas::library(),
@@ -134,11 +134,14 @@ bool Mlp<T>::prepare(std::size_t batch) const {
   const std::span<const LayerOperands<T>> layers = operands(plan(batch));
   ScratchRows rows{0, 0};
   std::size_t parts = 0;
+  // However far apart the CPUs will be.
   const auto include = [&](std::size_t n) {
-    const Plan chosen = plan(n);
-    const ScratchRows needed = scratch_rows(chosen);
-    rows = {std::max(rows.caller, needed.caller), std::max(rows.others, needed.others)};
-    if (chosen.split == Split::layers) parts = std::max(parts, chosen.threads);
+    for (double (*handoff)() : {+[] { return 0.0; }, +[] { return 1.0; }}) {
+      const Plan chosen = plan_for<T>(sizes_, n, flops_, *instruction_set_, handoff);
+      const ScratchRows needed = scratch_rows(chosen);
+      rows = {std::max(rows.caller, needed.caller), std::max(rows.others, needed.others)};
+      if (chosen.split == Split::layers) parts = std::max(parts, chosen.threads);
+    }
   };
   // A smaller batch may have larger blocks. Beyond so many rows a thread none has (plan.cpp,
   // blocking.cpp).
