@@ -10,6 +10,7 @@
 
 #include "bindings.h"
 #include "laminet/base/check.h"
+#include "laminet/base/thread_count.h"
 #include "laminet/network/mlp.h"
 #include "numpy_views.h"
 #include "release_gil.h"
@@ -110,6 +111,7 @@ class Network {
 
   // What laminet.analysis.plan makes a result of.
   py::dict plan(std::size_t batch) const {
+    (void)thread_count();  // asks for the CPUs of now, as a report is read at leisure
     const Plan plan = mlp_.plan(batch);
     constexpr const char* splits[] = {"none", "rows", "layers"};
     py::list layers;

@@ -7,6 +7,7 @@
 
 #include "bindings.h"
 #include "laminet/base/check.h"
+#include "laminet/base/thread_count.h"
 #include "laminet/gemm/pack.h"
 #include "laminet/network/mlp.h"
 #include "network.h"
@@ -63,6 +64,7 @@ template <class T>
 py::dict plan(const py::object& network, std::size_t batch) {
   require(batch >= 1, "batch is 0, expected 1 or more");
   const Mlp<T>& mlp = mlp_of<T>(network);
+  (void)thread_count();  // asks for the CPUs of now, as a report is read at leisure
   const Plan plan = mlp.plan(batch);
   const bool layers_shared = plan.split == Split::layers;
   const std::size_t chunk = std::min(batch, plan.chunk_rows);

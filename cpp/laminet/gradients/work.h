@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "laminet/base/parallel.h"
+#include "laminet/base/thread_count.h"
 #include "laminet/gradients/split.h"
 #include "laminet/gradients/tape.h"
 #include "laminet/network/mlp.h"
