@@ -1,0 +1,87 @@
+"""The script of all checks: which stages run, and that nothing that fails is lost."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CI = Path(__file__).resolve().parents[2] / ".ci"
+pytestmark = pytest.mark.skipif(not CI.exists(), reason="a source distribution has no .ci")
+
+STAGES = {
+    "10-tests": "# the tests\necho '== 2 passed in 1s =='\necho '100% tests passed, of 3'\n",
+    "20-bad": "# fails in the middle\necho before\nfalse\necho after\n",
+    "30-last": "# needs what it names\ntest -e .ci\necho well >build/proof\n",
+}
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone with other stages."""
+    (tmp_path / ".ci" / "stages").mkdir(parents=True)
+    shutil.copy(CI / "run", tmp_path / ".ci")
+    for name, text in STAGES.items():
+        (tmp_path / ".ci" / "stages" / name).write_text(text)
+    return tmp_path
+
+
+def run(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["bash", str(clone / ".ci" / "run"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_all_stages_run_whatever_fails(clone: Path) -> None:
+    done = run(clone)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert "before" in lines
+    assert "after" not in lines
+    assert (clone / "build" / "proof").exists()
+    assert lines[-2:] == ["== 2 passed in 1s ==", "100% tests passed, of 3"]
+    table = [line for line in lines[-7:-3] if not line.startswith("===")]
+    outcomes = [re.fullmatch(r"(\w+) +\d+ s  (.*)", line) for line in table]
+    assert [match and match.groups() for match in outcomes] == [
+        ("tests", "passed"),
+        ("bad", "FAILED with status 1"),
+        ("last", "passed"),
+    ]
+    assert (clone / "build" / "ci" / "bad.log").read_text() == "before\n"
+
+
+def test_chosen_stages_run_alone(clone: Path) -> None:
+    done = run(clone, "last")
+    assert done.returncode == 0
+    assert (clone / "build" / "proof").exists()
+    assert not (clone / "build" / "ci" / "tests.log").exists()
+    assert "passed in" not in done.stdout
+    assert run(clone, "last", "bad").returncode == 1
+
+
+def test_unknown_stages_are_refused_before_any_runs(clone: Path) -> None:
+    done = run(clone, "last", "lst")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("there is no stage 'lst'; the stages are\n  tests ")
+    assert not (clone / "build" / "proof").exists()
+
+
+def test_the_list_tells_what_each_stage_does(clone: Path) -> None:
+    described = [line.split(maxsplit=1) for line in run(clone, "--list").stdout.splitlines()]
+    assert described == [
+        ["tests", "the tests"],
+        ["bad", "fails in the middle"],
+        ["last", "needs what it names"],
+    ]
+
+
+@pytest.mark.parametrize("path", sorted((CI / "stages").glob("*")), ids=lambda p: p.name)
+def test_every_stage_describes_itself_and_is_bash(path: Path) -> None:
+    assert re.fullmatch(r"\d\d-[a-z0-9-]{1,14}", path.name)
+    first, second = path.read_text().splitlines()[:2]
+    assert re.fullmatch(r"# \S.{10,110}", first)
+    assert second == "source .ci/lib"
+    subprocess.run(["bash", "-n", str(path)], check=True)
