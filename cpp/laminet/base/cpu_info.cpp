@@ -166,9 +166,9 @@ std::string read_cpu_name() {
   unsigned words[12] = {};
   unsigned max_leaf = __get_cpuid_max(0x80000000u, nullptr);
   if (max_leaf >= 0x80000004u) {
-    for (unsigned i = 0; i < 3; ++i) {
-      __get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2],
-                  &words[4 * i + 3]);
+    unsigned* four = words;
+    for (unsigned i = 0; i < 3; ++i, four += 4) {
+      __get_cpuid(0x80000002u + i, &four[0], &four[1], &four[2], &four[3]);
     }
     const char* text = reinterpret_cast<const char*>(words);
     std::string name(text, std::find(text, text + sizeof words, '\0'));

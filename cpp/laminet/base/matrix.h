@@ -33,6 +33,7 @@ struct MatrixView {
             column_stride};
   }
   bool contiguous_rows() const { return column_stride == 1 || columns <= 1; }
+  // NOLINTNEXTLINE(google-explicit-constructor): as a pointer becomes one to const
   operator MatrixView<const T>() const
     requires(!std::is_const_v<T>)
   {

@@ -224,6 +224,7 @@ Measurement read_rate(const kernels::InstructionSet& set, std::size_t bytes, std
   // reads, so that the pages are its own node's and the data in its own caches. On pages like those
   // of weights.
   std::vector<HugePageArray<float>> data;
+  data.reserve(threads);
   for (std::size_t i = 0; i < threads; ++i) data.emplace_back(elements);
   struct Reader {
     const float* data;
