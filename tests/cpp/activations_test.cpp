@@ -227,6 +227,24 @@ TYPED_TEST(Activations, SameBitsWithAvx2AndAvx512) {
 #endif
 }
 
+TYPED_TEST(Activations, ElementaryFunctionsStayInTheirElements) {
+  using T = TypeParam;
+  for (const InstructionSet* set : instruction_sets()) {
+    for (std::size_t f = 0; f < kElementaryCount; ++f) {
+      for (std::size_t n = 0; n <= 70; ++n) {
+        Fenced<T> x(n), y(n);
+        for (std::size_t i = 0; i < n; ++i) x[i] = static_cast<T>(i) / T{16} - T{2};
+        set->table<T>().elementary[f](x.data(), y.data(), n);
+        for (std::size_t i = 0; i < n; ++i) {
+          T alone = 0;
+          set->table<T>().elementary[f](&x[i], &alone, 1);
+          ASSERT_EQ(y[i], alone) << set->name << " " << f << " " << n << " " << i;
+        }
+      }
+    }
+  }
+}
+
 TYPED_TEST(Activations, EveryWidthBiasAndStrideStaysInItsRows) {
   using T = TypeParam;
   constexpr std::size_t rows = 3, gap = 5;

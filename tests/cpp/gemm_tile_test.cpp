@@ -1,5 +1,5 @@
-// Every register tile of every instruction set, at every size up to its own, with guards around
-// every buffer.
+// Every register tile of every instruction set, at every size up to its own, with every buffer
+// between pages that must not be touched.
 #include <algorithm>
 #include <bit>
 #include <cstddef>
@@ -10,6 +10,7 @@
 #include <limits>
 #include <utility>
 
+#include "fenced.h"
 #include "laminet/gemm/reference.h"
 #include "support.h"
 
@@ -32,14 +33,14 @@ void check(const kernels::Tile<T>& tile, const Case<T>& c) {
   const std::size_t lda = c.k + 3;
   const std::size_t ldc = c.n + 5;
   // The panel's own columns past n are zero, as the contract says; those of B stay n wide.
-  Guarded<T> a((c.m - 1) * lda + c.k);
-  Guarded<T> b(c.n * c.k);
+  Fenced<T> a((c.m - 1) * lda + c.k);
+  Fenced<T> b(c.n * c.k);
   // It is aligned as little as the contract allows: rows of 16 bytes start 16 past a cache line.
   const std::size_t offset = tile.nr * sizeof(T) < 64 ? tile.nr : 0;
-  Guarded<T> panel_memory(offset + c.k * tile.nr);
+  Fenced<T> panel_memory(offset + c.k * tile.nr);
   T* const panel = panel_memory.data() + offset;
-  Guarded<T> bias(c.n);
-  Guarded<T> got((c.m - 1) * ldc + c.n, T{7});
+  Fenced<T> bias(c.n);
+  Fenced<T> got((c.m - 1) * ldc + c.n, T{7});
   fill_with_integers(a, 1);
   fill_with_integers(b, 2);
   fill_with_integers(bias, 3);
@@ -116,7 +117,7 @@ TYPED_TEST(GemmTile, OneRowOfSeveralPanels) {
       const std::size_t n = tile.row_panels * tile.nr;
       const std::size_t k = 37;
       const std::size_t panel_size = (k + 3) * tile.nr;
-      Guarded<T> a(k), b(n * k), bias(n), panels(tile.row_panels * panel_size), got(n);
+      Fenced<T> a(k), b(n * k), bias(n), panels(tile.row_panels * panel_size), got(n);
       fill_with_integers(a, 1);
       fill_with_integers(b, 2);
       fill_with_integers(bias, 3);
@@ -171,7 +172,7 @@ TYPED_TEST(GemmTile, OneRowByItsNonzeros) {
                {tile.nr - 1, 2},
                {1, 3},
                {tile.nr, 1}}) {
-        Guarded<T> a(k), b(n * k), bias(n), panels(tile.row_panels * panel_size), got(n);
+        Fenced<T> a(k), b(n * k), bias(n), panels(tile.row_panels * panel_size), got(n);
         fill_with_integers(a, 1);
         for (std::size_t p = 0; p < k; p += every) a[p] = 0;
         fill_with_integers(b, 2);
@@ -181,15 +182,16 @@ TYPED_TEST(GemmTile, OneRowByItsNonzeros) {
             panels[j / tile.nr * panel_size + p * tile.nr + j % tile.nr] = b[j * k + p];
           }
         }
-        std::vector<T> values;
-        std::vector<std::uint32_t> steps;
-        for (std::size_t p = 0; p < k; ++p) {
+        const auto count =
+            static_cast<std::size_t>(std::count_if(a.begin(), a.end(), [](T v) { return v != 0; }));
+        Fenced<T> values(count);
+        Fenced<std::uint32_t> steps(count + kernels::kStepsAhead,
+                                    static_cast<std::uint32_t>(k - 1));
+        for (std::size_t p = 0, i = 0; p < k; ++p) {
           if (a[p] == 0) continue;
-          values.push_back(a[p]);
-          steps.push_back(static_cast<std::uint32_t>(p));
+          values[i] = a[p];
+          steps[i++] = static_cast<std::uint32_t>(p);
         }
-        const std::size_t count = values.size();
-        steps.insert(steps.end(), kernels::kStepsAhead, static_cast<std::uint32_t>(k - 1));
         std::vector<T> expected(n);
         reference_product<T>(dense_view<const T>(a.data(), 1, k),
                              dense_view<const T>(b.data(), n, k), nullptr,
@@ -230,8 +232,8 @@ TYPED_TEST(GemmTile, NonzerosAreFound) {
   for (const kernels::InstructionSet* set : instruction_sets()) {
     for (std::size_t n = 0; n <= 70; ++n) {
       for (std::size_t shift = 0; shift < std::size(kinds); ++shift) {
-        Guarded<T> x(n), values(n);
-        Guarded<std::uint32_t> places(n);
+        Fenced<T> x(n), values(n);
+        Fenced<std::uint32_t> places(n);
         for (std::size_t i = 0; i < n; ++i) x[i] = kinds[(i * i + shift) % std::size(kinds)];
         const std::size_t count =
             set->table<T>().nonzeros(x.data(), n, values.data(), places.data());
