@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -284,6 +286,18 @@ def test_a_zip_bomb_is_not_unpacked():
         file.truncate(10_000)
     with pytest.raises(ln.FormatError, match=r"bomb.zip: a zip archive that is damaged"):
         ln.load("bomb.zip", ["relu"])
+
+
+def test_an_archive_that_lost_bytes_is_damaged():
+    """Members then begin before the file does, which the operating system calls another error."""
+    buffer = io.BytesIO()
+    torch.save(mlp(4, 3).state_dict(), buffer)
+    with zipfile.ZipFile("policy.zip", "w") as archive:
+        archive.writestr("policy.pth", buffer.getvalue())
+    whole = Path("policy.zip").read_bytes()
+    Path("policy.zip").write_bytes(whole[:500] + whole[600:])
+    with pytest.raises(ln.FormatError, match=r"^policy.zip: .*damaged"):
+        ln.load("policy.zip", ["relu"])
 
 
 def test_info_lists_what_a_checkpoint_holds(capsys):

@@ -470,6 +470,18 @@ def test_an_npy_that_ends_early(capsys: pytest.CaptureFixture[str]) -> None:
     assert "x.npy" in message
 
 
+@pytest.mark.parametrize("description", ["[('a', '<f4')]", "('<f4', (8,))"])
+def test_an_npy_of_structures_is_refused(
+    description: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(None)
+    header = f"{{'descr': {description}, 'fortran_order': False, 'shape': (10, 3)}}\n".encode()
+    start = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little")
+    Path("x.npy").write_bytes(start + header + bytes(960))
+    message = refused(capsys, "predict", "net.safetensors", "x.npy", "-o", "y.npy")
+    assert "x.npy: a structured array; save its fields" in message
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", ">f8", "float16"])
 def test_npy_in_fortran_order(dtype: str) -> None:
     net = saved(None)

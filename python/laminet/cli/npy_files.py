@@ -103,7 +103,7 @@ def _columns(
 ) -> list[int] | None:
     """Return which columns are the features, None for all; refuse what is no table of numbers."""
     net = request.net
-    if dtype.names is not None:
+    if dtype.names is not None or dtype.subdtype is not None:
         raise CommandError(
             f"{name}: a structured array; save its fields as the columns of one array of numbers"
         )

@@ -123,7 +123,7 @@ def load(
                 batch_norm=batch_norm,
             )
     except FormatError as error:
-        if str(error).startswith(f"{name}: "):
+        if str(error).startswith(str(FormatError(f"{name}: "))):
             raise
         raise FormatError(f"{name}: {error}") from error.__cause__
     return net if outputs is None else net.with_outputs(outputs)

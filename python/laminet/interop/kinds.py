@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import zipfile
@@ -147,6 +148,10 @@ def _kind_of_zip(path: str, suffix: str) -> str:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError):
+        raise FormatError("a zip archive that is damaged") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # an offset before the file's start
+            raise
         raise FormatError("a zip archive that is damaged") from None
     size = os.stat(path).st_size
     unpacked = sum(m.file_size for m in members)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import warnings
@@ -61,6 +62,10 @@ def _member(file: Any, member: str) -> io.BytesIO:
         with zipfile.ZipFile(file) as archive:
             return io.BytesIO(archive.read(member))
     except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError):
+        raise FormatError(f"{member} in the archive is damaged") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # an offset before the file's start
+            raise
         raise FormatError(f"{member} in the archive is damaged") from None
 
 
