@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = ["FormatError"]
+
+# Longer than any path.
+_LONG_WORD = re.compile(r"\S{4097,}")
 
 
 class FormatError(ValueError):
@@ -10,11 +15,12 @@ class FormatError(ValueError):
 
     A missing or unreadable file is not a `FormatError`: it stays the `OSError` that the
     operating system gave, for instance `FileNotFoundError`. Names that come from the file stand in
-    the message with nothing that a terminal would obey.
+    the message cut short, and with nothing that a terminal would obey.
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__("".join(map(_printable, message)))
+        short = _LONG_WORD.sub(lambda word: f"{word[0][:100]}...", message)
+        super().__init__("".join(map(_printable, short)))
 
 
 def _printable(letter: str) -> str:

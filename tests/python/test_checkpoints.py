@@ -288,6 +288,13 @@ def test_a_zip_bomb_is_not_unpacked():
         ln.load("bomb.zip", ["relu"])
 
 
+@pytest.mark.parametrize("name", ["..x.weight", ".weight", "a..weight", "a.", ""])
+def test_names_with_empty_parts_are_refused(name):
+    """They would be other names once joined again."""
+    with pytest.raises(ln.FormatError, match=f"the name '{re.escape(name)}' has an empty part"):
+        load({"0.weight": torch.ones(2, 3), name: torch.ones(2, 2)}, ["relu"])
+
+
 def test_an_archive_that_lost_bytes_is_damaged():
     """Members then begin before the file does, which the operating system calls another error."""
     buffer = io.BytesIO()

@@ -470,6 +470,17 @@ def test_an_npy_that_ends_early(capsys: pytest.CaptureFixture[str]) -> None:
     assert "x.npy" in message
 
 
+@pytest.mark.parametrize("shape", [(2**63, 3), (0, 2**64), (2**40, 2**40), (2**62, 3)])
+def test_an_npy_of_an_impossible_shape_is_refused(
+    shape: tuple[int, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(None)
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    Path("x.npy").write_bytes(b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
+    message = refused(capsys, "predict", "net.safetensors", "x.npy", "-o", "y.npy")
+    assert "x.npy: not an array that can be read: no array has the shape (" in message
+
+
 @pytest.mark.parametrize("description", ["[('a', '<f4')]", "('<f4', (8,))"])
 def test_an_npy_of_structures_is_refused(
     description: str, capsys: pytest.CaptureFixture[str]

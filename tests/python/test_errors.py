@@ -387,4 +387,5 @@ def test_astype_argument():
 def test_messages_about_files_hold_nothing_that_a_terminal_obeys() -> None:
     """Names within a file are anybody's text."""
     error = ln.FormatError("layer '\x1b[31mé\0\udcff':\n  no\r")
+    assert str(ln.FormatError("no: " + "x" * 4097)) == "no: " + "x" * 100 + "..."
     assert str(error) == "layer '\\x1b[31mé\\x00\\udcff':\n  no\\r"

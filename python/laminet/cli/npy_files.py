@@ -91,6 +91,10 @@ def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype
     shape, in_columns, dtype = header
     if any(n < 0 for n in shape):
         raise CommandError(f"{name}: not an array that can be read: its shape is {shape}")
+    if math.prod(max(n, 1) for n in shape) * max(dtype.itemsize, 1) >= 2**63:
+        raise CommandError(
+            f"{name}: not an array that can be read: no array has the shape {shape}"[:300]
+        )
     if dtype.hasobject:
         raise CommandError(
             f"{name}: not an array that can be read: it holds Python objects; save it as numbers"

@@ -85,6 +85,8 @@ def modules_of(tensors: Mapping[str, Stored]) -> list[Module]:
     for name, tensor in tensors.items():
         if name.count(".") > _DEEPEST:
             raise FormatError(f"the name {quoted(name)} has more than {_DEEPEST} levels")
+        if "" in name.split("."):  # PyTorch gives no module such a name
+            raise FormatError(f"the name {quoted(name)} has an empty part")
         prefix, _, kind = name.rpartition(".")
         groups.setdefault(prefix, {})[kind] = tensor
     result: list[Module] = []
