@@ -61,6 +61,14 @@ def test_chosen_stages_run_alone(clone: Path) -> None:
     assert run(clone, "last", "bad").returncode == 1
 
 
+def test_what_could_not_run_is_said_and_is_no_failure(clone: Path) -> None:
+    stage = clone / ".ci" / "stages" / "40-absent"
+    stage.write_text("# needs what is not here\necho 'no such tool here'\nexit 77\n")
+    done = run(clone, "last", "absent")
+    assert done.returncode == 0
+    assert re.search(r"^absent +\d+ s  NOT RUN: no such tool here$", done.stdout, re.M)
+
+
 def test_unknown_stages_are_refused_before_any_runs(clone: Path) -> None:
     done = run(clone, "last", "lst")
     assert done.returncode == 2
