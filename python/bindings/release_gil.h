@@ -61,9 +61,7 @@ class MaybeReleaseGil {
     if (raised) std::rethrow_exception(raised);
   }
 
-  // The C library's unwinding has no exception object, which a reference to it would need: no
-  // business of UndefinedBehaviorSanitizer.
-  __attribute__((no_sanitize("null"))) void take_back() {
+  void take_back() {
 #if defined(__GLIBCXX__)
     try {
       PyEval_RestoreThread(state_);
