@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "laminet/base/float_mode.h"
-#include "laminet/base/thread_count.h"
 #include "laminet/base/interruption.h"
+#include "laminet/base/thread_count.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/derivatives.h"
 #include "laminet/gradients/gather.h"
