@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,11 +92,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let `machine` know nothing, and keep its figures in a folder of the test."""
     path = tmp_path / "cache" / "laminet"
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(path))
-    monkeypatch.setattr(machine_module, "_known", {})
+    know_nothing(monkeypatch)
     return path
 
 
 @pytest.fixture
 def forget(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Forget what this process knows, as a new one would."""
-    return lambda: monkeypatch.setattr(machine_module, "_known", {})
+    return lambda: know_nothing(monkeypatch)
+
+
+def know_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, empty in (("_known", {}), ("_stood", {}), ("_unusual", set())):
+        monkeypatch.setattr(machine_module, name, empty)
+
+
+def wait(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let time pass for what is kept."""
+    now = machine_module.time.time() + seconds
+    monkeypatch.setattr(machine_module, "time", types.SimpleNamespace(time=lambda: now))

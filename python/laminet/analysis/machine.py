@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ __all__ = ["Cache", "Machine", "Rate", "let_stand", "machine", "measured_again"]
 
 _lock = threading.Lock()
 _known: dict[str, dict[str, Any]] = {}
+# When figures were measured again and came out alike, and of which the bounds alone were broken.
+_stood: dict[str, float] = {}
+_unusual: set[str] = set()
+
+# Seconds in which what stands is not measured again: a neighbour may have been there both times.
+_DAY = 86400.0
 
 
 def _after_fork() -> None:
@@ -43,7 +50,8 @@ def machine(refresh: bool = False) -> Machine:
     version of laminet. A file there that cannot be read, or whose figures cannot be right, is
     measured anew; where none can be written, the figures are kept for the process alone. Figures
     that other programs were seen to disturb to the end of the measuring, then some five seconds,
-    say so (`Machine.disturbed`) and are not kept: the next call measures again.
+    say so (`Machine.disturbed`) and are not kept: the next call has those of before, or where there
+    are none it measures again.
 
     Parameters
     ----------
@@ -76,6 +84,8 @@ def machine(refresh: bool = False) -> Machine:
     threads, in repetitions that do not agree, in the time that a hypervisor counts as stolen, and
     in figures that no hardware has beside each other: two threads that compute no more than one,
     a cache slower than the memory behind it. Figures in doubt are measured again a few times.
+    Where the last is all that shows, a second measuring that finds it too is kept for a day and
+    says so (`Machine.unusual`): two CPUs of a virtual machine may be hardware threads of one core.
     """
     if not isinstance(refresh, bool):
         raise TypeError(f"refresh must be a bool, got {type(refresh).__name__}")
@@ -94,8 +104,8 @@ def measured_again(reasons: Sequence[str]) -> Machine | None:
     Returns
     -------
     Machine or None
-        The new figures, with the reasons; None where `let_stand` has said that another measuring
-        would bring nothing new.
+        The new figures, with the reasons; None where `let_stand` has said within the last day that
+        another measuring would bring nothing new.
 
     Raises
     ------
@@ -103,8 +113,8 @@ def measured_again(reasons: Sequence[str]) -> Machine | None:
         If other calls of laminet keep the threads busy, so that nothing can be measured.
     """
     with _lock:
-        key = this_machine()
-        if _known.get(repr(key), {}).get("stands"):
+        name = repr(this_machine())
+        if _lately(_stood.get(name)) or _lately(_known.get(name, {}).get("stands")):
             return None
         return _machine(True, reasons)
 
@@ -112,14 +122,23 @@ def measured_again(reasons: Sequence[str]) -> Machine | None:
 def let_stand() -> None:
     """Keep in mind that the figures were doubted, measured again, and came out alike.
 
-    Else they would be measured again for every report of a network that the model has wrong.
+    Else they would be measured again for every report of a network that the model has wrong. It
+    counts for a day, as figures may also become wrong later.
     """
     with _lock:
         key = this_machine()
-        record = _known.get(repr(key))
+        name = repr(key)
+        # Figures of a disturbed measuring are not known, and none that are kept can say it.
+        _stood[name] = time.time()
+        record = _known.get(name)
         if record is not None:
-            record["stands"] = True
+            record["stands"] = _stood[name]
             keep(file_of(key), record)
+
+
+def _lately(when: Any) -> bool:
+    """Whether a time, of a file perhaps, is within a day of now; a clock may have been set back."""
+    return isinstance(when, float) and abs(time.time() - when) < _DAY
 
 
 def _machine(refresh: bool, reasons: Sequence[str]) -> Machine:
@@ -138,25 +157,58 @@ def _machine(refresh: bool, reasons: Sequence[str]) -> Machine:
             _look(file, key)  # what another process may have measured meanwhile
             if name in _known:
                 return from_record(_known[name])
-        record, disturbed = measure(key)
-        if disturbed:
+        if refresh and not reasons:
+            _stood.pop(name, None)
+        record, disturbed, unusual = measure(key)
+        before = _known.get(name) or kept(file, key)
+        if replaced:
             _known.pop(name, None)
-            forget(file)
-        else:
-            _known[name] = record
-            keep(file, record)
-    return from_record(record, tuple(disturbed), tuple(replaced))
+        if disturbed:
+            if replaced:
+                forget(file)
+        elif not unusual:
+            _keep(file, name, record)
+        elif replaced or _doubts(before) != []:
+            # Beside a neighbour whom nothing else shows, or on hardware that the bounds do not
+            # know, as hardware threads that a virtual machine shows as cores: a second measuring
+            # decides, as that neighbour has probably gone by then.
+            record["unusual"] = unusual
+            if name in _unusual or "unusual" in (before or {}):
+                record["confirmed"] = time.time()
+                _keep(file, name, record)
+                unusual = []
+            else:
+                _unusual.add(name)
+                keep(file, record)
+    return from_record(record, (*disturbed, *unusual), tuple(replaced))
+
+
+def _keep(file: Path | None, name: str, record: dict[str, Any]) -> None:
+    """Take figures for this process and others."""
+    _unusual.discard(name)
+    _known[name] = record
+    keep(file, record)
 
 
 def _look(file: Path | None, key: Mapping[str, Any]) -> list[str]:
     """Take the figures that a file keeps; return why not, of figures that cannot be right."""
     record = kept(file, key)
+    words = _doubts(record)
+    if record is None or words is None:
+        return []
+    if "unusual" in record and not _lately(record.get("confirmed")):
+        return []
+    if words and "unusual" not in record:
+        return words
+    _known[repr(key)] = record
+    return []
+
+
+def _doubts(record: Mapping[str, Any] | None) -> list[str] | None:
+    """Return which bounds a record breaks; None of one that is broken itself, or is none."""
     if record is None:
-        return []
+        return None
     try:
-        wrong = [doubt.words for doubt in doubts(from_record(record))]
+        return [doubt.words for doubt in doubts(from_record(record))]
     except (ValueError, TypeError, KeyError, OverflowError):
-        return []
-    if not wrong:
-        _known[repr(key)] = record
-    return wrong
+        return None

@@ -103,6 +103,9 @@ class Machine(Report):
     replaced : tuple of str
         What showed figures kept before to be wrong, so that these were measured in their place;
         empty otherwise.
+    unusual : tuple of str
+        What is known of no hardware, though two measurings that nothing disturbed found it; empty
+        otherwise.
     """
 
     cpu: str
@@ -121,6 +124,7 @@ class Machine(Report):
     measured: str
     disturbed: tuple[str, ...] = ()
     replaced: tuple[str, ...] = field(default=(), compare=False)
+    unusual: tuple[str, ...] = ()
 
     def peak(self, dtype: DTypeLike, threads: int | None = None) -> float:
         """Return the peak of so many threads in GFLOP/s; all by default.
@@ -178,9 +182,12 @@ class Machine(Report):
                 f"{_some(self.replaced)}."
             )
         if self.disturbed:
+            why = _some(self.disturbed)
+            found.append(f"Measured beside a busy neighbour, so not kept: {why}.")
+        if self.unusual:
             found.append(
-                "Measured beside a busy neighbour, so not kept; to be measured again next time: "
-                f"{_some(self.disturbed)}."
+                "Unusual figures, but measured twice; CPUs may be hardware threads of one core: "
+                f"{_some(self.unusual)}."
             )
         return found
 
@@ -224,6 +231,11 @@ def from_record(
         one, all_ = pair
         return Rate(positive(one), positive(all_))
 
+    def words(found: Any) -> tuple[str, ...]:
+        if not isinstance(found, list):
+            raise TypeError(f"{found!r} is no list of reasons")
+        return tuple(map(str, found))
+
     key = record["key"]
     caches = tuple(Cache(*level) for level in key["caches"])
     peaks = {
@@ -251,4 +263,6 @@ def from_record(
         measured=str(record["measured"]),
         disturbed=disturbed,
         replaced=replaced,
+        # Found by one measuring alone, it counts as a disturbance.
+        unusual=words(record["unusual"]) if "confirmed" in record else (),
     )

@@ -21,7 +21,7 @@ __all__ = ["file_of", "forget", "keep", "kept", "measuring_alone", "this_machine
 
 # To be raised whenever what is measured, or how, or what is kept of it changes: figures of an
 # older format are not found, and so measured anew.
-_FORMAT = 3
+_FORMAT = 4
 
 # More than any file of figures has; one that is larger is another's.
 _LARGEST = 2**20

@@ -81,7 +81,7 @@ class _Series:
         return None
 
 
-def measure(key: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def measure(key: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
     """Measure all figures of this machine.
 
     Parameters
@@ -95,6 +95,8 @@ def measure(key: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         The figures with the key, as JSON holds them.
     disturbed : list of str
         What shows that a neighbour was at work to the end; empty if nothing does.
+    unusual : list of str
+        Bounds that are broken: by a neighbour too, or by hardware that they do not know.
 
     Raises
     ------
@@ -118,13 +120,12 @@ def measure(key: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             if not pending:
                 break
     reasons = [text for one in series.values() if (text := one.doubt())]
-    reasons += [doubt.words for doubt in broken]
     stolen, cpu_seconds = stolen_seconds() - stolen, key["cores"] * (time.monotonic() - begin)
     # The system counts in ticks, of which a few tell nothing.
     if stolen > max(0.1, _STOLEN * cpu_seconds):
         share = 100 * stolen / cpu_seconds
         reasons.append(f"the hypervisor gave {share:.0f} % of the CPU time to others")
-    return record, reasons
+    return record, reasons, [doubt.words for doubt in broken]
 
 
 def _named(name: Name, broken: list[Doubt]) -> bool:
