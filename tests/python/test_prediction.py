@@ -105,6 +105,20 @@ def test_threads_share_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert predicted.threads == 2
 
 
+@pytest.mark.parametrize(
+    ("cores", "threads", "handoff"),
+    [(5, 1, 0.0), (5, 2, 1.0), (5, 4, 3.0), (5, 5, 4.0), (2, 3, 4.0), (1, 2, 4.0)],
+)
+def test_fewer_threads_take_less_to_meet(
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, handoff: float
+) -> None:
+    """4 us are those of all; more threads than CPUs are not measured, and count as all."""
+    use(monkeypatch, layer(Panels(1, 6, 16), rows=threads), threads=threads)
+    net = ln.MLP.init([50, 16], seed=0)
+    predicted = predict(net, 60, synthetic_machine(cores=cores, handoff_us=4.0))
+    assert predicted.overhead_us == pytest.approx(0.5 + handoff)
+
+
 def test_threads_share_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each does half of the columns, reads half of the weights; they meet after each layer."""
     net = ln.MLP.init([768, 768, 768], bias=False, seed=0)

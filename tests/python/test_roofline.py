@@ -13,6 +13,8 @@ from synthetic import fake_times, roofline_module, synthetic_machine
 
 import laminet as ln
 from laminet.analysis.machine import Machine
+from laminet.analysis.prediction import predict
+from laminet.analysis.roofline_check import contradictions
 
 __all__ = ["fake_times"]  # a fixture
 
@@ -49,6 +51,43 @@ def test_fields(net: ln.MLP, fake_times: Machine) -> None:
             assert layer.measured_us == pytest.approx(taken / 10)
             assert layer.measured_gflops == pytest.approx(count.flops / taken / 1e2)
             assert layer.share == pytest.approx(layer.measured_gflops / layer.attainable_gflops)
+
+
+def test_the_plan_described_is_the_one_that_ran(
+    net: ln.MLP, fake_times: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is measured the plan may change, as it does once the cost of handing over is known.
+
+    Here it is the number of threads that may work.
+    """
+    ln.set_num_threads(2)
+    assert net.plan(64).threads == 2
+    measure = roofline_module._measure
+
+    def changing(*arguments: object) -> object:
+        ln.set_num_threads(1)
+        return measure(*arguments)
+
+    monkeypatch.setattr(roofline_module, "_measure", changing)
+    (row,) = ln.roofline(net, [64]).rows
+    assert row.threads == 1
+    predicted = predict(net, 64, fake_times)
+    assert (row.predicted_us, row.overhead_us) == (predicted.us, predicted.overhead_us)
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "told"), [(64, 2, False), (64, 64, True), (2, 2, True), (1, 1, False)]
+)
+def test_what_fewer_threads_take_to_meet_was_not_measured(
+    net: ln.MLP, cores: int, threads: int, told: bool
+) -> None:
+    """6 us are what all of 64 take; a call of 2.6 us on two says nothing of it."""
+    (row,) = ln.roofline(net, [1]).rows
+    row = dataclasses.replace(row, threads=threads, measured_us=2.6)
+    figures = synthetic_machine(cores=cores, handoff_us=6.0)
+    found = contradictions([row], figures, 1e9)
+    least = ["batch 1 takes 2.60 us, and 6.60 us for a network with nothing in it"]
+    assert found == (least if told else [])
 
 
 def test_roofs_of_one_sample_are_those_of_memory(net: ln.MLP) -> None:

@@ -28,7 +28,8 @@ and a call ``c + (L - 1) c_l + h (meetings) + sum of t``. In it
 - ``a`` is the time of the activation function for an element; identity and relu are applied in
   registers and take none.
 - ``c`` is the time of a call from Python, ``c_l`` of a layer with nothing to do, ``h`` of handing
-  work to the threads; they meet once a call, or after every layer where they share layers.
+  work to the threads; they meet once a call, or after every layer where they share layers. It is
+  measured of all threads; fewer take so much less as fewer are handed work.
 
 All of these are figures of `laminet.machine`; panels, row groups and shares are the plan's. What
 is left out makes the model a little fast: the loads of a tile that no multiply-add hides, the step
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from laminet.analysis.machine import Machine
     from laminet.mlp import MLP
 
-__all__ = ["LayerPrediction", "LayerRoof", "Prediction", "handoff_us", "predict", "roofs", "served"]
+__all__ = ["LayerPrediction", "LayerRoof", "Prediction", "predict", "roofs", "served"]
 
 # Applied to a tile while it is in registers.
 _IN_REGISTERS = frozenset({"identity", "relu"})
@@ -198,17 +199,9 @@ def predict(net: MLP, batch: int, machine: Machine) -> Prediction:
         )
     overhead = machine.call_us + (len(layers) - 1) * machine.layer_us
     if threads > 1:
-        overhead += handoff_us(machine) * (len(layers) if plan.shared else 1)
+        part = min(1.0, (threads - 1) / max(1, machine.cores - 1))
+        overhead += part * machine.handoff_us * (len(layers) if plan.shared else 1)
     return Prediction(tuple(layers), overhead, threads)
-
-
-def handoff_us(machine: Machine) -> float:
-    """Return the microseconds of handing work to the threads.
-
-    The one place where it enters the model: what it costs now, which may differ from what it cost
-    when the machine was measured, would be read here.
-    """
-    return machine.handoff_us
 
 
 def roofs(net: MLP, batch: int, machine: Machine, threads: int) -> tuple[LayerRoof, ...]:

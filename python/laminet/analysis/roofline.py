@@ -366,7 +366,8 @@ def roofline(
     A batch above 105 % of the peak, or 150 % of a roof of memory, or that takes less time than a
     network with nothing in it, shows that the machine's figures are wrong, as they were measured
     beside another program or in another state of the machine: they are forgotten, everything is
-    measured again, once, and the report says so.
+    measured again, once, and the report says so. Where that explains nothing, it is not tried again
+    for a day.
     """
     require_network(net)
     if not isinstance(batches, Iterable):
@@ -415,9 +416,11 @@ def _batch(value: Any, net: MLP) -> int:
 
 def _row(net: MLP, batch: int, figures: Machine, threads: int) -> RooflineRow:
     counts = cost(net, batch)
+    whole, parts = _measure(net, batch, figures)
+    # Afterwards, by the plan that ran: it follows what handing work over costs, which from rest
+    # nobody knows.
     predicted = predict(net, batch, figures)
     least = roofs(net, batch, figures, threads)
-    whole, parts = _measure(net, batch, figures)
     layers = []
     for layer, count, roof, prediction, seconds in zip(
         net.layers, counts.layers, least, predicted.layers, parts, strict=True

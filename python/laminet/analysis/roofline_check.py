@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from laminet.analysis.prediction import handoff_us
 from laminet.analysis.report import us
 
 if TYPE_CHECKING:
@@ -55,10 +54,10 @@ def contradictions(rows: Iterable[RooflineRow], machine: Machine, peak_gflops: f
 
 
 def _least_us(row: RooflineRow, machine: Machine) -> float:
-    """Return what no call takes less than: its layers, and the threads meeting once.
+    """Return what no call takes less than: its layers, and all threads meeting once.
 
     Where threads share layers the model has them meet after each, but later meetings of a call
-    cost less than the first.
+    cost less than the first. What fewer threads take to meet was not measured.
     """
     least = machine.call_us + (len(row.layers) - 1) * machine.layer_us
-    return least + (handoff_us(machine) if row.threads > 1 else 0.0)
+    return least + (machine.handoff_us if row.threads >= max(2, machine.cores) else 0.0)
