@@ -769,6 +769,9 @@ class MLP(_core.NetworkCall):
     def plan(self, batch: int = 1) -> Plan:
         """Return how a batch would run now: back end, register tiles, blocks, split and threads.
 
+        The number of threads may change with time, as it follows what handing work over costs now
+        and the CPUs that are allowed now; on the tiled back end no bit of a result depends on it.
+
         Parameters
         ----------
         batch : int
