@@ -15,7 +15,7 @@ namespace laminet {
 // between.
 class Pin {
  public:
-  explicit Pin(std::initializer_list<pybind11::handle> arrays) {
+  Pin(std::initializer_list<pybind11::handle> arrays) {
     namespace detail = pybind11::detail;
     for (pybind11::handle array : arrays) {
       // And those whose memory it shows.

@@ -21,7 +21,15 @@
 #include "laminet/base/thread_count.h"
 #include "support.h"
 
-namespace laminet::testing {
+namespace laminet {
+
+struct TeamAccess {
+  static Placement& place(Team& team, std::size_t worker) { return team.workers_[worker]->place; }
+  static auto& absent(Team& team, std::size_t worker) { return team.workers_[worker]->absent; }
+  static bool& amiss(Team& team) { return team.amiss_; }
+};
+
+namespace testing {
 namespace {
 
 using std::chrono::milliseconds;
@@ -119,7 +127,7 @@ class Placed {
       id_ = static_cast<pid_t>(syscall(SYS_gettid));
       place.start();
       place.arrive();
-      for (started_ = true; !ends_; std::this_thread::yield()) {
+      for (started_ = true; !ends_;) {
         if (!rests_) continue;
         place.rest();
         rests_ = false;
@@ -165,7 +173,7 @@ TEST_F(Placements, AWorkerIsKeptOffACpuUntilItRests) {
   Placed worker;
   EXPECT_EQ(worker.place.kept_off(), -1);
   for (const int cpu : {all[0], all[1], all[0]}) {
-    worker.place.keep_off(cpu);
+    worker.place.keep_off(cpu, false);
     EXPECT_EQ(worker.place.kept_off(), cpu);
     EXPECT_EQ(worker.cpus(), without(all, cpu)) << "not off the CPU before as well";
     EXPECT_EQ(worker.place.cpu(), -1) << "it has moved";
@@ -177,13 +185,13 @@ TEST_F(Placements, AWorkerIsKeptOffACpuUntilItRests) {
 
 TEST_F(Placements, AWorkerIsBroughtToTheCallerUntilItRests) {
   Placed worker;
-  worker.place.keep_off(all[0]);
+  worker.place.keep_off(all[0], false);
   EXPECT_FALSE(worker.place.brought());
   EXPECT_TRUE(worker.place.bring_to(all[0]));
   EXPECT_TRUE(worker.place.brought());
   EXPECT_EQ(worker.place.kept_off(), -1);
   EXPECT_EQ(worker.cpus(), std::vector<int>{all[0]});
-  worker.place.keep_off(all[0]);
+  worker.place.keep_off(all[0], false);
   EXPECT_FALSE(worker.place.brought());
   EXPECT_EQ(worker.cpus(), without(all, all[0]));
   worker.place.bring_to(all[1]);
@@ -195,7 +203,7 @@ TEST_F(Placements, AWorkerIsBroughtToTheCallerUntilItRests) {
 TEST_F(Placements, WhatOthersHaveSetStands) {
   Placed worker;
   pin(worker.id(), {all[0]});
-  worker.place.keep_off(all[0]);
+  worker.place.keep_off(all[0], false);
   EXPECT_EQ(worker.cpus(), std::vector<int>{all[0]}) << "it has nowhere else to go";
   EXPECT_FALSE(worker.place.bring_to(all[1]));
   EXPECT_EQ(worker.cpus(), std::vector<int>{all[0]});
@@ -204,7 +212,7 @@ TEST_F(Placements, WhatOthersHaveSetStands) {
 
   // Set while it is kept off.
   pin(worker.id(), all);
-  worker.place.keep_off(all[0]);
+  worker.place.keep_off(all[0], false);
   pin(worker.id(), {all[0]});
   worker.rest();
   EXPECT_EQ(worker.cpus(), std::vector<int>{all[0]});
@@ -227,26 +235,185 @@ TEST_F(Placements, CpuTimeIsThatOfTheWorker) {
   EXPECT_GE(ahead(), milliseconds(2)) << "it works while this one sleeps";
 }
 
+// Who rests has given its affinity back, and nobody would again.
+TEST_F(Placements, AWorkerThatRestsIsMovedOnlyToBeWoken) {
+  Placed worker;
+  worker.rest();
+  EXPECT_FALSE(worker.place.keep_off(all[0], false));
+  EXPECT_FALSE(worker.place.bring_to(all[0]));
+  EXPECT_EQ(worker.place.kept_off(), -1);
+  EXPECT_FALSE(worker.place.brought());
+  EXPECT_EQ(worker.cpus(), all);
+  EXPECT_TRUE(worker.place.keep_off(all[0], true));
+  EXPECT_EQ(worker.cpus(), without(all, all[0]));
+  worker.rest();
+  EXPECT_EQ(worker.cpus(), all);
+}
+
+TEST_F(Placements, WhatOthersSetWhileItIsMovedIsWhatItIsAllowed) {
+  Placed worker;
+  worker.place.keep_off(all[0], false);
+  pin(worker.id(), {all[0]});
+  EXPECT_FALSE(worker.place.bring_to(all[1]));
+  EXPECT_FALSE(worker.place.keep_off(all[0], false));
+  EXPECT_TRUE(worker.place.bring_to(all[0]));
+  worker.rest();
+  EXPECT_EQ(worker.cpus(), std::vector<int>{all[0]});
+}
+
+TEST_F(Placements, ARefusedMoveLeavesNoMark) {
+  Placed worker;
+  pin(worker.id(), {all[0]});
+  EXPECT_FALSE(worker.place.keep_off(all[0], false));
+  EXPECT_FALSE(worker.place.bring_to(all[1]));
+  EXPECT_EQ(worker.place.kept_off(), -1);
+  EXPECT_FALSE(worker.place.brought());
+}
+
 TEST_F(Placements, AMoveBeforeTheStartIsNone) {
   Placement place;
   EXPECT_FALSE(place.bring_to(all[0]));
-  place.keep_off(all[0]);
+  place.keep_off(all[0], false);
   place.rest();
   EXPECT_EQ(cpus_of(0), all);
+}
+
+// Threads that want a CPU all the time, each pinned to its own.
+class Hogs {
+ public:
+  explicit Hogs(const std::vector<int>& cpus) {
+    for (const int cpu : cpus) {
+      threads_.emplace_back([this, cpu] {
+        pin(0, {cpu});
+        while (!ends_) {
+        }
+      });
+    }
+  }
+  ~Hogs() {
+    ends_ = true;
+    for (std::thread& thread : threads_) thread.join();
+  }
+  Hogs(const Hogs&) = delete;
+  Hogs& operator=(const Hogs&) = delete;
+
+ private:
+  std::atomic<bool> ends_{false};
+  std::vector<std::thread> threads_;
+};
+
+// A job that runs a function on each of two threads, at the same time.
+template <class Task>
+void run_on_two(Team& team, Task task) {
+  std::atomic<int> come{0};
+  auto both = [&](std::size_t) {
+    for (++come; come < 2;) std::this_thread::yield();
+    task();
+  };
+  using Both = decltype(both);
+  const auto call = [](void* context, std::size_t i) { (*static_cast<Both*>(context))(i); };
+  ASSERT_TRUE(team.try_run({.task = call, .context = &both, .count = 2}, 2, Wake::always));
+}
+
+class TeamPlacements : public Placements {
+ protected:
+  void SetUp() override {
+    Placements::SetUp();
+    if (max_threads() < 2) GTEST_SKIP() << "a team needs two CPUs";
+  }
+
+  // Never destroyed: its threads live on.
+  Team* const team = [] {
+    Team* const fresh = new Team;
+    run_on_two(*fresh, [] {});
+    return fresh;
+  }();
+  Placement& place = TeamAccess::place(*team, 0);
+  const std::thread::id caller = std::this_thread::get_id();
+
+  bool on_worker() const { return std::this_thread::get_id() != caller; }
+};
+
+TEST_F(TeamPlacements, AWorkerThatDidNotComeIsKeptOffTheCallersCpu) {
+  const auto patience = steady_clock::now() + std::chrono::seconds(30);
+  bool off = false;
+  while (!off && steady_clock::now() < patience) {  // the system may move the caller meanwhile
+    TeamAccess::absent(*team, 0) = std::chrono::microseconds(200);
+    TeamAccess::amiss(*team) = true;
+    const int before = current_cpu();
+    run_on_two(*team, [&] {
+      if (on_worker()) off = place.kept_off() == before;
+    });
+    EXPECT_EQ(TeamAccess::absent(*team, 0).count(), 0);
+  }
+  EXPECT_TRUE(off);
+}
+
+TEST_F(TeamPlacements, AWorkerThatCameStaysWhereItIs) {
+  const auto patience = steady_clock::now() + std::chrono::seconds(30);
+  bool stays = false;
+  while (!stays && steady_clock::now() < patience) {
+    std::this_thread::sleep_for(milliseconds(1));  // it rests
+    TeamAccess::amiss(*team) = true;
+    run_on_two(*team, [&] {
+      if (on_worker()) stays = place.kept_off() == -1;
+    });
+  }
+  EXPECT_TRUE(stays);
+}
+
+// Another process has the worker's CPU, and would have it for a while.
+TEST_F(TeamPlacements, AWorkerThatDoesNotComeIsAbsent) {
+  const sched_param none{};
+  std::atomic<pid_t> worker{0};
+  run_on_two(*team, [&] {
+    if (on_worker()) worker = static_cast<pid_t>(syscall(SYS_gettid));
+  });
+  ASSERT_EQ(sched_setscheduler(worker, SCHED_IDLE, &none), 0);
+  const Hogs hogs(all);
+  const auto task = [](void*, std::size_t) {
+    const auto end = steady_clock::now() + milliseconds(2);
+    while (steady_clock::now() < end) {
+    }
+  };
+  const auto patience = steady_clock::now() + std::chrono::seconds(30);
+  do {
+    team->try_run({.task = task, .count = 2}, 2, Wake::always);
+  } while (TeamAccess::absent(*team, 0) < milliseconds(1) && steady_clock::now() < patience);
+  EXPECT_GE(TeamAccess::absent(*team, 0), milliseconds(1));
+  EXPECT_TRUE(TeamAccess::amiss(*team));
+}
+
+// It loses its CPU in the middle of its work, to hogs on all CPUs but the caller's: it ends on
+// that.
+TEST_F(TeamPlacements, AWorkerThatHasLostItsCpuIsBroughtToTheCaller) {
+  bool brought = false;
+  const auto patience = steady_clock::now() + std::chrono::seconds(30);
+  while (!brought && steady_clock::now() < patience) {
+    std::unique_ptr<Hogs> hogs;
+    std::atomic<bool> hogged{false};
+    run_on_two(*team, [&] {
+      if (!on_worker()) {
+        hogs = std::make_unique<Hogs>(without(all, current_cpu()));
+        hogged = true;
+        return;
+      }
+      const sched_param none{};
+      sched_setscheduler(0, SCHED_IDLE, &none);
+      while (!hogged) {
+      }
+      volatile std::size_t steps = 0;
+      for (std::size_t k = 0; k < 20'000'000 && !place.brought(); ++k) steps = steps + 1;
+      brought = place.brought();
+    });
+  }
+  EXPECT_TRUE(brought);
 }
 
 // Beside threads that take every CPU, jobs get done, and when they are gone every thread may run
 // anywhere again.
 TEST_F(Placements, TheTeamGivesBackWhatItTook) {
-  std::atomic<bool> ends{false};
-  std::vector<std::thread> spinning;
-  for (const int cpu : all) {
-    spinning.emplace_back([&, cpu] {
-      pin(0, {cpu});
-      while (!ends) {
-      }
-    });
-  }
+  auto hogs = std::make_unique<Hogs>(all);
   const std::size_t before = num_threads();
   set_num_threads(max_threads());
   std::vector<std::size_t> done(64);
@@ -264,8 +431,7 @@ TEST_F(Placements, TheTeamGivesBackWhatItTook) {
   }
   for (const std::size_t d : done) EXPECT_EQ(d, jobs * 2 * 2000);
   set_num_threads(before);
-  ends = true;
-  for (std::thread& thread : spinning) thread.join();
+  hogs.reset();
 
   const auto moved = [&] {
     std::string result;
@@ -285,4 +451,5 @@ TEST_F(Placements, TheTeamGivesBackWhatItTook) {
 #endif
 
 }  // namespace
-}  // namespace laminet::testing
+}  // namespace testing
+}  // namespace laminet

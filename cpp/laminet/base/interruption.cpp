@@ -38,7 +38,7 @@ void Interruptible::ask_when_due() {
 WorkingOn::WorkingOn(const std::atomic<bool>& dropped) noexcept {
   try {
     before_ = std::exchange(thread_object<Current>().dropped_job, &dropped);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as said
     // Then the work goes on to its end, or until it needs memory.
   }
 }

@@ -43,7 +43,7 @@ void run_alone(const Job& job) {
 
 void run(const Job& job, Wake wake) {
   const std::size_t threads = std::min(num_threads(), job.count);
-  if (threads == 1) return run_alone(job);
+  if (threads <= 1) return run_alone(job);
   Team& shared = team();
   if (shared.try_run(job, threads, wake)) return;
   const Team::Alone alone(shared);

@@ -16,8 +16,8 @@ struct ThreadNode {
   ThreadNode* next = nullptr;
 };
 
-// The calling thread's node of that key, or null. O(1) for the key of the call before.
-ThreadNode* find_node(const void* key);
+// The calling thread's node of the key `wanted`, or null. O(1) for the key of the call before.
+ThreadNode* find_node(const void* wanted);
 
 // Takes a node: it is destroyed when the thread ends. Throws std::bad_alloc, and leaves the node,
 // where there is no memory.

@@ -1,6 +1,7 @@
 #include "laminet/base/placement.h"
 
 #include <cstdint>
+#include <cstring>
 
 #if defined(__linux__)
 #include <pthread.h>
@@ -52,58 +53,70 @@ void Placement::start() {
 }
 
 template <class Change>
-bool Placement::change(Change change) {
+bool Placement::move(bool wakes, Change change) {
   const pid_t thread = thread_.load(std::memory_order_acquire);
   if (thread == 0) return false;  // not yet running
   const std::lock_guard lock(mutex_);
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (!moved_.load(std::memory_order_relaxed)) {
-    // Fails where there are more CPUs than the set has bits: then all is left to the system.
-    if (sched_getaffinity(thread, sizeof whole_, &whole_) != 0) return false;
-  }
-  set = whole_;
+  cpu_.store(-1, std::memory_order_relaxed);
+  if (!wakes && resting_.load(std::memory_order_relaxed)) return false;
+  cpu_set_t now;
+  CPU_ZERO(&now);
+  // Fails where there are more CPUs than the set has bits: then all is left to the system.
+  if (sched_getaffinity(thread, sizeof now, &now) != 0) return false;
+  // What somebody else has set meanwhile is what the worker is allowed.
+  if (!moved_ || !CPU_EQUAL(&now, &set_)) whole_ = now;
+  cpu_set_t set = whole_;
   if (!change(set) || sched_setaffinity(thread, sizeof set, &set) != 0) return false;
   set_ = set;
-  moved_.store(true, std::memory_order_relaxed);
+  moved_ = true;
   return true;
 }
 
-void Placement::keep_off(int cpu) {
-  kept_off_.store(cpu, std::memory_order_relaxed);
-  brought_.store(false, std::memory_order_relaxed);
-  cpu_.store(-1, std::memory_order_relaxed);
-  change([&](cpu_set_t& set) {
+bool Placement::keep_off(int cpu, bool wakes) {
+  const bool moved = move(wakes, [&](cpu_set_t& set) {
     CPU_CLR(static_cast<unsigned>(cpu), &set);
     return true;  // the system refuses an empty set
   });
+  if (!moved) return false;
+  kept_off_.store(cpu, std::memory_order_relaxed);
+  brought_.store(false, std::memory_order_relaxed);
+  return true;
 }
 
 bool Placement::bring_to(int cpu) {
-  cpu_.store(cpu, std::memory_order_relaxed);
-  kept_off_.store(-1, std::memory_order_relaxed);
-  brought_.store(true, std::memory_order_relaxed);
-  return change([&](cpu_set_t& set) {
+  const bool moved = move(false, [&](cpu_set_t& set) {
     if (!CPU_ISSET(static_cast<unsigned>(cpu), &set)) return false;
     CPU_ZERO(&set);
     CPU_SET(static_cast<unsigned>(cpu), &set);
     return true;
   });
+  if (!moved) return false;
+  cpu_.store(cpu, std::memory_order_relaxed);
+  kept_off_.store(-1, std::memory_order_relaxed);
+  brought_.store(true, std::memory_order_relaxed);
+  return true;
 }
 
-void Placement::give_back() {
+void Placement::rest() {
+  const std::lock_guard lock(mutex_);
+  resting_.store(true, std::memory_order_relaxed);
+  kept_off_.store(-1, std::memory_order_relaxed);
+  brought_.store(false, std::memory_order_relaxed);
+  if (!moved_) return;
+  moved_ = false;
   const pid_t thread = thread_.load(std::memory_order_relaxed);
-  const std::unique_lock lock(mutex_, std::try_to_lock);
-  if (!lock) return;  // a caller is moving it, so that it will come by again
   cpu_set_t now;
   CPU_ZERO(&now);
   // What somebody else has set meanwhile stands.
-  if (sched_getaffinity(thread, sizeof now, &now) == 0 && CPU_EQUAL(&now, &set_)) {
-    sched_setaffinity(thread, sizeof whole_, &whole_);
+  if (sched_getaffinity(thread, sizeof now, &now) != 0 || !CPU_EQUAL(&now, &set_)) return;
+  // All that there are first: a worker that nobody has pinned then follows its cpuset as before.
+  cpu_set_t all;
+  std::memset(&all, 0xff, sizeof all);
+  if (sched_setaffinity(thread, sizeof all, &all) == 0 &&
+      sched_getaffinity(thread, sizeof now, &now) == 0 && CPU_EQUAL(&now, &whole_)) {
+    return;
   }
-  kept_off_.store(-1, std::memory_order_relaxed);
-  brought_.store(false, std::memory_order_relaxed);
-  moved_.store(false, std::memory_order_relaxed);
+  sched_setaffinity(thread, sizeof whole_, &whole_);
 }
 
 std::chrono::nanoseconds Placement::cpu_time() const {
@@ -116,9 +129,9 @@ std::chrono::nanoseconds Placement::cpu_time() const {
 
 int current_cpu() { return -1; }
 void Placement::start() {}
-void Placement::keep_off(int) {}
+void Placement::rest() { resting_.store(true, std::memory_order_relaxed); }
+bool Placement::keep_off(int, bool) { return false; }
 bool Placement::bring_to(int) { return false; }
-void Placement::give_back() {}
 std::chrono::nanoseconds Placement::cpu_time() const { return {}; }
 
 #endif

@@ -24,17 +24,20 @@ class Placement {
  public:
   // By the worker: as it starts; as it takes up a job; before it goes to sleep.
   void start();
-  void arrive() { cpu_.store(current_cpu(), std::memory_order_relaxed); }
-  void rest() {
-    if (moved_.load(std::memory_order_relaxed)) give_back();
+  void arrive() {
+    resting_.store(false, std::memory_order_relaxed);
+    cpu_.store(current_cpu(), std::memory_order_relaxed);
   }
+  void rest();
 
-  // The CPU of the last arrival; -1 where the worker was moved since.
+  // The CPU of the last arrival; -1 where that may be another by now.
   int cpu() const { return cpu_.load(std::memory_order_relaxed); }
 
-  // By a caller. The worker leaves this CPU at once and stays off it until it rests.
-  void keep_off(int cpu);
-  // The worker comes to this CPU and runs when the caller sleeps; false where it may not.
+  // By a caller; false where the worker may not go, or rests, and `wakes` is not said: who moves a
+  // worker that rests must wake it, so that it comes by again and gets its affinity back.
+  // The worker leaves this CPU at once and stays off it until it rests.
+  bool keep_off(int cpu, bool wakes);
+  // The worker comes to this CPU and runs when the caller sleeps.
   bool bring_to(int cpu);
   // The CPU that the worker is kept off; -1 for none.
   int kept_off() const { return kept_off_.load(std::memory_order_relaxed); }
@@ -44,16 +47,16 @@ class Placement {
   std::chrono::nanoseconds cpu_time() const;
 
  private:
-  void give_back();
   template <class Change>
-  bool change(Change change);
+  bool move(bool wakes, Change change);
 
   std::atomic<int> cpu_{-1};
   std::atomic<int> kept_off_{-1};
-  std::atomic<bool> moved_{false};
   std::atomic<bool> brought_{false};
+  std::atomic<bool> resting_{false};
 #if defined(__linux__)
-  std::mutex mutex_;  // of the sets
+  std::mutex mutex_;  // of what follows, and of resting_ where a worker goes to rest
+  bool moved_ = false;
   std::atomic<pid_t> thread_{0};
   clockid_t clock_{};
   cpu_set_t whole_;  // what the worker was allowed before it was moved

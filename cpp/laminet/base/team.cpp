@@ -27,6 +27,8 @@ constexpr auto kSpinTime = microseconds(40);
 // calls, and most waits are shorter.
 constexpr auto kPatience = microseconds(10);
 constexpr auto kMostPatience = microseconds(160);
+constexpr auto kLeastNap = microseconds(20);
+constexpr auto kMostNap = microseconds(1000);
 
 // A worker that was called and stayed away so long has no CPU: waking takes half of it.
 constexpr auto kLate = microseconds(100);
@@ -67,6 +69,17 @@ bool spin_until(Done done, Clock::duration time = kSpinTime) {
     }
   } while (Clock::now() < end);
   return done();
+}
+
+// Between two looks of a thread that has waited so long already. After a while it sleeps, an eighth
+// longer than it would have to: yielding makes no room for a worker of lower priority, and spinning
+// takes CPU time that somebody counts.
+void make_room(Clock::duration waited) {
+  if (waited < 2 * kMostPatience) {
+    std::this_thread::yield();
+  } else {
+    std::this_thread::sleep_for(std::clamp<Clock::duration>(waited / 8, kLeastNap, kMostNap));
+  }
 }
 
 // While it lives, the calling thread and those that it starts take no signals: the handlers of the
@@ -124,11 +137,14 @@ bool Team::try_run(const Job& job, std::size_t threads, Wake wake) {
   failed_.store(false, std::memory_order_relaxed);
   helpers_ = static_cast<std::uint32_t>(std::min({helpers, workers_.size(), std::size_t{kInside}}));
   next_.store(0, std::memory_order_relaxed);
+  // Before it is published: a worker that has taken it may rest again by then.
+  if (needs_placing() && (wake == Wake::always || Clock::now() - last_end_ < kSpinTime)) {
+    place_workers(true);
+  }
   if (number_ % kHandoffEvery == 0) published_ = Clock::now();
   gate_.store(0, std::memory_order_release);
   // Sequentially consistent, as notify_all reads next whether anyone waits.
   epoch_.fetch_add(1);
-  place_workers();
   const auto start = Clock::now();
   const bool in_series = start - last_end_ < kSpinTime;
   const bool woken = wake == Wake::always || in_series;
@@ -171,11 +187,17 @@ bool Team::reserve_states(std::size_t count) {
   return true;
 }
 
-// Only where a worker proved to be on the CPU of the caller, or where the caller itself has moved:
-// at every wake it would cost a microsecond.
-void Team::place_workers() {
+// Only where a worker did not come or lost its CPU, or where the caller itself has moved: at every
+// wake it would cost a microsecond.
+bool Team::needs_placing() const {
   const int here = current_cpu();
-  if (here < 0 || (here == here_ && !amiss_)) return;
+  return here >= 0 && (amiss_ || here != here_);
+}
+
+// `wakes`: the workers are woken next.
+void Team::place_workers(bool wakes) {
+  const int here = current_cpu();
+  if (here < 0) return;
   here_ = here;
   amiss_ = false;
   for (std::size_t i = 0; i < helpers_; ++i) {
@@ -183,7 +205,7 @@ void Team::place_workers() {
     const int off = place.kept_off();
     const bool late = workers_[i]->absent >= kLate;
     if (place.cpu() == here || (off != here && (late || off >= 0))) {
-      place.keep_off(here);
+      place.keep_off(here, wakes);
       workers_[i]->absent = {};
     }
   }
@@ -213,7 +235,7 @@ void Team::run_worker(std::uint32_t seen, std::size_t self, Worker& me) {
       me.place.arrive();
     }
     seen = epoch_.load(std::memory_order_acquire);
-    if (!enter()) continue;
+    if (!enter(self)) continue;
     me.working.store(true, std::memory_order_relaxed);
     me.place.arrive();
     if (self == 1 && awake && number_ % kHandoffEvery == 0) measure_handoff();
@@ -224,22 +246,22 @@ void Team::run_worker(std::uint32_t seen, std::size_t self, Worker& me) {
   }
 }
 
-bool Team::enter() {
+bool Team::enter(std::size_t self) {
   // A guess: to read it first would be one more way of its line between the CPUs.
   std::uint32_t gate = 0;
   // helpers_ is read inside the gate only: outside it the next job may be writing it.
   while (!(gate & kClosed)) {
     if (gate_.compare_exchange_weak(gate, gate + 1 + kOneCame, std::memory_order_acq_rel)) {
-      if (came(gate) < helpers_) return true;
-      leave();
+      if (self <= helpers_) return true;
+      leave(kOneCame + 1);
       return false;
     }
   }
   return false;
 }
 
-void Team::leave() {
-  const std::uint32_t before = gate_.fetch_sub(1, std::memory_order_acq_rel);
+void Team::leave(std::uint32_t what) {
+  const std::uint32_t before = gate_.fetch_sub(what, std::memory_order_acq_rel);
   if ((before & (kClosed | kInside)) == (kClosed | 1)) gate_.notify_one();
 }
 
@@ -314,19 +336,20 @@ void Team::wait_for_part(std::size_t self, const PartState& state, std::uint64_t
   wait_longer_for_part(self, over);
 }
 
-// To sleep would be to miss the beginning of the next phase; to spin on, to keep the CPU from a
-// thread that waits for it.
+// To sleep at once would be to miss the beginning of the next phase; to spin on, to keep the CPU
+// from a thread that waits for it.
 template <class Over>
 void Team::wait_longer_for_part(std::size_t self, Over over) {
   bool brought = false;
   auto patience = Clock::duration(kPatience);
+  const auto start = Clock::now();
   do {
     guarded([] { interruption_point(); });
     if (self == 0 && !brought) brought = bring_stalled(over);
     patience = std::min<Clock::duration>(2 * patience, kMostPatience);
-    std::this_thread::yield();
+    make_room(Clock::now() - start);
   } while (!over() && (brought || !spin_until(over, self == 0 ? patience : kSpinTime)));
-  if (brought) place_workers();
+  if (brought) place_workers(false);
 }
 
 void Team::wait_at_gate() {
@@ -338,6 +361,7 @@ void Team::wait_at_gate() {
 template <class AllOut>
 void Team::wait_longer_at_gate(AllOut all_out) {
   auto patience = Clock::duration(kPatience);
+  const auto start = Clock::now();
   do {
     if (bring_stalled(all_out)) {
       // Makes room for it.
@@ -347,8 +371,8 @@ void Team::wait_longer_at_gate(AllOut all_out) {
         gate_.wait(seen, std::memory_order_acquire);
       }
     }
-    std::this_thread::yield();
     patience = std::min<Clock::duration>(2 * patience, kMostPatience);
+    make_room(Clock::now() - start);
   } while (!all_out() && !spin_until(all_out, patience));
 }
 

@@ -26,6 +26,7 @@ struct Job {
 class Team {
  public:
   Team();
+  friend struct TeamAccess;  // of the tests
 
   // A thread of the program that does work on its own which it would have shared out.
   class Alone {
@@ -71,11 +72,12 @@ class Team {
   std::size_t others();
   void grow(std::size_t helpers);
   bool reserve_states(std::size_t count);
-  void place_workers();
+  bool needs_placing() const;
+  void place_workers(bool wakes);
   void count_absence(Clock::duration taken, bool in_series);
   void run_worker(std::uint32_t seen, std::size_t self, Worker& me);
-  bool enter();
-  void leave();
+  bool enter(std::size_t self);
+  void leave(std::uint32_t what = 1);
   void measure_handoff();
   void work(std::size_t self) noexcept;
   void work_tasks();

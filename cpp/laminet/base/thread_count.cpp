@@ -32,7 +32,7 @@ std::int64_t now() {
   constexpr clockid_t kClock = CLOCK_MONOTONIC;
 #endif
   timespec time{};
-  clock_gettime(kClock, &time);
+  (void)clock_gettime(kClock, &time);
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
@@ -85,6 +85,7 @@ struct Environment {
 std::uint32_t whole_number(std::string_view text) {
   std::size_t value = 0;
   const char* const end = text.data() + text.size();
+  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the end is given
   const auto [rest, error] = std::from_chars(text.data(), end, value);
   if (rest != end || error == std::errc::invalid_argument) return 0;
   return bounded(error == std::errc{} ? value : kMostThreads);

@@ -111,7 +111,7 @@ std::string file_of_another_part(void* handle, Fn function) {
   Dl_info home{};
   link_map* opened = nullptr;
   if (!dladdr(reinterpret_cast<void*>(function), &home)) return {};
-  if (dlinfo(handle, RTLD_DI_LINKMAP, &opened) != 0) return {};
+  if (dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&opened)) != 0) return {};
   const auto base = reinterpret_cast<std::uintptr_t>(home.dli_fbase);
   for (const link_map* earlier = opened->l_prev; earlier; earlier = earlier->l_prev) {
     if (earlier->l_addr == base) return home.dli_fname;
@@ -291,6 +291,7 @@ constexpr std::size_t kIntMax = std::numeric_limits<int>::max();
 
 }  // namespace
 
+// NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Branch): it has an initial value
 const LibraryInfo* library() { return loaded().found ? &loaded().info : nullptr; }
 
 const std::string& load_error() { return loaded().error; }

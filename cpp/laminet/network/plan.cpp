@@ -64,8 +64,10 @@ Plan make_plan(const PlanInput& input, const CacheSizes& caches) {
   const double bytes = weights * static_cast<double>(input.element_size);
   const double flops = 2.0 * weights * static_cast<double>(input.batch);
   const auto threads = static_cast<double>(std::max<std::size_t>(1, input.threads));
-  // Weights that are worth sharing have more operations than this, too.
-  const bool asks = input.threads > 1 && flops >= 2.0 * kLeastFlopsPerThread;
+  // Not for BLAS, whose bits depend on how its rows are shared out.
+  const bool asks =
+      resolve(input) == Backend::tiled && input.threads > 1 &&
+      (flops >= 2.0 * kLeastFlopsPerThread || bytes >= 2.0 * kLeastWeightBytesPerThread);
   const double handoff = asks ? input.handoff() : 0.0;
   const auto worth = [&](double work, double least, double least_per_handoff) {
     least = std::max(least, least_per_handoff * handoff);
@@ -77,9 +79,10 @@ Plan make_plan(const PlanInput& input, const CacheSizes& caches) {
   Plan plan{};
   plan.backend = resolve(input);
   plan.threads = worth(flops, kLeastFlopsPerThread, kLeastFlopsPerHandoffSecond);
-  // Few rows take as long as their weights from L2: half of a tile's as long as all of them.
+  // Few rows take as long as their weights from L2: a part of a tile's as long as all of them.
   if (plan.backend == Backend::tiled && sharing == 1 && bytes > static_cast<double>(caches.l1)) {
-    plan.threads = std::min(plan.threads, std::max<std::size_t>(1, input.batch / input.mr));
+    plan.threads =
+        std::min(plan.threads, std::max<std::size_t>(1, (input.batch + input.mr - 1) / input.mr));
   }
   plan.wake = flops < kLeastFlopsToWake ? Wake::in_a_series : Wake::always;
 
