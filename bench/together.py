@@ -2,18 +2,21 @@
 
 Most programs have more than one library in them, whose threads are idle, asleep or still spinning
 when another is called. For each cell the runtimes take turns, each after a rest of 0.11 s, in which
-all threads go to sleep; who comes first changes from round to round. laminet takes its turn in a
-process of its own too: `of alone` is the one median over the other. `from rest` is the time of the
-calls that begin in the first 2 ms after the rest, in the 2 ms after these, and so on, over the
-median of the series; a call that is longer than that leaves the later ones empty.
+all threads go to sleep. The order of each round is drawn anew, so that nobody always follows the
+same one; a cell has the same orders in every run. laminet takes its turn in a process of its own
+too, before the turn among the others and after it by turns: `of alone` is the one median over the
+other. `from rest` is the time of the calls that begin in the first 2 ms after the rest, in the 2 ms
+after these, and so on, over the median of the series; a call that is longer than that leaves the
+later ones empty.
 
 `--against PATH` puts the other laminet into a second process with all runtimes, and into one of its
-own.
+own; the two laminets go first by turns.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import time
 from typing import Any
@@ -58,12 +61,14 @@ class Company:
         self.laps = {name: [] for name in self.names}
         self.laps_alone = []
 
-    def turn(self, place: int, seconds: float) -> None:
-        """Time whoever has this place in the round, laminet in both processes."""
-        name = self.names[place % len(self.names)]
-        self.laps[name].append(rested_lap(self.together, name, self._blocks[name], seconds))
+    def turn(self, index: int, seconds: float, backwards: bool) -> None:
+        """Time one of the runtimes, laminet in both processes, in the one or the other order."""
+        name = self.names[index]
+        turns = [(self.together, self.laps[name])]
         if name == self.ours:
-            self.laps_alone.append(rested_lap(self.alone, name, self._blocks[name], seconds))
+            turns.append((self.alone, self.laps_alone))
+        for worker, laps in turns[::-1] if backwards else turns:
+            laps.append(rested_lap(worker, name, self._blocks[name], seconds))
 
     def close(self) -> None:
         """End both processes."""
@@ -77,8 +82,6 @@ def compare(options: argparse.Namespace) -> int:
     report |= {"windows_ms": WINDOWS, "cells": []}
     names = commandline.chosen_runtimes(options, options.dtype)
     builds = [n for n in names if n in ("laminet", OTHER)]
-    if not builds:
-        raise SystemExit("--together is about laminet: it cannot be left out")
     peers = [n for n in names if n not in builds]
     companies = [Company(ours, peers, options) for ours in builds]
     shown = [n for n in names if n != NUMPY_OTHER]
@@ -102,10 +105,15 @@ def measure(
     expected, bound = answers.reference(net, batch, options.dtype)
     for company in companies:
         company.prepare(net, batch, expected, bound)
-    for start in range(options.rounds):
-        for place in range(len(companies[0].names)):
-            for company in companies:
-                company.turn(start + place, options.seconds)
+    # Seeded by the cell, for one seed would give all cells the same few orders.
+    chance = random.Random(f"{net.name} {batch}")
+    count = len(companies[0].names)
+    first = chance.randrange(2)  # of an odd number of rounds the one more
+    for number in range(first, first + options.rounds):
+        backwards = number % 2 == 1
+        for index in chance.sample(range(count), count):
+            for company in companies[::-1] if backwards else companies:
+                company.turn(index, options.seconds, backwards)
     # The peers' figures are those of the company of the laminet that is judged.
     laps = companies[0].laps | {company.ours: company.laps[company.ours] for company in companies}
     cell = cells.judge(net, batch, {name: summary(times(of)) for name, of in in_order(laps)})
