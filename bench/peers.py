@@ -43,6 +43,7 @@ def main() -> int:
 
         return control_loop.compare(options)
     report = commandline.begin("peers", options.threads, options.dtype)
+    report["machine"] = commandline.machine()
     names = commandline.chosen_runtimes(options, options.dtype)
     workers = [commandline.start_worker(n, options, options.threads, options.dtype) for n in names]
     report["cells"] = []
