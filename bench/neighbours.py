@@ -50,8 +50,10 @@ def main() -> int:
     commandline.set_environment(options.threads)
     report = commandline.begin("neighbours", options.threads)
     report |= {"classes": class_names(), "cells": []}
-    spinner = Spinner(options.threads)
     names = [n for n in commandline.chosen_runtimes(options) if n in options.runtimes]
+    if not names:
+        raise SystemExit("no runtime is left")
+    spinner = Spinner(options.threads)
     workers = [commandline.start_worker(name, options, options.threads) for name in names]
     print(
         f"{'':31}{'':16}{'beside':22}{'us, median':>10}{'ratio':>7}{'mean':>7}"

@@ -80,6 +80,11 @@ def arguments() -> argparse.Namespace:
         parser.error("--derivatives has neither --against nor --markdown")
     if options.picture and (options.together or options.every):
         parser.error("--picture draws neither --together nor --every")
+    if "laminet" in options.skip:
+        if options.together:
+            parser.error("--together is about laminet: --skip cannot leave it out")
+        if options.picture or (options.markdown and not options.every):
+            parser.error("--markdown and --picture are about laminet: --skip cannot leave it out")
     if options.every is not None and options.every <= 0:
         parser.error("--every wants more than 0 seconds")
     return options
