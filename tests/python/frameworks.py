@@ -23,6 +23,7 @@ NEEDED = {
     "test_from_sklearn.py": ("sklearn", "joblib"),
     "test_sklearn_pipelines.py": ("sklearn", "pandas"),
     "test_cli_convert.py": ("onnx", "torch"),
+    "test_cli_predict_changing.py": ("pyarrow",),
     "test_cli_predict_formats.py": ("pyarrow",),
     "test_checkpoints.py": ("torch",),
     "test_checkpoint_layers.py": ("torch",),
