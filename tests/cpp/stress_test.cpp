@@ -285,6 +285,7 @@ TYPED_TEST(Stress, NetworksComeAndGo) {
 }
 
 // Forks while others call. The child has the caller's thread alone, and works as a new process.
+#ifndef __SANITIZE_ADDRESS__  // GCC 12's leaves its own allocator locked in the child
 TYPED_TEST(Stress, ForksWhileOthersCall) {
   const Shared<TypeParam> shared(this->weights_);
   std::atomic<int> wrong{0};
@@ -310,6 +311,7 @@ TYPED_TEST(Stress, ForksWhileOthersCall) {
   }
   EXPECT_EQ(wrong, 0);
 }
+#endif
 
 }  // namespace
 }  // namespace laminet::testing
