@@ -13,7 +13,8 @@ import re
 import subprocess
 import sys
 
-OBJECT = re.compile(r"^(\S+\.o(?:bj)?):\s+file format")
+# As binutils and LLVM print it: "team.cpp.o:" and "liblaminet.a(team.cpp.o):".
+OBJECT = re.compile(r"^(?:\S+\()?(\S+?\.o(?:bj)?)\)?:\s+file format")
 UNDEFINED = re.compile(r"\*UND\*\s+[0-9a-f]+\s+(?:\.hidden )?(\S+)$")
 FORBIDDEN = {
     "__cxa_guard_acquire": "a static local with an initialiser that runs",
