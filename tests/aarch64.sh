@@ -5,8 +5,8 @@
 #
 # Debian: apt install g++-aarch64-linux-gnu qemu-user libgtest-dev cmake ninja-build python3
 # Left out are the tests of accuracy over millions of values, of prepare() and the stress, which
-# emulation makes slow, the test
-# that limits its address space, which is qemu's too, and those that fork.
+# emulation makes slow, the test that limits its address space, which is qemu's too, and those that
+# fork.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=build/aarch64
