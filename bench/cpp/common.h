@@ -51,7 +51,7 @@ double peak(const Engine& engine, std::size_t threads) {
   const auto [entry, fresh] = known.try_emplace({engine.isa, threads}, 0.0);
   if (fresh) {
     kernels::set_instruction_set(engine.isa);
-    entry->second = probe::fma_rate<T>(kernels::active_instruction_set(), threads, 0.2);
+    entry->second = probe::fma_rate<T>(kernels::active_instruction_set(), threads, 0.2).value;
   }
   return entry->second;
 }
