@@ -6,24 +6,27 @@
 MLP(784 -> 256 relu -> 128 relu -> 10 identity, float32, 235146 parameters)
 """
 
-from laminet import _interrupt  # first: it watches over the other imports
+from laminet.core import interruption  # first: it watches over the other imports
 
 # isort: split
-from laminet import _threadpoolctl, reference
+import numpy  # before the extension, within whose own import an interrupt would be an ImportError
+
+# isort: split
+from laminet import _former_names, reference
 from laminet._core import __version__
-from laminet.activation import Activation
 from laminet.analysis.check_jacobian import check_jacobian
 from laminet.analysis.cost import cost
 from laminet.analysis.gradient_flow import gradient_flow
 from laminet.analysis.machine import machine
 from laminet.analysis.roofline import roofline
-from laminet.dense import Dense, linear
-from laminet.errors import FormatError
-from laminet.gradients import Gradients
-from laminet.interop import from_keras, from_onnx, from_sklearn, from_torch, load, to_onnx, to_torch
-from laminet.mlp import MLP
-from laminet.outputs import Classes, Labels, Quantities
-from laminet.runtime import (
+from laminet.core import thread_limits
+from laminet.core.activation import Activation
+from laminet.core.errors import FormatError
+from laminet.core.gradients import Gradients
+from laminet.core.layers.dense import Dense, linear
+from laminet.core.mlp import MLP
+from laminet.core.outputs import Classes, Labels, Quantities
+from laminet.core.runtime import (
     backend,
     build_info,
     get_backend,
@@ -32,10 +35,13 @@ from laminet.runtime import (
     set_backend,
     set_num_threads,
 )
-from laminet.trace import Trace
+from laminet.core.trace import Trace
+from laminet.interop import from_keras, from_onnx, from_sklearn, from_torch, load, to_onnx, to_torch
 
-_threadpoolctl.announce()
-_interrupt.end()
+_former_names.keep()
+thread_limits.announce()
+interruption.end()
+del numpy
 
 __all__ = [
     "MLP",

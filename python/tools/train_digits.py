@@ -25,8 +25,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
 from laminet import reference
-from laminet.activation import Activation
-from laminet.interop.safetensors_files import write_layers
+from laminet.core.activation import Activation
+from laminet.files.safetensors_files import write_layers
 
 SEED = 0
 TEST_SAMPLES = 450

@@ -21,11 +21,11 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import laminet.core.conversion
 import numpy as np
 
 import laminet as ln
-import laminet._convert
-import laminet.analysis.plan  # else imported while an allocation fails
+import laminet.core.plan  # else imported while an allocation fails
 
 Call = Callable[[], Any]
 Outcome = tuple[str, int, list[bytes], list[bytes]]

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import laminet as ln
-from laminet.activation import ACTIVATIONS
+from laminet.core.activation import ACTIVATIONS
 
 FILE = Path(__file__).with_suffix(".json")
 Arrays = list[np.ndarray[Any, Any]]

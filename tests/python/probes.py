@@ -11,8 +11,8 @@ from typing import Any
 import platformdirs
 import pytest
 
-from laminet import probe
-from laminet.probe import Reading
+from laminet.core import probes as probe
+from laminet.core.probes import Reading
 
 machine_module: Any = importlib.import_module("laminet.analysis.machine")
 measuring: Any = importlib.import_module("laminet.analysis.machine_measuring")

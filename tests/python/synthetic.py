@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from laminet.activation import ACTIVATIONS
 from laminet.analysis.machine import Cache, Machine, Rate
+from laminet.core.activation import ACTIVATIONS
 
 KIB, MIB = 2**10, 2**20
 

@@ -10,7 +10,7 @@ from variants import ACTIVATION_CASES, DTYPES, ISAS, instruction_set, same_bits
 
 import laminet as ln
 from laminet import reference
-from laminet.activation import ACTIVATIONS
+from laminet.core.activation import ACTIVATIONS
 
 # DESIGN.md, section 5. Functions that only select values have no rounding at all.
 ULPS = {"identity": 0, "relu": 0, "relu6": 0, "tanh": 2, "sigmoid": 2, "softplus": 2}

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 import laminet as ln
-from laminet.interop import atomic
-from laminet.interop.atomic import replacing
+from laminet.files import atomic
+from laminet.files.atomic import replacing
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_name_with_a_null_character(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from laminet.interop.atomic import replacing
+from laminet.files.atomic import replacing
 with replacing(sys.argv[1]) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

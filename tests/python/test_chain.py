@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from variants import normal, same_bits
 
-from laminet.activation import Activation
+from laminet.core.activation import Activation
 from laminet.interop.chain import Chain, joined
 
 F8 = np.dtype("float64")

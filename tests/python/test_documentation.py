@@ -47,8 +47,8 @@ def test_readme_examples_run_in_order(
     "name",
     [
         "laminet",
-        "laminet.activation",
-        "laminet.mlp",
+        "laminet.core.activation",
+        "laminet.core.mlp",
         "laminet.analysis.gradient_flow",
         "laminet.analysis.check_jacobian",
     ],

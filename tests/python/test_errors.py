@@ -12,7 +12,7 @@ from scipy import sparse
 from variants import normal, random_net
 
 import laminet as ln
-from laminet import _convert
+from laminet.core import conversion as _convert
 
 METHODS = ("__call__", "trace", "predict", "predict_proba", "predict_log_proba")
 

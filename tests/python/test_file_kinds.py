@@ -189,7 +189,7 @@ def test_save_names_the_file_on_a_full_disk(net, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("laminet.interop.safetensors_files.networks.write_by_parts", full)
+    monkeypatch.setattr("laminet.files.safetensors_files.networks.write_by_parts", full)
     with pytest.raises(OSError, match=r"No space left on device: 'a.safetensors'"):
         net.save("a.safetensors")
 

@@ -15,8 +15,8 @@ import safetensors.numpy
 from numpy.testing import assert_array_equal
 
 import laminet as ln
-from laminet.activation import ACTIVATIONS
-from laminet.interop import atomic
+from laminet.core.activation import ACTIVATIONS
+from laminet.files import atomic
 
 
 def two_layers(dtype: str = "float32") -> ln.MLP:
@@ -141,7 +141,7 @@ def test_where_no_file_can_be_written(tmp_path: Path) -> None:
 def test_more_layers_than_can_be_read_are_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("laminet.interop.safetensors_files.header.MAX_HEADER", 200)
+    monkeypatch.setattr("laminet.files.safetensors_files.header.MAX_HEADER", 200)
     with pytest.raises(ValueError, match="2 layers are too many for one file"):
         two_layers().save(tmp_path / "net")
     assert os.listdir(tmp_path) == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import laminet as ln
-from laminet.activation import ACTIVATIONS
+from laminet.core.activation import ACTIVATIONS
 
 EXPECTED = json.loads(golden_bits.FILE.read_text())
 

@@ -16,7 +16,7 @@ import pytest
 import safetensors.numpy
 
 import laminet as ln
-from laminet.interop.safetensors_files import header as safetensors_header
+from laminet.files.safetensors_files import header as safetensors_header
 
 
 def split(data: bytes) -> tuple[dict[str, Any], bytes]:

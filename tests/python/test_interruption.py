@@ -15,8 +15,8 @@ import pytest
 from variants import normal, same_bits
 
 import laminet as ln
-from laminet import probe
 from laminet.cli import main
+from laminet.core import probes as probe
 
 NET = ln.MLP.init([1024, 4096, 4096, 1024], "gelu", seed=0)
 RELU = ln.MLP([ln.Dense(layer.weight, layer.bias, "relu") for layer in NET.layers])

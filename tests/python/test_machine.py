@@ -16,11 +16,11 @@ import pytest
 from probes import Probes, folder, forget, machine_module, measuring, probes
 
 import laminet as ln
-from laminet import probe
-from laminet.activation import ACTIVATIONS
 from laminet.analysis import machine_file
 from laminet.analysis.machine import Machine, Rate
-from laminet.probe import Reading
+from laminet.core import probes as probe
+from laminet.core.activation import ACTIVATIONS
+from laminet.core.probes import Reading
 
 __all__ = ["folder", "forget", "probes"]  # fixtures
 

@@ -19,12 +19,12 @@ from rich.console import Console
 from synthetic import roofline_module, synthetic_machine
 
 import laminet as ln
-from laminet import probe
 from laminet.analysis.machine import Rate
 from laminet.analysis.machine_bounds import doubts
 from laminet.analysis.machine_figures import DTYPES
 from laminet.analysis.prediction import predict
-from laminet.probe import Reading
+from laminet.core import probes as probe
+from laminet.core.probes import Reading
 
 __all__ = ["folder", "forget", "probes"]  # fixtures
 

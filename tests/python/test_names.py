@@ -8,9 +8,9 @@ import pytest
 
 import laminet as ln
 from laminet import _core
-from laminet.activation import ACTIVATIONS
-from laminet.head import HEADS
-from laminet.names import ActivationName, BackendName, HeadName, InstructionSetName
+from laminet.core.activation import ACTIVATIONS
+from laminet.core.heads import HEADS
+from laminet.core.names import ActivationName, BackendName, HeadName, InstructionSetName
 
 
 def test_activations() -> None:

@@ -8,10 +8,10 @@ import pytest
 from synthetic import KIB, MIB, synthetic_machine
 
 import laminet as ln
-from laminet import probe
 from laminet.analysis import prediction
 from laminet.analysis.prediction import predict, roofs, served
-from laminet.probe import LayerPlan, Panels, Plan
+from laminet.core import probes as probe
+from laminet.core.probes import LayerPlan, Panels, Plan
 
 # In synthetic_machine one thread does 100 operations a ns, reads 400, 200, 100 and 20 bytes a ns.
 

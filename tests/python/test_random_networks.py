@@ -12,7 +12,7 @@ from variants import BACKENDS, DTYPES, ISAS, instruction_set, same_bits
 
 import laminet as ln
 from laminet import reference
-from laminet.activation import ACTIVATIONS
+from laminet.core.activation import ACTIVATIONS
 
 COUNT = 500
 GROUPS = 20  # so that a failure names the networks in a narrow range

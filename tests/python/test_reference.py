@@ -15,8 +15,8 @@ from numpy.testing import assert_array_equal
 
 import laminet as ln
 from laminet import reference
-from laminet.activation import ACTIVATIONS, Activation
 from laminet.analysis import error_bound
+from laminet.core.activation import ACTIVATIONS, Activation
 
 EPS = float(np.finfo(np.float64).eps)
 INF, NAN = math.inf, math.nan

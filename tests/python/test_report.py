@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import laminet as ln
-from laminet.analysis.report import Report, TableData, figure, plain, short_name, size, times, us
-from laminet.analysis.text_table import text_table
+from laminet.show.report import Report, TableData, figure, plain, short_name, size, times, us
+from laminet.show.text_table import text_table
 
 
 @pytest.mark.parametrize(

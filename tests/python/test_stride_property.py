@@ -12,7 +12,7 @@ from variants import DTYPES, ISAS, instruction_set, random_net, same_bits
 
 import laminet as ln
 from laminet import reference
-from laminet.activation import ACTIVATIONS
+from laminet.core.activation import ACTIVATIONS
 
 # Steps between elements of an axis, in the memory that holds the view; 0 repeats one element.
 STEPS = st.integers(-3, 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import laminet as ln
-from laminet.activation import ACTIVATIONS
+from laminet.core.activation import ACTIVATIONS
 
 
 @pytest.mark.parametrize(

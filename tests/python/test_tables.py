@@ -14,7 +14,7 @@ import pytest
 from variants import normal, random_net, same_bits
 
 import laminet as ln
-from laminet._convert import as_real_array, real_array
+from laminet.core.conversion import as_real_array, real_array
 
 NAMES = ("a", "b", "c")
 FLOAT32 = np.dtype(np.float32)

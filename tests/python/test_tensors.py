@@ -9,7 +9,7 @@ import torch
 from variants import random_net, same_bits
 
 import laminet as ln
-from laminet._convert import as_real_array, real_array
+from laminet.core.conversion import as_real_array, real_array
 
 REAL = [
     name

@@ -9,7 +9,7 @@ import numpy as np
 
 import laminet as ln
 from laminet import _core
-from laminet.activation import ACTIVATIONS
+from laminet.core.activation import ACTIVATIONS
 
 BACKENDS = ("blas", "tiled")
 ISAS = tuple(_core.available_isas())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from laminet.analysis.report import figure, times, us
+from laminet.show.report import figure, times, us
 
 if TYPE_CHECKING:
     from laminet.analysis.roofline import LayerRow, Roofline, RooflineRow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from laminet.mlp import MLP
+from laminet.core.mlp import MLP
 
 __all__ = ["require_network"]
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from laminet import reference
 from laminet.analysis.arguments import require_network
-from laminet.analysis.report import Report, TableData
-from laminet.floating_point import silent
+from laminet.core.floating_point import silent
+from laminet.show.report import Report, TableData
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["JacobianCheck", "check_jacobian"]
 

@@ -6,12 +6,12 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from laminet._convert.counts import as_batch
 from laminet.analysis.arguments import require_network
-from laminet.analysis.report import Report, TableData
+from laminet.core.conversion.counts import as_batch
+from laminet.show.report import Report, TableData
 
 if TYPE_CHECKING:
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["OPERATIONS", "Cost", "LayerCost", "cost"]
 

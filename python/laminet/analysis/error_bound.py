@@ -8,12 +8,12 @@ import numpy as np
 
 from laminet import reference
 from laminet.analysis.arguments import require_network
-from laminet.floating_point import silent
+from laminet.core.floating_point import silent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["error_bound"]
 

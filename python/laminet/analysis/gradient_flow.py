@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet.analysis.arguments import require_network
-from laminet.analysis.report import Report, TableData
-from laminet.floating_point import silent
+from laminet.core.floating_point import silent
 from laminet.reference.heads import head_jacobian
+from laminet.show.report import Report, TableData
 
 if TYPE_CHECKING:
     import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
     Array = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from laminet.analysis.matplotlib_extra import save_figure, target_axes
+from laminet.show.matplotlib_extra import save_figure, target_axes
 
 if TYPE_CHECKING:
     import os

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from laminet import probe
 from laminet.analysis.machine_figures import DTYPES
-from laminet.analysis.report import figure
+from laminet.core import probes
+from laminet.show.report import figure
 
 if TYPE_CHECKING:
     from laminet.analysis.machine_figures import Machine
@@ -103,7 +103,7 @@ def _under_way(machine: Machine) -> Iterator[Doubt]:
     at least, and no more than the loop has that do not wait for each other (Little's law).
     """
     for dtype, latency_ns in machine.fma_latency_ns.items():
-        lanes, chains = probe.fma_shape(dtype, machine.isa)
+        lanes, chains = probes.fma_shape(dtype, machine.isa)
         vectors = machine.peak_gflops[dtype].one_thread * latency_ns / (2 * lanes)
         if not 0.9 <= vectors <= 1.1 * chains:
             yield Doubt(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from laminet.activation import ACTIVATIONS
-from laminet.analysis.report import Report, TableData, figure, size
+from laminet.core.activation import ACTIVATIONS
+from laminet.show.report import Report, TableData, figure, size
 
 if TYPE_CHECKING:
-    from laminet.names import InstructionSetName
+    from laminet.core.names import InstructionSetName
 
 __all__ = ["DTYPES", "Cache", "Machine", "Rate", "from_record"]
 

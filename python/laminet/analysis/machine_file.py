@@ -14,8 +14,8 @@ from typing import Any
 
 import platformdirs
 
-from laminet import probe, runtime
-from laminet.interop.atomic import replacing
+from laminet.core import probes, runtime
+from laminet.files.atomic import replacing
 
 __all__ = ["file_of", "forget", "keep", "kept", "measuring_alone", "this_machine"]
 
@@ -34,11 +34,11 @@ def this_machine() -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "version": runtime.build_info()["version"],
-        "cpu": probe.cpu_name(),
-        "isa": probe.instruction_set(),
-        "isas": probe.instruction_sets(),
-        "cores": probe.max_threads(),
-        "caches": [list(level) for level in probe.cache_levels()],
+        "cpu": probes.cpu_name(),
+        "isa": probes.instruction_set(),
+        "isas": probes.instruction_sets(),
+        "cores": probes.max_threads(),
+        "caches": [list(level) for level in probes.cache_levels()],
     }
 
 

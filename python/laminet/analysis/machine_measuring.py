@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from laminet import probe, runtime
-from laminet.activation import ACTIVATIONS
 from laminet.analysis.machine_bounds import Doubt, Name, doubts
 from laminet.analysis.machine_figures import DTYPES, from_record
-from laminet.mlp import MLP
-from laminet.probe import Reading
+from laminet.core import probes, runtime
+from laminet.core.activation import ACTIVATIONS
+from laminet.core.mlp import MLP
+from laminet.core.probes import Reading
 
 __all__ = ["measure", "stolen_seconds", "working_sets"]
 
@@ -136,8 +136,8 @@ def _named(name: Name, broken: list[Doubt]) -> bool:
 def _all_series(key: Mapping[str, Any]) -> dict[Name, _Series]:
     isa, isas, cores = key["isa"], key["isas"], key["cores"]
     counts = tuple(dict.fromkeys((1, cores)))
-    memory = probe.available_memory()
-    sets = {n: working_sets(probe.cache_levels(), n, memory) for n in counts}
+    memory = probes.available_memory()
+    sets = {n: working_sets(probes.cache_levels(), n, memory) for n in counts}
     # Looked up as they are called, so that what is measured can be replaced.
     call = functools.partial
     series: dict[Name, _Series] = {}
@@ -147,24 +147,24 @@ def _all_series(key: Mapping[str, Any]) -> dict[Name, _Series]:
                 series["fma", name, dtype, n] = _Series(
                     f"FMA peak {name} {dtype}, {_threads(n)}",
                     max,
-                    call(probe.fma_rate, dtype, name, n, _SECONDS["fma"]),
+                    call(probes.fma_rate, dtype, name, n, _SECONDS["fma"]),
                     1e-9,
                 )
     for dtype in DTYPES:
-        latency = call(probe.fma_latency, dtype, isa, _SECONDS["latency"])
+        latency = call(probes.fma_latency, dtype, isa, _SECONDS["latency"])
         series["latency", dtype] = _Series(f"FMA latency {dtype}", min, latency, 1e9)
     for n in counts:
         for level, nbytes in sets[n].items():
-            read = call(probe.read_rate, isa, nbytes, n, _SECONDS["read"])
+            read = call(probes.read_rate, isa, nbytes, n, _SECONDS["read"])
             series["read", level, n] = _Series(f"reading {level}, {_threads(n)}", max, read, 1e-9)
     for dtype in DTYPES:
         for name in ACTIVATIONS:
-            taken = call(probe.activation_time, name, dtype, isa, _SECONDS["activation"])
+            taken = call(probes.activation_time, name, dtype, isa, _SECONDS["activation"])
             series["activation", dtype, name] = _Series(f"{name} {dtype}", min, taken, 1e9)
     for depth in _DEPTHS:
         calls = call(_call_time, depth, _SECONDS["call"])
         series["call", depth] = _Series(f"a call of {depth} layers", min, calls, 1e6)
-    handoff = call(probe.handoff_time, cores, _SECONDS["handoff"])
+    handoff = call(probes.handoff_time, cores, _SECONDS["handoff"])
     series["handoff",] = _Series("handing over work", min, handoff, 1e6)
     return series
 

@@ -47,12 +47,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from laminet import probe
 from laminet.analysis.cost import cost
+from laminet.core import probes
 
 if TYPE_CHECKING:
     from laminet.analysis.machine import Machine
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["LayerPrediction", "LayerRoof", "Prediction", "predict", "roofs", "served"]
 
@@ -158,7 +158,7 @@ def predict(net: MLP, batch: int, machine: Machine) -> Prediction:
     Prediction
         The time of each layer and of the call, for the back end and threads now set.
     """
-    plan = probe.plan(net, batch)
+    plan = probes.plan(net, batch)
     dtype = net.dtype.name
     threads = plan.threads
     # Of one of the threads at work, in operations and bytes a microsecond.
@@ -223,7 +223,7 @@ def roofs(net: MLP, batch: int, machine: Machine, threads: int) -> tuple[LayerRo
     tuple of LayerRoof
         One for each layer. Weights are read once, whatever the split.
     """
-    weights, ends = _levels(net, batch, machine, probe.plan(net, batch))
+    weights, ends = _levels(net, batch, machine, probes.plan(net, batch))
     peak = machine.peak(net.dtype, threads) * 1e3
     bandwidths = {
         level: machine.bandwidth(level, threads) * 1e3 for level in machine.bandwidth_gb_s
@@ -263,7 +263,7 @@ def served(footprints: Mapping[str, float], machine: Machine) -> dict[str, float
 
 
 def _levels(
-    net: MLP, batch: int, machine: Machine, plan: probe.Plan
+    net: MLP, batch: int, machine: Machine, plan: probes.Plan
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return which parts of the weights, and of input and output, come from which level.
 

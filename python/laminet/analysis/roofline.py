@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet import runtime
-from laminet._convert.counts import largest_batch, shown
 from laminet.analysis.arguments import require_network
 from laminet.analysis.cost import Cost, cost
 from laminet.analysis.machine import Machine, let_stand, machine, measured_again
 from laminet.analysis.prediction import predict, roofs
-from laminet.analysis.report import Report, TableData, figure
 from laminet.analysis.roofline_check import contradictions
-from laminet.mlp import MLP
+from laminet.core import runtime
+from laminet.core.conversion.counts import largest_batch, shown
+from laminet.core.mlp import MLP
+from laminet.show.report import Report, TableData, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from laminet.analysis.report import us
+from laminet.show.report import us
 
 if TYPE_CHECKING:
     from laminet.analysis.machine import Machine

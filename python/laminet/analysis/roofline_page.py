@@ -9,11 +9,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from laminet import runtime
-from laminet.analysis.matplotlib_extra import require_matplotlib
-from laminet.analysis.report import TableData, figure, html_table, short_name, size, us
 from laminet.analysis.roofline_plot import plot_batches, plot_roofline
-from laminet.interop.atomic import replacing, text_path
+from laminet.core import runtime
+from laminet.files.atomic import replacing, text_path
+from laminet.show.matplotlib_extra import require_matplotlib
+from laminet.show.report import TableData, figure, html_table, short_name, size, us
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

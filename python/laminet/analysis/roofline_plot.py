@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from laminet.analysis.matplotlib_extra import require_matplotlib, save_figure, target_axes
-from laminet.analysis.report import figure as number
-from laminet.analysis.report import short_name
+from laminet.show.matplotlib_extra import require_matplotlib, save_figure, target_axes
+from laminet.show.report import figure as number
+from laminet.show.report import short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

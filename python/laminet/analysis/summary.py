@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from laminet.analysis.cost import cost
-from laminet.analysis.report import Report, TableData, html_table, size
+from laminet.show.report import Report, TableData, html_table, size
 
 if TYPE_CHECKING:
-    from laminet.dense import Dense
-    from laminet.mlp import MLP
-    from laminet.names import HeadName
+    from laminet.core.layers.dense import Dense
+    from laminet.core.mlp import MLP
+    from laminet.core.names import HeadName
 
 __all__ = ["LayerSummary", "Summary", "WeightCopy", "html_of_layer", "html_of_network", "summary"]
 

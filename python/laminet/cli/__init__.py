@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from laminet import _interrupt
+from laminet.core import interruption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,14 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         by `SystemExit`, with the same codes.
     """
     try:
-        _interrupt.begin()
+        interruption.begin()
         try:
             from laminet.cli.commands import run
         finally:
-            _interrupt.end()
+            interruption.end()
         return run(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
-        return _interrupt.say()
+        return interruption.say()
 
 
 def command() -> NoReturn:
@@ -52,7 +52,7 @@ def command() -> NoReturn:
     except SystemExit as leave:
         code = leave.code
     except KeyboardInterrupt:
-        code = _interrupt.say()
+        code = interruption.say()
     # All is done; what Python itself still does would show an interrupt as a traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)

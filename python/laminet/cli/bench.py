@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet import runtime
 from laminet.analysis import cost
-from laminet.analysis.report import figure
 from laminet.analysis.roofline import call_seconds
-from laminet.analysis.text_table import text_table
 from laminet.cli.common import add_batches, print_sentences, require_memory
 from laminet.cli.network_files import add_network_arguments, network_of
+from laminet.core import runtime
+from laminet.show.report import figure
+from laminet.show.text_table import text_table
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["add_parser"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from laminet.cli.common import CommandError
 
 if TYPE_CHECKING:
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["Chosen", "Request", "listed", "names_of"]
 

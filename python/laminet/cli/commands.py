@@ -17,9 +17,9 @@ from laminet import __version__
 from laminet.cli import bench, convert, demo, info, predict, roofline
 from laminet.cli.common import STANDARD_OUTPUT, CommandError, one_line
 from laminet.cli.parser import Parser
-from laminet.errors import FormatError
-from laminet.interop.atomic import errors_about
-from laminet.runtime import check_environment
+from laminet.core.errors import FormatError
+from laminet.core.runtime import check_environment
+from laminet.files.atomic import errors_about
 
 __all__ = ["run"]
 

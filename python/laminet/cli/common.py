@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from laminet.analysis.report import size
-from laminet.probe import available_memory
+from laminet.core.probes import available_memory
+from laminet.show.report import size
 
 if TYPE_CHECKING:
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
     Commands = _SubParsersAction[ArgumentParser]
 

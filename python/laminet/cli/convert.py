@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from laminet.cli.common import CommandError
 from laminet.cli.network_files import add_network_arguments, network_of
-from laminet.errors import FormatError
+from laminet.core.errors import FormatError
 from laminet.interop.files import write_network
 
 if TYPE_CHECKING:

@@ -15,17 +15,18 @@ from rich.console import Console, Group
 from rich.padding import Padding
 from rich.text import Text
 
-from laminet import reference, runtime
+from laminet import reference
 from laminet.analysis import cost, error_bound, summary
-from laminet.analysis.report import figure, us
-from laminet.analysis.text_table import text_table
 from laminet.cli.common import new_console
+from laminet.core import runtime
+from laminet.core.mlp import MLP
 from laminet.data import digits_network, digits_test_set
-from laminet.mlp import MLP
+from laminet.show.report import figure, us
+from laminet.show.text_table import text_table
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands
-    from laminet.names import BackendName
+    from laminet.core.names import BackendName
 
 __all__ = ["add_parser"]
 

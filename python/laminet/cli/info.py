@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from laminet.analysis import cost, summary
 from laminet.analysis.cost import OPERATIONS
-from laminet.analysis.text_table import text_table
 from laminet.cli.common import CommandError, batch_size
 from laminet.cli.network_files import add_network_arguments, network_of, package_missing
 from laminet.cli.system import system_report
-from laminet.errors import FormatError
+from laminet.core.errors import FormatError
 from laminet.interop.files import read_file
 from laminet.interop.state_dicts import Checkpoint, contents
+from laminet.show.text_table import text_table
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands

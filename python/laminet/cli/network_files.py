@@ -6,16 +6,16 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
-from laminet.activation import Activation, activation_named
 from laminet.cli.common import CommandError
-from laminet.errors import FormatError
-from laminet.head import HEADS
+from laminet.core.activation import Activation, activation_named
+from laminet.core.errors import FormatError
+from laminet.core.heads import HEADS
 from laminet.interop.files import load
 from laminet.interop.state_dicts.normalizers import CHOICES
 from laminet.interop.state_dicts.reading import PLACES
 
 if TYPE_CHECKING:
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["add_network_arguments", "network_of", "package_missing"]
 

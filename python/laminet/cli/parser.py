@@ -8,7 +8,7 @@ import sys
 from typing import Any, NoReturn
 
 from laminet.cli.common import one_line
-from laminet.suggestion import did_you_mean
+from laminet.core.suggestions import did_you_mean
 
 __all__ = ["Parser"]
 

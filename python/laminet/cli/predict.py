@@ -23,14 +23,14 @@ from laminet.cli.parquet_files import ParquetWriter, open_parquet, require_pyarr
 from laminet.cli.result_files import CsvWriter, label_type, names_of_outputs
 from laminet.cli.sample_files import open_csv
 from laminet.cli.samples import Block, Samples, source_name
-from laminet.interop.atomic import errors_about, replacing
-from laminet.outputs import Quantities
+from laminet.core.outputs import Quantities
+from laminet.files.atomic import errors_about, replacing
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from laminet.cli.common import Commands
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["add_parser"]
 

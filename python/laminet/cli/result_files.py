@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laminet.cli.common import CommandError
-from laminet.outputs import Classes, Labels, Quantities
+from laminet.core.outputs import Classes, Labels, Quantities
 
 if TYPE_CHECKING:
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["CsvWriter", "label_type", "names_of_outputs"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from laminet.analysis import roofline
-from laminet.analysis.matplotlib_extra import PICTURES, require_matplotlib
 from laminet.cli.common import CommandError, add_batches, print_sentences, require_memory
 from laminet.cli.network_files import add_network_arguments, network_of
+from laminet.show.matplotlib_extra import PICTURES, require_matplotlib
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands

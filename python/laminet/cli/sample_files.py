@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from laminet.cli.common import CommandError
 from laminet.cli.samples import Block, Samples, beyond, size_of, source_name, source_of
-from laminet.interop.atomic import errors_about
+from laminet.files.atomic import errors_about
 
 if TYPE_CHECKING:
     from laminet.cli.columns import Request

@@ -8,9 +8,9 @@ import resource
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from laminet import probe, runtime
-from laminet.analysis.report import size
-from laminet.analysis.text_table import text_table
+from laminet.core import probes, runtime
+from laminet.show.report import size
+from laminet.show.text_table import text_table
 
 __all__ = ["system_report"]
 
@@ -55,7 +55,7 @@ def system_report() -> str:
         ("system", f"{platform.platform()}, {' '.join(platform.libc_ver()) or 'unknown libc'}"),
         ("CPU", f"{info['cpu']}, {platform.machine()}"),
         ("instruction set", f"{info['isa']}; also {', '.join(others) or 'none'}"),
-        ("caches", "; ".join(map(_cache, probe.cache_levels())) or "unknown"),
+        ("caches", "; ".join(map(_cache, probes.cache_levels())) or "unknown"),
         ("back end", info["backend"]),
         ("BLAS", blas_line),
         ("threads", _threads(info)),
@@ -79,7 +79,7 @@ def _threads(info: dict[str, Any]) -> str:
 
 
 def _memory() -> str:
-    free = probe.available_memory()
+    free = probes.available_memory()
     return f"{size(free)} free" if free else "unknown"
 
 

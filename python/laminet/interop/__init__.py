@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from laminet.files.safetensors_files import save
 from laminet.interop.files import load
 from laminet.interop.keras import from_keras
 from laminet.interop.onnx import from_onnx, to_onnx
 from laminet.interop.pytorch import from_torch, to_torch
-from laminet.interop.safetensors_files import save
 from laminet.interop.sklearn import from_sklearn
 
 __all__ = [

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.activation import Activation
-from laminet.dense import Dense
-from laminet.floating_point import rounded
-from laminet.head import as_head
-from laminet.mlp import MLP
+from laminet.core.activation import Activation
+from laminet.core.floating_point import rounded
+from laminet.core.heads import as_head
+from laminet.core.layers.dense import Dense
+from laminet.core.mlp import MLP
 
 __all__ = ["Chain", "joined"]
 

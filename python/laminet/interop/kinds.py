@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import NoReturn
 
-from laminet.errors import FormatError
+from laminet.core.errors import FormatError
 
 __all__ = ["kind_of"]
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from laminet.activation import Activation
+from laminet.core.activation import Activation
 from laminet.interop.scalar_functions import (
     FLOAT32_TOLERANCE,
     Apply,

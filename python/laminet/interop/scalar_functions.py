@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from laminet.activation import Activation
+from laminet.core.activation import Activation
 
 __all__ = [
     "FLOAT32_TOLERANCE",

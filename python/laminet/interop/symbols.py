@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from laminet.activation import Activation
+from laminet.core.activation import Activation
 from laminet.interop import scalar_functions as functions
 from laminet.interop.chain import Chain
 from laminet.interop.recognition import recognized

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
-from laminet.errors import FormatError
+from laminet.core.errors import FormatError
+from laminet.files.checkpoint import Opaque, class_of, is_mapping
 from laminet.interop.state_dicts import Checkpoint, Stored, checkpoint_of
-from laminet.interop.state_dicts.checkpoint import Opaque, class_of, is_mapping
 
 __all__ = ["read_checkpoint"]
 

@@ -29,13 +29,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from laminet._convert import as_real_array
-from laminet.activation import Activation
+from laminet.core.activation import Activation
+from laminet.core.conversion import as_real_array
 from laminet.reference.activations import activation, activation_derivative
 from laminet.reference.heads import apply_head, head_jacobian, log_softmax, softmax
 
 if TYPE_CHECKING:
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = [
     "Trace",

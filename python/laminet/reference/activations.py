@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from laminet._convert import as_real_array
-from laminet.activation import Activation, as_activation
+from laminet.core.activation import Activation, as_activation
+from laminet.core.conversion import as_real_array
 
 if TYPE_CHECKING:
-    from laminet.names import ActivationName
+    from laminet.core.names import ActivationName
 
 __all__ = ["activation", "activation_derivative"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from laminet._convert import as_real_array
+from laminet.core.conversion import as_real_array
 
 __all__ = ["apply_head", "head_jacobian", "log_softmax", "softmax"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from laminet.activation import Activation, activation_named
+from laminet.core.activation import Activation, activation_named
 from laminet.interop import scalar_functions as functions
 from laminet.interop.keras.values import Value
 

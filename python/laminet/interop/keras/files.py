@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from laminet.errors import FormatError
-from laminet.interop.atomic import errors_about, text_path
+from laminet.core.errors import FormatError
+from laminet.files.atomic import errors_about, text_path
 from laminet.interop.keras.activations import HARD_SIGMOID_OF_KERAS_2
 from laminet.interop.keras.configuration import cleaned
 

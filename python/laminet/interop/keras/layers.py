@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from laminet.activation import Activation
+from laminet.core.activation import Activation
 from laminet.interop.keras.activations import apply_activation, relu
 from laminet.interop.keras.einsum import einsum
 from laminet.interop.keras.operations import read_operation

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from laminet.activation import Activation
+from laminet.core.activation import Activation
 from laminet.interop import scalar_functions as functions
 from laminet.interop.keras.activations import ACTIVATIONS, celu, log_sigmoid, relu
 from laminet.interop.keras.einsum import einsum

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.errors import FormatError
-from laminet.floating_point import silent
-from laminet.initialization import as_dtype
-from laminet.interop.atomic import text_path
+from laminet.core.errors import FormatError
+from laminet.core.floating_point import silent
+from laminet.core.initialization import as_dtype
+from laminet.core.mlp import MLP
+from laminet.files.atomic import text_path
 from laminet.interop.chain import Chain
 from laminet.interop.keras.files import read_model
 from laminet.interop.keras.layers import read_layer
 from laminet.interop.keras.operations import read_operation
 from laminet.interop.keras.values import RowsNeededError, Value
-from laminet.mlp import MLP
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from laminet.outputs import Outputs
+    from laminet.core.outputs import Outputs
 
 __all__ = ["from_keras"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.errors import FormatError
+from laminet.core.errors import FormatError
 from laminet.interop.onnx.graph import Graph
 from laminet.interop.onnx.values import Column, Decision, Failure, Repeated, Tensor
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from laminet.errors import FormatError
+from laminet.core.errors import FormatError
 
 __all__ = ["default_domain", "opset_of"]
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.errors import FormatError
-from laminet.floating_point import silent
-from laminet.initialization import as_dtype
-from laminet.interop.atomic import errors_about, text_path
+from laminet.core.errors import FormatError
+from laminet.core.floating_point import silent
+from laminet.core.initialization import as_dtype
+from laminet.core.mlp import MLP
+from laminet.core.outputs import Classes, Labels, Outputs, as_outputs
+from laminet.files.atomic import errors_about, text_path
 from laminet.interop.onnx.arrays import External
 from laminet.interop.onnx.choice import Chosen, chosen
 from laminet.interop.onnx.graph import UNKNOWN_AXES, Graph
@@ -20,8 +22,6 @@ from laminet.interop.onnx.operators.layers import SEVERAL_PARTS
 from laminet.interop.onnx.package import require_onnx
 from laminet.interop.onnx.restored import Restored
 from laminet.interop.onnx.values import Rows
-from laminet.mlp import MLP
-from laminet.outputs import Classes, Labels, Outputs, as_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike

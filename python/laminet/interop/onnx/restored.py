@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from laminet.dense import Dense
-from laminet.errors import FormatError
+from laminet.core.errors import FormatError
+from laminet.core.layers.dense import Dense
+from laminet.core.mlp import MLP
+from laminet.core.outputs import Classes, Labels, Outputs
+from laminet.files.safetensors_files.description import KEY, Description
 from laminet.interop.onnx.graph import Graph
 from laminet.interop.onnx.written import OPSET, written
-from laminet.interop.safetensors_files.description import KEY, Description
-from laminet.mlp import MLP
-from laminet.outputs import Classes, Labels, Outputs
 
 __all__ = ["Restored"]
 

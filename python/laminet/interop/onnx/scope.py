@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from laminet.errors import FormatError
+from laminet.core.errors import FormatError
 from laminet.interop.onnx.node import Node
 from laminet.interop.onnx.opsets import default_domain, opset_of
 from laminet.interop.onnx.refused import reason_of

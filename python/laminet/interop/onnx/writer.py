@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.floating_point import silent
-from laminet.interop.atomic import replacing, text_path, write_by_parts
+from laminet.core.floating_point import silent
+from laminet.files.atomic import replacing, text_path, write_by_parts
+from laminet.files.safetensors_files.description import KEY, Description
+from laminet.files.suffixes import require_suffix
 from laminet.interop.onnx.package import require_onnx
 from laminet.interop.onnx.written import OPSET, Written, written
-from laminet.interop.safetensors_files.description import KEY, Description
-from laminet.interop.suffixes import require_suffix
 
 if TYPE_CHECKING:
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["to_onnx"]
 
@@ -60,7 +60,7 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
     activations are called, so that `from_onnx` gives a network equal to this one.
     """
     require_onnx()
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
     if not isinstance(net, MLP):
         raise TypeError(f"net must be an MLP, got {type(net).__name__}")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.activation import Activation
-from laminet.outputs import Classes, Labels
+from laminet.core.activation import Activation
+from laminet.core.outputs import Classes, Labels
 
 if TYPE_CHECKING:
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["OPSET", "Written", "written"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.activation import Activation, activation_named
+from laminet.core.activation import Activation, activation_named
 from laminet.interop import scalar_functions as functions
 from laminet.interop.pytorch import modules
 from laminet.interop.pytorch.normalisations import NORMALISATIONS

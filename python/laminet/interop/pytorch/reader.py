@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.floating_point import silent
-from laminet.initialization import as_dtype
+from laminet.core.floating_point import silent
+from laminet.core.initialization import as_dtype
+from laminet.core.mlp import MLP
+from laminet.core.outputs import as_outputs
 from laminet.interop.pytorch.live import Live, live
 from laminet.interop.pytorch.modules import MODULES
 from laminet.interop.pytorch.running import check, read
 from laminet.interop.pytorch.shapes import input_shapes, other_shapes
 from laminet.interop.pytorch.untouched import refuse_unready, untouched, where
 from laminet.interop.pytorch.values import Value
-from laminet.mlp import MLP
-from laminet.outputs import as_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from laminet.outputs import Outputs
+    from laminet.core.outputs import Outputs
 
 __all__ = ["from_torch"]
 

@@ -15,7 +15,7 @@ from laminet.interop.pytorch.tensors import Tracked, numbered
 from laminet.interop.pytorch.values import Value
 
 if TYPE_CHECKING:
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["check", "read"]
 

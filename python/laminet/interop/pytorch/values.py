@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.activation import Activation
+from laminet.core.activation import Activation
 from laminet.interop import scalar_functions as functions
 from laminet.interop.chain import Chain, joined
 from laminet.interop.scalar_functions import Function

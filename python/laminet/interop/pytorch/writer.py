@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.activation import Activation
-from laminet.floating_point import silent
+from laminet.core.activation import Activation
+from laminet.core.floating_point import silent
 
 if TYPE_CHECKING:
-    from laminet.dense import Dense
-    from laminet.mlp import MLP
+    from laminet.core.layers.dense import Dense
+    from laminet.core.mlp import MLP
 
 __all__ = ["to_torch"]
 
@@ -44,7 +44,7 @@ def to_torch(net: MLP) -> Any:
     """
     import torch
 
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
     if not isinstance(net, MLP):
         raise TypeError(f"net must be an MLP, got {type(net).__name__}")

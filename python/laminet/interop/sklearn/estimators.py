@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.activation import as_activation
-from laminet.dense import Dense
-from laminet.floating_point import rounded, silent
-from laminet.initialization import as_dtype
+from laminet.core.activation import as_activation
+from laminet.core.floating_point import rounded, silent
+from laminet.core.initialization import as_dtype
+from laminet.core.layers.dense import Dense
+from laminet.core.mlp import MLP
+from laminet.core.outputs import Classes, Labels, Quantities
 from laminet.interop.sklearn.affine import Affine
 from laminet.interop.sklearn.refusals import estimator_refused, name_of
 from laminet.interop.sklearn.transformers import (
@@ -20,13 +22,11 @@ from laminet.interop.sklearn.transformers import (
     keeps_columns,
     own_steps,
 )
-from laminet.mlp import MLP
-from laminet.outputs import Classes, Labels, Quantities
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from laminet.outputs import Outputs
+    from laminet.core.outputs import Outputs
 
 __all__ = ["from_sklearn"]
 

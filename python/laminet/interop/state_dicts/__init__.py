@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from laminet.interop.state_dicts.checkpoint import Checkpoint, Stored, checkpoint_of
+from laminet.files.checkpoint import Checkpoint, Stored, checkpoint_of
 from laminet.interop.state_dicts.contents import contents
 from laminet.interop.state_dicts.reading import network_of_checkpoint
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from laminet.errors import FormatError
-from laminet.interop.state_dicts.checkpoint import Checkpoint, quoted
+from laminet.core.errors import FormatError
+from laminet.files.checkpoint import Checkpoint, quoted
 from laminet.interop.state_dicts.modules import Module, modules_of
 from laminet.interop.state_dicts.networks import groups_of, network_of
 from laminet.interop.state_dicts.normalizers import normalizers_of

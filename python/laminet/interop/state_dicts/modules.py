@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from laminet.errors import FormatError
-from laminet.interop.state_dicts.checkpoint import Stored, quoted
+from laminet.core.errors import FormatError
+from laminet.files.checkpoint import Stored, quoted
 
 __all__ = ["Module", "checked", "modules_of"]
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from laminet.errors import FormatError
-from laminet.interop.state_dicts.checkpoint import quoted, tokens
+from laminet.core.errors import FormatError
+from laminet.files.checkpoint import quoted, tokens
 from laminet.interop.state_dicts.modules import Module, checked
 from laminet.interop.state_dicts.order import Placed, numbers_of, ordered, pattern_of, placed
 

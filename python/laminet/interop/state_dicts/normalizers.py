@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.errors import FormatError
+from laminet.core.errors import FormatError
+from laminet.files.checkpoint import Checkpoint, Stored, quoted, tokens
 from laminet.interop import scalar_functions as functions
 from laminet.interop.chain import Chain
-from laminet.interop.state_dicts.checkpoint import Checkpoint, Stored, quoted, tokens
 from laminet.interop.state_dicts.modules import Module
 from laminet.interop.symbols import Symbol
 

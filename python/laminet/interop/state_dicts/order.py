@@ -6,8 +6,8 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
-from laminet.errors import FormatError
-from laminet.interop.state_dicts.checkpoint import quoted
+from laminet.core.errors import FormatError
+from laminet.files.checkpoint import quoted
 from laminet.interop.state_dicts.modules import Module
 
 __all__ = ["Placed", "numbers_of", "ordered", "pattern_of", "placed"]

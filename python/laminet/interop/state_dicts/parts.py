@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from laminet.errors import FormatError
-from laminet.interop.state_dicts.checkpoint import quoted
+from laminet.core.errors import FormatError
+from laminet.files.checkpoint import quoted
 from laminet.interop.state_dicts.modules import Module
 from laminet.interop.state_dicts.networks import Group, described, groups_of
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.activation import Activation, as_activation
-from laminet.errors import FormatError
-from laminet.head import as_head
+from laminet.core.activation import Activation, as_activation
+from laminet.core.errors import FormatError
+from laminet.core.heads import as_head
+from laminet.files.checkpoint import Checkpoint, quoted
 from laminet.interop.chain import Chain
-from laminet.interop.state_dicts.checkpoint import Checkpoint, quoted
 from laminet.interop.state_dicts.modules import Module, checked, modules_of
 from laminet.interop.state_dicts.networks import Network, groups_of, network_of
 from laminet.interop.state_dicts.normalizers import (
@@ -27,7 +27,7 @@ from laminet.interop.state_dicts.normalizers import (
 from laminet.interop.state_dicts.parts import Series, named, series_in, several
 
 if TYPE_CHECKING:
-    from laminet.mlp import MLP
+    from laminet.core.mlp import MLP
 
 __all__ = ["PLACES", "Selection", "network_of_checkpoint", "selected"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from laminet.activation import Activation, activation_named
+from laminet.core.activation import Activation, activation_named
 from laminet.interop import scalar_functions as functions
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.constants import reduced

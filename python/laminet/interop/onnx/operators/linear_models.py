@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.activation import Activation
+from laminet.core.activation import Activation
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.elementwise import affine
 from laminet.interop.onnx.operators.layers import product

@@ -1,0 +1,39 @@
+"""Modules by names that they had before: pickles hold them, and the extension asks for one."""
+
+from __future__ import annotations
+
+import sys
+
+from laminet.core import (
+    activation,
+    conversion,
+    errors,
+    gradients,
+    mlp,
+    outputs,
+    plan,
+    probes,
+    runtime,
+    trace,
+)
+from laminet.core.layers import dense
+
+_FORMER = {
+    "_convert": conversion,  # for python/bindings/arrays.cpp
+    "activation": activation,
+    "analysis.plan": plan,
+    "dense": dense,
+    "errors": errors,
+    "gradients": gradients,
+    "mlp": mlp,
+    "outputs": outputs,
+    "probe": probes,
+    "runtime": runtime,
+    "trace": trace,
+}
+
+
+def keep() -> None:
+    """Let the former names find their modules, where no module of today has the name."""
+    for name, module in _FORMER.items():
+        sys.modules.setdefault(f"laminet.{name}", module)

@@ -1,0 +1,1 @@
+"""Networks, what they compute, and how they run; it knows none of the rooms above it."""

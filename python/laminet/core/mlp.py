@@ -1,0 +1,853 @@
+"""Networks of dense layers."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laminet import _core
+from laminet.core.activation import Activation
+from laminet.core.conversion.counts import as_batch, largest_batch, shown
+from laminet.core.floating_point import rounded
+from laminet.core.gradients import Gradients
+from laminet.core.heads import as_head
+from laminet.core.initialization import as_dtype, he_normal_layers
+from laminet.core.inputs import as_feature_names, as_inputs
+from laminet.core.layers.dense import Dense
+from laminet.core.outputs import UNSTATED, Outputs, as_outputs
+from laminet.core.runtime import check_environment
+from laminet.core.trace import Trace
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from typing_extensions import Self
+
+    from laminet.analysis.summary import Summary
+    from laminet.core.names import ActivationName, HeadName
+    from laminet.core.plan import Plan
+
+    Array = NDArray[Any]
+
+_HASHED_AT_ONCE = 2**22  # elements: some 10 ms
+
+_CORES: dict[np.dtype[Any], Any] = {
+    np.dtype(np.float32): _core.NetworkF32.make,
+    np.dtype(np.float64): _core.NetworkF64.make,
+}
+_DERIVATIVES: dict[np.dtype[Any], Any] = {
+    np.dtype(np.float32): _core.DerivativesF32.make,
+    np.dtype(np.float64): _core.DerivativesF64.make,
+}
+
+
+class _SignatureOfCall:
+    """``inspect.signature(net)``: for a call in C, Python knows none."""
+
+    def __get__(self, net: MLP | None, owner: type) -> inspect.Signature:
+        if net is None:
+            raise AttributeError("__signature__")  # the class has that of __init__
+        return inspect.signature(net.forward)
+
+
+class MLP(_core.NetworkCall):
+    """A multilayer perceptron: dense layers, one after the other.
+
+    Samples are rows: ``Z_l = A_{l-1} W_l^T + b_l``, ``A_l = s_l(Z_l)``, ``A_0 = X``; the outputs
+    are ``A_L``, or the head of it.
+
+    Parameters
+    ----------
+    layers : iterable of Dense
+        Each takes as many features as the one before gives. The weights are copied. If one layer
+        is float64, the network is.
+    head : {None, "softmax", "log_softmax"}, default None
+        What follows the last layer, over the outputs of each sample. ``net(x)`` then gives
+        probabilities or their logarithms; `predict_proba` and `predict_log_proba` give the same
+        with any head, and without one.
+    outputs : Quantities, Classes or Labels, optional
+        What the outputs stand for; it decides what `predict` and `predict_proba` answer.
+    feature_names : sequence of str, optional
+        The names of the inputs, one for each, all different. A table whose columns have names, such
+        as a pandas DataFrame, must then have these, in this order.
+    inputs : sequence of (str, int), optional
+        Of a model that took several inputs, joined in this order to one: names and widths.
+
+    Attributes
+    ----------
+    layers : tuple of Dense
+        Their arrays are read-only views of the network's own memory.
+    head : str or None
+    outputs : Quantities, Classes, Labels or None
+    feature_names : tuple of str, or None
+    inputs : tuple of (str, int), or None
+    sizes : tuple of int
+        ``(in_features, ..., out_features)``.
+    in_features, out_features : int
+    dtype : numpy.dtype
+        float32 or float64.
+    num_parameters : int
+        Weights and biases.
+
+    Raises
+    ------
+    ValueError
+        If there is no layer, the shapes do not chain, a parameter of an activation is not finite
+        in the network's dtype, the head is unknown, or the layers do not fit `outputs`,
+        `feature_names` or `inputs`.
+    TypeError
+        If something else than a Dense is among the layers, or another argument is of a wrong type.
+
+    Notes
+    -----
+    ``net(x)`` is ``net.forward(x)``. A network never changes. Any number of threads may call it at
+    once. With the tiled back end on AVX2 or wider, a sample's result has the same bits whatever the
+    batch it comes in, its place there, and the number of threads; a NaN keeps its place, and its
+    sign and payload are no promise.
+
+    Samples may come as anything that holds real numbers. An array of the network's dtype is read in
+    place, whatever its strides. Other dtypes (float16, and bfloat16, float8 and int4 of ml_dtypes),
+    nested lists, tensors on the CPU, and tables whose columns are all numbers or bool (pandas,
+    nullable and Arrow-backed columns too, polars, Arrow) are converted. A Series or an Arrow array
+    has one axis, and so is one sample; a column is ``x[["a"]]``. Where `feature_names` are known,
+    the columns of a table, and the labels of a pandas Series, must be those and in that order;
+    labels that are numbers are no names. Missing values are a ValueError, NaN of a float is a
+    number.
+
+    Networks are equal if all that is above is, bit for bit, and they are of one class. A subclass
+    keeps its class and its attributes through `pickle`, `copy`, `astype` and `with_outputs`.
+
+    Examples
+    --------
+    >>> import numpy as np, laminet as ln
+    >>> net = ln.MLP([ln.Dense([[1.0, -1.0], [2.0, 0.0]], [0.5, 0.0], "relu")])
+    >>> net([3.0, 1.0])
+    array([2.5, 6. ])
+    >>> net(np.zeros((4, 2))).shape
+    (4, 2)
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_derivatives",
+        "_digest",
+        "_feature_names",
+        "_head",
+        "_inputs",
+        "_layers",
+        "_outputs",
+    )
+
+    __signature__: _SignatureOfCall = _SignatureOfCall()
+
+    def __init__(
+        self,
+        layers: Iterable[Dense],
+        *,
+        head: HeadName | None = None,
+        outputs: Outputs | None = None,
+        feature_names: Iterable[str] | None = None,
+        inputs: Iterable[tuple[str, int]] | None = None,
+    ) -> None:
+        check_environment()
+        given = list(layers)
+        for i, layer in enumerate(given):
+            if not isinstance(layer, Dense):
+                raise TypeError(f"layers[{i}] must be a Dense, got {type(layer).__name__}")
+        if not given:
+            raise ValueError("layers is empty; a network needs at least one layer")
+        for i, (before, after) in enumerate(pairwise(given)):
+            if after.in_features != before.out_features:
+                raise ValueError(
+                    f"layers[{i + 1}] takes {after.in_features} features, "
+                    f"layers[{i}] gives {before.out_features}"
+                )
+        known_head, stated = as_head(head), as_outputs(outputs)
+        names = as_feature_names(feature_names, given[0].in_features)
+        joined = as_inputs(inputs, given[0].in_features)
+        dtype = np.dtype(np.float64 if any(d.dtype == np.float64 for d in given) else np.float32)
+        core = _CORES[dtype](
+            [(d.weight, d.bias, d.activation) for d in given], known_head or "none", names
+        )
+        super().__init__(core)  # first of all: it refuses a network that is complete
+        self._head = known_head
+        self._outputs = stated
+        self._feature_names = names
+        self._inputs = joined
+        self._digest: bytes | None = None
+        self._derivatives = _DERIVATIVES[dtype](core)
+        self._layers = tuple(
+            Dense(core.weight(i), core.bias(i), layer.activation) for i, layer in enumerate(given)
+        )
+        if stated is not None:
+            stated.check(self)
+
+    @classmethod
+    def init(
+        cls,
+        sizes: Sequence[int],
+        activation: (ActivationName | Activation | Sequence[ActivationName | Activation]) = "relu",
+        *,
+        output_activation: ActivationName | Activation = "identity",
+        bias: bool = True,
+        dtype: DTypeLike = "float32",
+        seed: int | np.random.Generator | None = None,
+        head: HeadName | None = None,
+        outputs: Outputs | None = None,
+        feature_names: Iterable[str] | None = None,
+    ) -> MLP:
+        """Return a network with random weights: He-normal, biases zero.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            ``[in_features, hidden, ..., out_features]``.
+        activation : str or Activation, or a sequence of them
+            One for all hidden layers, or one for each.
+        output_activation : str or Activation, default "identity"
+        bias : bool, default True
+            Whether layers have biases.
+        dtype : {"float32", "float64"}
+        seed : int or numpy.random.Generator, optional
+            For `numpy.random.default_rng`. The weights are drawn in float64, so one seed gives the
+            same network in both dtypes, but for rounding.
+        head, outputs, feature_names
+            As in `MLP`.
+
+        Returns
+        -------
+        MLP
+
+        Raises
+        ------
+        ValueError
+            If a size is less than 1, `activation` does not name one function for each hidden
+            layer, or as `MLP` raises it.
+        TypeError
+            If a size is not an integer, or as `MLP` raises it.
+
+        Notes
+        -----
+        Weights are normal with mean 0 and variance ``2 / in_features`` of their layer [1]_.
+
+        References
+        ----------
+        .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Delving Deep into Rectifiers", ICCV 2015, eq. 10.
+
+        Examples
+        --------
+        >>> import laminet as ln
+        >>> ln.MLP.init([784, 256, 128, 10], seed=0)
+        MLP(784 -> 256 relu -> 128 relu -> 10 identity, float32, 235146 parameters)
+        """
+        given = {"head": head, "outputs": outputs, "feature_names": feature_names}
+        return cls(
+            he_normal_layers(sizes, activation, output_activation, bias, as_dtype(dtype), seed),
+            # A subclass may take the layers alone. (What each is, mypy does not follow.)
+            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
+        )
+
+    @property
+    def layers(self) -> tuple[Dense, ...]:
+        """The layers; their arrays are read-only views of the network's own memory."""
+        return self._layers
+
+    @property
+    def head(self) -> HeadName | None:
+        """What follows the last layer: "softmax", "log_softmax" or None."""
+        return self._head
+
+    @property
+    def outputs(self) -> Outputs | None:
+        """What the outputs stand for: `Quantities`, `Classes` or `Labels`; None if nobody said."""
+        return self._outputs
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """The names of the inputs, one for each; None where they have none."""
+        return self._feature_names
+
+    @property
+    def inputs(self) -> tuple[tuple[str, int], ...] | None:
+        """Of a model that took several inputs, joined to one: their names and widths, in order."""
+        return self._inputs
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """``(in_features, ..., out_features)``."""
+        return (self.in_features, *(layer.out_features for layer in self._layers))
+
+    @property
+    def in_features(self) -> int:
+        """Length of an input sample."""
+        return self._layers[0].in_features
+
+    @property
+    def out_features(self) -> int:
+        """Length of an output sample."""
+        return self._layers[-1].out_features
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._layers[0].dtype
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(
+            layer.weight.size + (0 if layer.bias is None else layer.bias.size)
+            for layer in self._layers
+        )
+
+    def prepare(self, batch: int = 1, derivatives: bool = False) -> Self:
+        """Do now what the first call would do besides its work, and return the network.
+
+        The first call of a network takes longer than those after it: it packs the weights for the
+        back end in use, starts the threads that take part, loads BLAS if that is the back end, and
+        asks for the memory that it works in. After `prepare`, that of `batch` samples or fewer need
+        not; its results are the same.
+
+        Parameters
+        ----------
+        batch : int, default 1
+            The most samples that calls will come with. With 0 the weights are packed and no more.
+        derivatives : bool, default False
+            Whether to prepare `jacobian`, `vjp`, `jvp`, `gradients` and their like besides.
+
+        Returns
+        -------
+        MLP
+            The network itself: ``net = ln.load(path).prepare(64)``.
+
+        Raises
+        ------
+        ValueError
+            If `batch` is less than 0, or so large that no memory holds it.
+        TypeError
+            If `batch` is not an integer, or `derivatives` neither True nor False.
+        MemoryError
+            If there is no memory for it.
+
+        Notes
+        -----
+        No result depends on it: what has not been prepared, a call makes, as where the back end is
+        another one later (``ln.set_backend``) or more threads may work. Packed weights are the
+        network's, in every thread and in a child of ``fork()``. Memory to work in belongs to a
+        thread: to the one that calls `prepare`, and to those of laminet's that come within a tenth
+        of a second. It may be called at any time, from any number of threads; Ctrl-C ends it. A
+        copy or a pickle of the network is not prepared.
+
+        **Memory.** The weights exist once from the start, as they were given: `layers` shows them.
+        What else there is of them `summary` says in bytes:
+
+        - packed for the tiled back end, from the first call on (none with BLAS);
+        - packed once more for the way back, transposed, from the first call of `vjp`, `gradients`
+          or a Jacobian multiplied out from the outputs on (none with BLAS);
+        - the first layer alone, transposed, from the first Jacobian on that is multiplied out from
+          the inputs, as where they are fewer than the outputs.
+
+        They stay as long as the network. Packed weights take some more than the others: the last
+        outputs fill up a register tile, and from 512 KiB on the memory is whole pages of 2 MiB.
+
+        Examples
+        --------
+        >>> import numpy as np, laminet as ln
+        >>> net = ln.MLP.init([17, 64, 64, 6], "tanh", seed=0).prepare()
+        >>> net(np.zeros(17)).shape
+        (6,)
+        """
+        count = as_batch(batch, largest_batch(self.sizes), least=0)
+        if not isinstance(derivatives, (bool, np.bool_)):
+            raise TypeError(f"derivatives must be True or False, got {shown(derivatives)}")
+        self._core.prepare(count)
+        if derivatives:
+            self._derivatives.prepare(count)
+        return self
+
+    def trace(self, x: ArrayLike) -> Trace:
+        """Run the network and keep what every layer computes.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+
+        Returns
+        -------
+        Trace
+            ``.pre_activations`` [Z_1 .. Z_L], ``.activations`` [A_0 .. A_L], ``.output`` (the same
+            bits as ``net(x)``: A_L, or the head of A_L where the network has one), all of the
+            network's dtype; printed, it shows the shapes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``net(x)`` does.
+        """
+        activations, pre_activations, output = self._core.trace(x)
+        return Trace(pre_activations, activations, output, self._layers, self._head)
+
+    def predict(self, x: ArrayLike) -> Any:
+        """Return what the outputs say of each sample: a label, labels, or numbers.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+
+        Returns
+        -------
+        label, or ndarray of shape (batch,)
+            With `Classes`: the label of the largest output, the first of equal ones; of one output
+            the second label where its probability is above 1/2. Of the labels' dtype.
+        ndarray of int64 and shape (out_features,) or (batch, out_features)
+            With `Labels`: 1 where the probability is above 1/2, else 0.
+        number, or ndarray of shape (batch,) or (batch, out_features)
+            With `Quantities`: the outputs, without their axis where there is one.
+        numpy.intp, or ndarray of shape (batch,) and that dtype
+            Without `outputs`, the index of the largest of several logits.
+
+        Raises
+        ------
+        ValueError
+            If nothing tells what the outputs stand for; it says what to write. If an output is NaN,
+            which has no label; it names the samples. Otherwise, as TypeError, as ``net(x)`` does.
+
+        Examples
+        --------
+        >>> import laminet as ln
+        >>> net = ln.MLP([ln.Dense([[1.0], [-1.0]])], outputs=ln.Classes(["up", "down"]))
+        >>> print(net.predict([[3.0], [-2.0]]), net.predict([3.0]))
+        ['up' 'down'] up
+        """
+        return (self._outputs or UNSTATED).predict(self, x)
+
+    def predict_proba(self, x: ArrayLike) -> Array:
+        """Return probabilities: of each class, or of each label.
+
+        The softmax of the last layer, taken as logits: ``exp(a - max) / sum``; with `Classes` of
+        one output ``[1 - p, p]``; with `Labels` the sigmoid of each logit. A head or a sigmoid that
+        the network has is not applied twice: with the head "softmax" this is ``net(x)``.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (batch, n)
+            Of the network's dtype, n the number of labels. Those of classes sum to 1, for logits of
+            any finite size.
+
+        Raises
+        ------
+        ValueError
+            If the outputs have no probabilities, or nothing tells what they stand for; it says what
+            to write. Otherwise, as TypeError, as ``net(x)`` does.
+        """
+        return (self._outputs or UNSTATED).predict_proba(self, x)
+
+    def predict_log_proba(self, x: ArrayLike) -> Array:
+        """Return the logarithms of `predict_proba`: ``a - max - log(sum(exp(a - max)))``.
+
+        A head is not applied besides, and no logarithm is taken of rounded probabilities.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (batch, n)
+            Of the network's dtype. Finite where the differences of logits are, also where
+            `predict_proba` underflows to 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `predict_proba` does.
+        """
+        return (self._outputs or UNSTATED).predict_log_proba(self, x)
+
+    def jacobian(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        """Return the Jacobian of the outputs with respect to the inputs.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+            Where to take it; read as ``net(x)`` reads it.
+        out : ndarray, optional
+            Where to put the result: exactly its shape and dtype, writeable, any strides; it may
+            overlap `x`.
+
+        Returns
+        -------
+        ndarray of shape (out_features, in_features) or (batch, out_features, in_features)
+            ``J[..., i, j]``, the derivative of output ``i`` with respect to input ``j``. `out`
+            where given.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``net(x)`` does.
+
+        Notes
+        -----
+        ``J = D_L W_L ... D_1 W_1`` with ``D_l = diag(s_l'(z_l))``, exact but for rounding. It is
+        multiplied out from the left or from the right, whichever takes fewer operations. At a kink
+        the derivative of an activation is what PyTorch takes, and ``relu'(0) = 0``; the table
+        stands with `laminet.reference.activation_derivative`.
+
+        Examples
+        --------
+        >>> import laminet as ln
+        >>> net = ln.MLP([ln.Dense([[1.0, -1.0], [2.0, 0.0]], None, "relu")])
+        >>> net.jacobian([3.0, 1.0])
+        array([[ 1., -1.],
+               [ 2.,  0.]])
+        """
+        result: Array = self._derivatives.jacobian(x, out)
+        return result
+
+    def value_and_jacobian(
+        self, x: ArrayLike, *, out: tuple[Array | None, Array | None] | None = None
+    ) -> tuple[Array, Array]:
+        """Return the outputs and their Jacobian, by one forward pass.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+        out : tuple of two ndarrays or None, optional
+            Where to put the outputs, as for ``net(x)``, and the Jacobian, as for `jacobian`.
+
+        Returns
+        -------
+        y : ndarray of shape (out_features,) or (batch, out_features)
+            With the tiled back end the same bits as ``net(x)``.
+        jacobian : ndarray of shape (out_features, in_features), or one such for each sample
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``net(x)`` does; also if `out` is not a tuple of two, or these share memory.
+        """
+        y_out = jacobian_out = None
+        if out is not None:
+            if not isinstance(out, tuple) or len(out) != 2:
+                raise TypeError("out must be a tuple of two arrays: of outputs, of Jacobians")
+            y_out, jacobian_out = out
+        result: tuple[Array, Array] = self._derivatives.value_and_jacobian(x, y_out, jacobian_out)
+        return result
+
+    def layer_jacobians(self, x: ArrayLike) -> list[Array]:
+        """Return the Jacobian of each layer, ``J_l = D_l W_l``.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+
+        Returns
+        -------
+        list of ndarray of shape (n_l, n_{l-1}) or (batch, n_l, n_{l-1})
+            First to last; ``J_L @ ... @ J_1`` is the network's.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``net(x)`` does.
+        """
+        result: list[Array] = self._derivatives.layer_jacobians(x)
+        return result
+
+    def vjp(self, x: ArrayLike, cotangent: ArrayLike, *, out: Array | None = None) -> Array:
+        """Return the vector-Jacobian product ``J^T v``, without forming ``J``.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+        cotangent : array_like of shape (out_features,) or (batch, out_features)
+            ``v``, one for each sample: the gradient of a loss with respect to the outputs, say.
+        out : ndarray, optional
+            As for ``net(x)``; it may overlap `x` and `cotangent`.
+
+        Returns
+        -------
+        ndarray of the shape of `x`
+            `out` where given.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``net(x)`` does, of both arguments; also if they are not one row for each other.
+        """
+        result: Array = self._derivatives.vjp(x, cotangent, out)
+        return result
+
+    def jvp(self, x: ArrayLike, tangent: ArrayLike, *, out: Array | None = None) -> Array:
+        """Return the Jacobian-vector product ``J u``, without forming ``J``.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+        tangent : array_like of the shape of `x`
+            ``u``, one for each sample: a direction in which the inputs move.
+        out : ndarray, optional
+            As for ``net(x)``; it may overlap `x` and `tangent`.
+
+        Returns
+        -------
+        ndarray of shape (out_features,) or (batch, out_features)
+            `out` where given.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``net(x)`` does, of both arguments; also if they are not one row for each other.
+        """
+        result: Array = self._derivatives.jvp(x, tangent, out)
+        return result
+
+    def gradients(self, x: ArrayLike, grad_output: ArrayLike) -> Gradients:
+        """Return the gradients of a loss with respect to all weights and biases, and to `x`.
+
+        Parameters
+        ----------
+        x : array_like of shape (in_features,) or (batch, in_features)
+        grad_output : array_like of shape (out_features,) or (batch, out_features)
+            The gradient of the loss with respect to the outputs.
+
+        Returns
+        -------
+        Gradients
+            ``.weights`` [dW_1 .. dW_L], ``.biases`` [db_1 .. db_L] (None where a layer has none),
+            summed over the batch, and ``.input``, shaped like `x`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``net(x)`` does, of both arguments; also if they are not one row for each other.
+
+        Notes
+        -----
+        With ``dZ_l`` the gradient with respect to ``Z_l``: ``dW_l = dZ_l^T A_{l-1}``, ``db_l`` the
+        column sums of ``dZ_l``, ``dA_{l-1} = dZ_l W_l``. With the tiled back end the sums over the
+        batch have the same bits whatever the number of threads.
+        """
+        return Gradients(*self._derivatives.gradients(x, grad_output))
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Return the network with its weights rounded to `dtype`.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}
+
+        Returns
+        -------
+        MLP
+            The network itself where it has that dtype already: networks never change.
+
+        Raises
+        ------
+        ValueError
+            If `dtype` is another one, or a weight, a bias or a parameter of an activation does not
+            fit it.
+        """
+        target = as_dtype(dtype)
+        if target == self.dtype:
+            return self
+        return self._like(
+            Dense(
+                rounded(layer.weight, target, "weight"),
+                None if layer.bias is None else rounded(layer.bias, target, "bias"),
+                layer.activation,
+            )
+            for layer in self._layers
+        )
+
+    def with_outputs(self, outputs: Outputs | None) -> Self:
+        """Return the network with another meaning of its outputs.
+
+        Parameters
+        ----------
+        outputs : Quantities, Classes, Labels or None
+
+        Returns
+        -------
+        MLP
+            Everything else is as it was.
+
+        Raises
+        ------
+        ValueError
+            If the outputs cannot stand for that.
+        TypeError
+            If `outputs` is something else.
+
+        Examples
+        --------
+        >>> import laminet as ln
+        >>> net = ln.MLP.init([4, 8, 1], seed=0).with_outputs(ln.Classes(["no", "yes"]))
+        >>> net
+        MLP(4 -> 8 relu -> 1 identity, float32, 49 parameters, classes: 'no', 'yes')
+        """
+        return self._like(self._layers, outputs=as_outputs(outputs))
+
+    def _like(self, layers: Iterable[Dense], **changed: Any) -> Self:
+        """Return a network of the same class with other layers, and what else is `changed`."""
+        again = type(self).__new__(type(self))
+        MLP.__init__(again, layers, **{**self._described(), **changed})
+        again.__setstate__(self._own_state())
+        return again
+
+    def _described(self) -> dict[str, Any]:
+        """Return all that a network is beside its layers, as arguments of MLP."""
+        return {
+            "head": self._head,
+            "outputs": self._outputs,
+            "feature_names": self._feature_names,
+            "inputs": self._inputs,
+        }
+
+    def _own_state(self) -> dict[str, Any]:
+        """Return the attributes that a subclass has added."""
+        state = dict(getattr(self, "__dict__", {}))
+        for kind in type(self).__mro__[: type(self).__mro__.index(MLP)]:
+            slots = kind.__dict__.get("__slots__", ())
+            for slot in [slots] if isinstance(slots, str) else slots:
+                hidden = slot.startswith("__") and not slot.endswith("__")
+                name = f"_{kind.__name__.lstrip('_')}{slot}" if hidden else slot
+                if slot not in ("__dict__", "__weakref__") and hasattr(self, name):
+                    state[name] = getattr(self, name)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a safetensors file, complete or not at all; see `laminet.load`.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Replaced where it exists.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; what was there before is then still there.
+
+        Notes
+        -----
+        A process that is killed meanwhile leaves a hidden file, ``.NAME.*.laminet.tmp``, which the
+        next save into that directory deletes.
+        """
+        from laminet.files import safetensors_files
+
+        safetensors_files.save(self, path)
+
+    def summary(self) -> Summary:
+        """Return the layers: shapes, activation, parameters, FLOPs; and what memory they take.
+
+        Returns
+        -------
+        Summary
+            ``.layers``, ``.parameters``, ``.flops`` of one sample, and ``.memory``: the copies of
+            the weights that there are now and would be once prepared (see `prepare`); printed, two
+            tables.
+        """
+        from laminet.analysis.summary import summary
+
+        return summary(self)
+
+    def plan(self, batch: int = 1) -> Plan:
+        """Return how a batch would run now: back end, register tiles, blocks, split and threads.
+
+        The number of threads may change with time, as it follows what handing work over costs now
+        and the CPUs that are allowed now; on the tiled back end no bit of a result depends on it.
+
+        Parameters
+        ----------
+        batch : int
+            Samples in the batch, 1 or more.
+
+        Returns
+        -------
+        Plan
+            ``.layers`` (``.tile``, ``.tail_tile``, ``.block_rows``, ``.block_columns``,
+            ``.block_depth``, ``.split``, ``.threads``), ``.backend``, ``.isa``, ``.split``,
+            ``.threads``; printed, a table.
+
+        Raises
+        ------
+        ValueError
+            If `batch` is less than 1, or so large that no memory holds it.
+        TypeError
+            If `batch` is not an integer.
+        """
+        from laminet.core.plan import plan_of
+
+        count = as_batch(batch, largest_batch(self.sizes))
+        return plan_of(self._core.plan(count), self.sizes, count)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MLP):
+            return NotImplemented
+        if type(self) is not type(other):
+            return False
+        return self._layers == other._layers and self._described() == other._described()
+
+    def __hash__(self) -> int:
+        if self._digest is None:
+            digest = hashlib.blake2b(digest_size=16)
+            for layer in self._layers:
+                for array in (layer.weight, layer.bias):
+                    if array is None:
+                        continue
+                    flat = array.reshape(-1)
+                    # By parts, so that Ctrl-C comes through in between.
+                    for first in range(0, len(flat), _HASHED_AT_ONCE):
+                        digest.update(flat[first : first + _HASHED_AT_ONCE].data)
+            self._digest = digest.digest()
+        activations = tuple(layer.activation for layer in self._layers)
+        described = tuple(self._described().values())
+        return hash((self._digest, self.sizes, self.dtype, activations, described))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = type(self), self._layers, self._described()
+        return _restored, arguments, self._own_state() or None
+
+    def __copy__(self) -> Self:
+        # Of attributes that a subclass has, the copy has its own.
+        return self if type(self) is MLP else self._like(self._layers)
+
+    def __repr__(self) -> str:
+        chain = " -> ".join(
+            [str(self.in_features)]
+            + [f"{layer.out_features} {layer.activation}" for layer in self._layers]
+            + ([self._head] if self._head else [])
+        )
+        parts = [chain, str(self.dtype), f"{self.num_parameters} parameters"]
+        if self._inputs is not None:
+            parts.append("inputs: " + " + ".join(f"{name} {width}" for name, width in self._inputs))
+        if self._outputs is not None:
+            parts.append(self._outputs.described())
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        from laminet.analysis.summary import html_of_network
+
+        return html_of_network(self)
+
+
+def _restored(kind: type[MLP], layers: Iterable[Dense], described: dict[str, Any]) -> MLP:
+    """Return an object of a class of networks; its ``__init__`` may take other arguments."""
+    net = kind.__new__(kind)
+    MLP.__init__(net, layers, **described)
+    return net

@@ -1,0 +1,476 @@
+"""What the outputs of a network stand for: quantities, one of several classes, any of many labels.
+
+It decides what `predict` and `predict_proba` answer. Without it they answer only where the network
+itself says enough: several logits, or a softmax head.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from laminet.core.conversion.counts import shown
+from laminet.core.inputs import as_names
+from laminet.core.layers.dense import linear
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from laminet.core.mlp import MLP
+
+    Array = NDArray[Any]
+    from laminet.core.names import ActivationName
+
+__all__ = ["UNSTATED", "Classes", "Labels", "Outputs", "Quantities", "as_outputs"]
+
+# How many rows a message names, and labels a repr.
+_SHOWN = 4
+# Of an integer, in bits: files keep labels as decimal text, and Python reads 4300 digits at most.
+_LONGEST_LABEL = 1024
+
+_WHAT_TO_WRITE = (
+    "say what they stand for: net.with_outputs(ln.Classes([...])) for one of several classes, "
+    "ln.Labels([...]) for any of several labels, ln.Quantities() for numbers"
+)
+
+
+class Outputs(ABC):
+    """What the outputs of a network stand for: `Quantities`, `Classes` or `Labels`."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def check(self, net: MLP) -> None:
+        """Raise ValueError unless the outputs of a network can stand for this."""
+
+    @abstractmethod
+    def predict(self, net: MLP, x: ArrayLike) -> Any:
+        """Return what `MLP.predict` does."""
+
+    @abstractmethod
+    def predict_proba(self, net: MLP, x: ArrayLike) -> Array:
+        """Return what `MLP.predict_proba` does."""
+
+    @abstractmethod
+    def predict_log_proba(self, net: MLP, x: ArrayLike) -> Array:
+        """Return what `MLP.predict_log_proba` does."""
+
+    @abstractmethod
+    def described(self) -> str:
+        """Return what the repr of a network shows."""
+
+    @abstractmethod
+    def _key(self) -> tuple[Any, ...]:
+        """Return what two equal ones have equal."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Outputs):
+            return NotImplemented
+        return type(self) is type(other) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._key()))
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} never changes")
+
+    def __copy__(self) -> Outputs:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Outputs:
+        return self
+
+
+class Quantities(Outputs):
+    """The outputs are numbers: `predict` gives them, and they have no probabilities.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        One for each output, all different.
+
+    Attributes
+    ----------
+    names : tuple of str, or None
+
+    Raises
+    ------
+    ValueError
+        If a name is empty or comes twice.
+    TypeError
+        If a name is not a str.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> net = ln.MLP([ln.Dense([[2.0]], [1.0])], outputs=ln.Quantities(["price"]))
+    >>> net.predict([[1.0], [3.0]])
+    array([3., 7.])
+    """
+
+    __slots__ = ("names",)
+
+    names: tuple[str, ...] | None
+
+    def __init__(self, names: Iterable[str] | None = None) -> None:
+        object.__setattr__(self, "names", None if names is None else as_names(names, "names"))
+
+    def check(self, net: MLP) -> None:
+        """Raise ValueError unless there is a name for each output."""
+        if self.names is not None and len(self.names) != net.out_features:
+            raise ValueError(
+                f"outputs: Quantities has {len(self.names)} names, the network has "
+                f"{_count(net.out_features, 'output')}"
+            )
+
+    def predict(self, net: MLP, x: ArrayLike) -> Any:
+        """Return the outputs, without their axis where there is one."""
+        y = net(x)
+        return y[..., 0] if net.out_features == 1 else y
+
+    def predict_proba(self, net: MLP, x: ArrayLike) -> Array:
+        """Refuse: quantities have no probabilities."""
+        raise ValueError("the network's outputs are Quantities: they have no probabilities")
+
+    predict_log_proba = predict_proba
+
+    def described(self) -> str:
+        """Return the names."""
+        return "quantities" + (f": {_listed(self.names)}" if self.names else "")
+
+    def _key(self) -> tuple[Any, ...]:
+        return (self.names,)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Quantities, (self.names,)
+
+    def __repr__(self) -> str:
+        return f"Quantities({'' if self.names is None else list(self.names)})"
+
+
+class _Labelled(Outputs):
+    """A label for each output, but where one output stands for two classes."""
+
+    __slots__ = ("labels",)
+
+    labels: Array
+
+    def __init__(self, labels: ArrayLike) -> None:
+        object.__setattr__(self, "labels", _as_labels(labels, type(self).__name__))
+
+    def _key(self) -> tuple[Any, ...]:
+        # Not of the values alone: 0, 0.0 and False are equal, and different labels.
+        values = self.labels.tolist()
+        return self.labels.dtype.str, tuple(type(v) for v in values), tuple(values)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.labels,)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}([{_listed(self.labels.tolist())}])"
+
+
+class Classes(_Labelled):
+    """Each sample has one of several classes: `predict` gives its label.
+
+    Parameters
+    ----------
+    labels : array_like of shape (n,)
+        Two or more, all different: numbers or text. One for each output; or two for a network of
+        one output, which is then the probability of the second (after a sigmoid), or its logit.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n,), read-only
+
+    Raises
+    ------
+    ValueError
+        If there are less than two labels, they are not in one row, or two are equal.
+    TypeError
+        If they are neither numbers nor text.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> net = ln.MLP([ln.Dense([[1.0]])], outputs=ln.Classes(["down", "up"]))
+    >>> print(net.predict([[3.0], [-2.0]]), net.predict_proba([0.0]))
+    ['up' 'down'] [0.5 0.5]
+    """
+
+    __slots__ = ()
+
+    def __init__(self, labels: ArrayLike) -> None:
+        super().__init__(labels)
+        if len(self.labels) < 2:
+            raise ValueError(f"Classes takes two labels or more, got {len(self.labels)}")
+
+    def check(self, net: MLP) -> None:
+        """Raise ValueError unless there is a label for each output, or two for one."""
+        count, outputs = len(self.labels), net.out_features
+        if outputs > 1:
+            if count != outputs:
+                raise ValueError(
+                    f"outputs: Classes has {count} labels, the network has {outputs} outputs"
+                )
+        elif count != 2:
+            raise ValueError(
+                f"outputs: Classes has {count} labels, and one output can stand for two classes"
+            )
+        elif net.head is not None or _last(net) not in ("sigmoid", "identity"):
+            raise ValueError(
+                f"outputs: one output that ends in {net.head or _last(net)} is neither the "
+                "probability of a class (after a sigmoid) nor its logit (identity)"
+            )
+
+    def predict(self, net: MLP, x: ArrayLike) -> Any:
+        """Return the label of the largest output of each sample, the first of equal ones."""
+        y = net(x)
+        if net.out_features == 1:
+            _refuse_nan(y)
+            half = 0.5 if _last(net) == "sigmoid" else 0.0
+            return self.labels[(y[..., 0] > half).astype(np.intp)]
+        return self.labels[_index_of_largest(y)]
+
+    def predict_proba(self, net: MLP, x: ArrayLike) -> Array:
+        """Return the probability of each class: ``[1 - p, p]`` of one output."""
+        if net.out_features > 1:
+            return _softmax(net, x, "softmax")
+        y = net(x)
+        if _last(net) == "identity":
+            return _each(y, [[-1.0], [1.0]], "sigmoid")  # sigmoid(-z) keeps what 1 - p would lose
+        return np.concatenate([1 - y, y], axis=-1)
+
+    def predict_log_proba(self, net: MLP, x: ArrayLike) -> Array:
+        """Return the logarithms of `predict_proba`, also where that underflows."""
+        if net.out_features > 1:
+            return _softmax(net, x, "log_softmax")
+        return -_each(_logits(net, x), [[1.0], [-1.0]], "softplus")
+
+    def described(self) -> str:
+        """Return the labels."""
+        return f"classes: {_listed(self.labels.tolist())}"
+
+
+class Labels(_Labelled):
+    """Each sample has any number of labels: `predict` says for each whether it has it.
+
+    Parameters
+    ----------
+    labels : array_like of shape (out_features,)
+        One for each output, all different: numbers or text. An output is the probability of its
+        label (after a sigmoid), or its logit.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n,), read-only
+
+    Raises
+    ------
+    ValueError
+        If there is no label, they are not in one row, or two are equal.
+    TypeError
+        If they are neither numbers nor text.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> net = ln.MLP([ln.Dense([[1.0], [-1.0]])], outputs=ln.Labels(["warm", "wet"]))
+    >>> net.predict([[3.0], [-2.0]])
+    array([[1, 0],
+           [0, 1]])
+    """
+
+    __slots__ = ()
+
+    def check(self, net: MLP) -> None:
+        """Raise ValueError unless there is a label for each output, and each has a probability."""
+        if len(self.labels) != net.out_features:
+            raise ValueError(
+                f"outputs: Labels has {_count(len(self.labels), 'label')}, the network has "
+                f"{_count(net.out_features, 'output')}"
+            )
+        if net.head is not None or _last(net) not in ("sigmoid", "identity"):
+            raise ValueError(
+                f"outputs: Labels takes sigmoid (probabilities) or identity (logits) as the last "
+                f"activation, got {net.head or _last(net)}"
+            )
+
+    def predict(self, net: MLP, x: ArrayLike) -> Any:
+        """Return 1 for each label whose probability is above 1/2, else 0."""
+        y = net(x)
+        _refuse_nan(y)
+        return (y > (0.5 if _last(net) == "sigmoid" else 0.0)).astype(np.int64)
+
+    def predict_proba(self, net: MLP, x: ArrayLike) -> Array:
+        """Return the probability of each label."""
+        y = net(x)
+        return y if _last(net) == "sigmoid" else _each(y, [[1.0]], "sigmoid")
+
+    def predict_log_proba(self, net: MLP, x: ArrayLike) -> Array:
+        """Return the logarithms of `predict_proba`, also where that underflows."""
+        return -_each(_logits(net, x), [[-1.0]], "softplus")
+
+    def described(self) -> str:
+        """Return the labels."""
+        return f"labels: {_listed(self.labels.tolist())}"
+
+
+class _Unstated:
+    """Nothing was said: several logits, or a head, are taken as scores of classes 0, 1, ..."""
+
+    def predict(self, net: MLP, x: ArrayLike) -> Any:
+        _require_scores(net)
+        return _index_of_largest(net(x))
+
+    def predict_proba(self, net: MLP, x: ArrayLike) -> Array:
+        _require_scores(net)
+        return _softmax(net, x, "softmax")
+
+    def predict_log_proba(self, net: MLP, x: ArrayLike) -> Array:
+        _require_scores(net)
+        return _softmax(net, x, "log_softmax")
+
+
+UNSTATED = _Unstated()
+
+
+def as_outputs(value: object) -> Outputs | None:
+    """Return `value` if it says what outputs stand for, or is None; refuse all else."""
+    if value is not None and not isinstance(value, Outputs):
+        raise TypeError(
+            "outputs must be ln.Quantities(), ln.Classes(labels), ln.Labels(labels) or None, got "
+            f"{value.__name__ + ' itself' if isinstance(value, type) else type(value).__name__}"
+        )
+    return value
+
+
+def _as_labels(values: ArrayLike, kind: str) -> Array:
+    # Of a set the order would be any; what a mask hides is no label.
+    unfit = (str, bytes, set, frozenset, dict, np.ma.MaskedArray)
+    if isinstance(values, unfit) or not (hasattr(values, "__iter__") or hasattr(values, "tolist")):
+        raise TypeError(f"{kind} takes labels in a sequence, got a {type(values).__name__}")
+    if isinstance(values, np.ndarray):
+        labels = np.array(values)
+    else:
+        # Iterable, as was just seen; ArrayLike says less.
+        listed = values.tolist() if hasattr(values, "tolist") else list(values)  # type: ignore[arg-type]
+        kinds = {_kind_of_label(value) for value in listed}
+        try:
+            # NumPy would turn the 1 of [1, "one"] into text, and the True of [True, 2] into 1.
+            labels = np.array(listed, dtype=object if len(kinds) > 1 else None)
+        except ValueError:
+            raise ValueError(f"{kind} takes labels of shape (n,), got rows of them") from None
+        if labels.dtype.kind == "f" and all(isinstance(value, int) for value in listed):
+            labels = np.array(listed, dtype=object)  # no integer type of NumPy holds them all
+        if labels.dtype.kind == "U" and labels.tolist() != listed:
+            raise ValueError(f"{kind}: a label ends in a null character, which NumPy drops")
+    if labels.dtype.kind == "U":
+        labels = np.array(labels.tolist(), dtype=str)  # as wide as the longest
+    if labels.ndim != 1 or labels.size == 0:
+        raise ValueError(f"{kind} takes labels of shape (n,), got shape {labels.shape}")
+    if labels.dtype.kind not in "biufUO":
+        raise TypeError(f"{kind} takes numbers or text as labels, got dtype {labels.dtype}")
+    listed = labels.tolist()
+    for value in listed:
+        missing = value is None or type(value).__name__ == "NAType"  # of pandas
+        if missing or (isinstance(value, (float, np.floating)) and not np.isfinite(value)):
+            raise ValueError(f"{kind}: {value} is no label")
+        if isinstance(value, int) and value.bit_length() > _LONGEST_LABEL:
+            raise ValueError(f"{kind}: {shown(value)} is no label")
+    try:
+        different = len(set(listed)) == len(listed)
+    except TypeError:
+        raise TypeError(f"{kind} takes numbers or text as labels") from None
+    if not different:
+        raise ValueError(f"{kind}: labels must all be different")
+    labels.flags.writeable = False
+    return labels
+
+
+def _kind_of_label(value: Any) -> type:
+    for kind in (str, bool, np.bool_):
+        if isinstance(value, kind):
+            return bool if kind is np.bool_ else kind
+    return object
+
+
+# --- What is computed of outputs --------------------------------------------------------------
+
+
+def _last(net: MLP) -> str:
+    return net.layers[-1].activation.name
+
+
+def _logits(net: MLP, x: ArrayLike) -> Array:
+    """Return what is before the sigmoid, or the identity, of the last layer."""
+    return net(x) if _last(net) == "identity" else net.trace(x).pre_activations[-1]
+
+
+def _each(z: Array, weight: list[list[float]], activation: ActivationName) -> Array:
+    """Return ``s(w z)`` of each element, side by side for each w: one column becomes as many."""
+    # Elements as samples of one feature: the kernels' functions, with their bits for every batch.
+    column = np.ascontiguousarray(z).reshape(-1, 1)
+    result = linear(column, np.array(weight, z.dtype), None, activation)
+    return result.reshape(*z.shape[:-1], z.shape[-1] * len(weight))
+
+
+def _softmax(net: MLP, x: ArrayLike, head: str) -> Array:
+    if net.head is None and _last(net) != "identity":
+        raise ValueError(
+            f"the outputs end in {_last(net)}: they are no logits, whose softmax would be "
+            "probabilities; net(x) gives them as they are"
+        )
+    result: Array = net._core.forward_head(x, head)
+    return result
+
+
+def _index_of_largest(y: Array) -> Any:
+    index = y.argmax(axis=-1)
+    # argmax gives the place of a NaN where there is one.
+    _refuse_nan(np.take_along_axis(y, np.expand_dims(index, -1), axis=-1))
+    return index
+
+
+def _refuse_nan(y: Array) -> None:
+    nan = np.isnan(y).any(axis=-1)
+    if not nan.any():
+        return
+    if y.ndim == 1:
+        raise ValueError("the sample has a NaN among its outputs, and so no label")
+    rows = np.flatnonzero(nan)
+    if len(rows) == 1:
+        raise ValueError(f"sample {rows[0]} has a NaN among its outputs, and so no label")
+    shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
+    raise ValueError(
+        f"samples {shown} ({len(rows)} of {len(y)}) have a NaN among their outputs, and so no label"
+    )
+
+
+def _require_scores(net: MLP) -> None:
+    if net.out_features == 1:
+        raise ValueError(
+            "the network has one output, and nothing tells whether it is a number or the "
+            f"probability of a class; {_WHAT_TO_WRITE}"
+        )
+    if net.head is None and _last(net) != "identity":
+        raise ValueError(
+            f"the network's outputs end in {_last(net)}, and are no logits of classes; "
+            f"{_WHAT_TO_WRITE}"
+        )
+
+
+def _listed(values: Any) -> str:
+    """Return the first values and the last one."""
+    shown = [repr(value) for value in values]
+    if len(shown) > _SHOWN:
+        shown = [*shown[: _SHOWN - 1], "... " + shown[-1]]
+    return ", ".join(shown)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,158 @@
+"""Which back end, tiles, blocks and threads a batch runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from laminet.show.report import Report, TableData
+
+if TYPE_CHECKING:
+    from laminet.core.names import InstructionSetName
+
+__all__ = ["LayerPlan", "Plan", "plan_of"]
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """How one layer runs.
+
+    Attributes
+    ----------
+    index : int
+        Counted from 1.
+    in_features, out_features : int
+        The layer's sizes.
+    backend : str
+        ``"tiled"`` or ``"blas"``.
+    tile : tuple of int, or None
+        Rows and columns of the register tile; None on the back end ``"blas"``.
+    tail_tile : tuple of int, or None
+        That of the last columns, where wider tiles leave some over.
+    block_rows, block_columns, block_depth : int
+        What a thread works on at a time: so many samples, outputs and inputs at most. The block of
+        weights, ``block_columns x block_depth``, stays in L2 while all rows visit it. (A single
+        sample with many zeros goes by at most 4 KiB of its inputs.)
+    tail_columns, tail_depth : int
+        The same of the last columns, for `tail_tile`; 0 where there is none.
+    row_parts, column_parts : int
+        The parts that threads work on at the same time: of the batch, or of the layer's outputs.
+    """
+
+    index: int
+    in_features: int
+    out_features: int
+    backend: Literal["blas", "tiled"]
+    tile: tuple[int, int] | None
+    tail_tile: tuple[int, int] | None
+    block_rows: int
+    block_columns: int
+    block_depth: int
+    tail_columns: int
+    tail_depth: int
+    row_parts: int
+    column_parts: int
+
+    @property
+    def threads(self) -> int:
+        """Threads that work on the layer at the same time."""
+        return self.row_parts * self.column_parts
+
+    @property
+    def split(self) -> str:
+        """What the threads share: ``"none"``, ``"rows"``, ``"columns"`` or ``"rows, columns"``."""
+        names = [
+            name
+            for name, parts in (("rows", self.row_parts), ("columns", self.column_parts))
+            if parts > 1
+        ]
+        return ", ".join(names) or "none"
+
+
+@dataclass(frozen=True, repr=False)
+class Plan(Report):
+    """How a network runs one batch; it prints as a table.
+
+    Attributes
+    ----------
+    layers : tuple of LayerPlan
+        The layers, first to last.
+    batch : int
+        Samples in the batch.
+    backend, isa : str
+        The back end, and the instruction set of its kernels or of the activations.
+    split : str
+        ``"none"``: one thread does all. ``"rows"``: each thread takes blocks of rows through all
+        layers. ``"layers"``: all rows go through one layer after the other, and the threads share
+        each layer.
+    threads : int
+        Threads that take part.
+    """
+
+    layers: tuple[LayerPlan, ...]
+    batch: int
+    backend: Literal["blas", "tiled"]
+    isa: InstructionSetName
+    split: Literal["none", "rows", "layers"]
+    threads: int
+
+    def tables(self) -> list[TableData]:
+        """Return the table that shows this result."""
+        rows: list[tuple[str, ...]] = [
+            ("layer", "shape", "tile", "split", "threads", "rows", "columns", "depth")
+        ]
+        for layer in self.layers:
+            tiles = [f"{m}x{n}" for m, n in filter(None, (layer.tile, layer.tail_tile))]
+            columns = [f"{n:,}" for n in (layer.block_columns, layer.tail_columns) if n]
+            depths = [f"{n:,}" for n in (layer.block_depth, layer.tail_depth) if n]
+            rows.append(
+                (
+                    str(layer.index),
+                    f"{layer.in_features} -> {layer.out_features}",
+                    " + ".join(dict.fromkeys(tiles)) or layer.backend,
+                    layer.split,
+                    str(layer.threads),
+                    f"{layer.block_rows:,}",
+                    " + ".join(columns),
+                    " + ".join(dict.fromkeys(depths)),
+                )
+            )
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        samples = "1 sample" if self.batch == 1 else f"{self.batch:,} samples"
+        how = {"none": "", "rows": " share the rows", "layers": " share each layer"}[self.split]
+        if self.threads == 1:
+            how = ", layer by layer" if self.split == "layers" else ""
+        title = f"{samples}: back end {self.backend}, {self.isa}; {threads}{how}"
+        return [TableData(rows, 4, title)]
+
+
+def plan_of(described: Mapping[str, Any], sizes: tuple[int, ...], batch: int) -> Plan:
+    """Make a `Plan` of what the core describes."""
+
+    def tile(rows: int, columns: int) -> tuple[int, int] | None:
+        return (rows, columns) if rows else None
+
+    layers = tuple(
+        LayerPlan(
+            index,
+            sizes[index - 1],
+            sizes[index],
+            described["backend"],
+            tile(*body[:2]),
+            tile(*tail[:2]),
+            rows,
+            *body[2:],
+            *tail[2:],
+            *parts,
+        )
+        for index, (rows, body, tail, *parts) in enumerate(described["layers"], 1)
+    )
+    return Plan(
+        layers,
+        batch,
+        described["backend"],
+        described["isa"],
+        described["split"],
+        described["threads"],
+    )

@@ -1,0 +1,264 @@
+"""What laminet writes into a file's metadata: the activations, the head, what the outputs mean."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laminet.core.activation import ACTIVATIONS, Activation
+from laminet.core.heads import HEADS
+from laminet.core.outputs import Classes, Labels, Outputs, Quantities
+from laminet.files.safetensors_files.header import fail, is_count, parse_json, quoted
+
+if TYPE_CHECKING:
+    from laminet.core.layers.dense import Dense
+    from laminet.core.mlp import MLP
+    from laminet.core.names import HeadName
+    from laminet.reference import Layer
+
+__all__ = ["FORMAT_VERSION", "KEY", "Description"]
+
+FORMAT_VERSION = 3
+KEY = "laminet"
+# What a description of each version may have beside its format and layers.
+_OPTIONAL = {
+    1: frozenset[str](),
+    2: frozenset({"head", "task", "classes"}),
+    3: frozenset({"head", "outputs", "feature_names", "inputs"}),
+}
+
+# Types of labels. Text has no length here: a type like "<U999999999" would be a huge array.
+_LABEL_TYPES = {
+    **{f"{sign}int{bits}": (int,) for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    **{f"float{bits}": (int, float) for bits in (16, 32, 64)},
+    "bool": (bool,),
+    "str": (str,),
+    "object": (str, bool, int, float),
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """All that a network is beside its weights."""
+
+    activations: tuple[Activation, ...]
+    head: HeadName | None = None
+    outputs: Outputs | None = None
+    feature_names: tuple[str, ...] | None = None
+    inputs: tuple[tuple[str, int], ...] | None = None
+
+    @classmethod
+    def of_layers(cls, layers: Iterable[Layer]) -> Description:
+        """Describe a plain MLP of these layers."""
+        return cls(tuple(layer.activation for layer in layers))
+
+    @classmethod
+    def of(cls, net: MLP) -> Description:
+        """Describe a network."""
+        activations = tuple(layer.activation for layer in net.layers)
+        return cls(activations, net.head, net.outputs, net.feature_names, net.inputs)
+
+    def network(self, layers: list[Dense]) -> MLP:
+        """Return the network that this describes."""
+        from laminet.core.mlp import MLP
+
+        return MLP(
+            layers,
+            head=self.head,
+            outputs=self.outputs,
+            feature_names=self.feature_names,
+            inputs=self.inputs,
+        )
+
+    def to_json(self) -> str:
+        """Return the JSON text, in the oldest format that can say it.
+
+        Raises
+        ------
+        ValueError
+            If the labels are of a type that has no place in JSON.
+        """
+        rows = [{"activation": a.name, **a.parameters} for a in self.activations]
+        result: dict[str, Any] = {"format": 1, "layers": rows}
+        # Left out where there is none, so that an older laminet reads what it can run.
+        if self.head is not None:
+            result.update(format=2, head=self.head)
+        if self.outputs is not None:
+            result.update(format=3, outputs=_outputs_to_json(self.outputs))
+        if self.feature_names is not None:
+            result.update(format=3, feature_names=list(self.feature_names))
+        if self.inputs is not None:
+            pairs = [{"name": name, "width": width} for name, width in self.inputs]
+            result.update(format=3, inputs=pairs)
+        return json.dumps(result, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, metadata: Any) -> Description:
+        """Read and check the entry of a file's metadata; raise FormatError."""
+        if not isinstance(metadata, dict) or KEY not in metadata:
+            fail(
+                f"no {KEY!r} entry in the metadata: not a file that laminet saved (of a state dict "
+                "of an MLP, name the activations: load(path, activations=[...]))"
+            )
+        where = f"metadata {KEY!r}"
+        if not isinstance(metadata[KEY], str):
+            fail(f"{where}: must be a text")
+        description = parse_json(metadata[KEY], where)
+        if not isinstance(description, dict) or not is_count(description.get("format")):
+            fail(f"{where}: has no format number")
+        version = description["format"]
+        if version > FORMAT_VERSION:
+            fail(
+                f"{where}: format {quoted(version)} is of a later laminet; this one reads up to "
+                f"{FORMAT_VERSION}"
+            )
+        if version < 1 or set(description) - _OPTIONAL[version] != {"format", "layers"}:
+            fail(f"{where}: is not of the form that format {quoted(version)} has")
+        rows = description["layers"]
+        if not isinstance(rows, list) or not rows:
+            fail(f"{where}: layers must be a list of one or more")
+        activations = tuple(_activation(r, f"{where}: layer {i}") for i, r in enumerate(rows))
+        head = description.get("head")
+        if "head" in description and head not in HEADS:
+            fail(f"{where}: unknown head {quoted(head)}")
+        outputs = None
+        if version == 2:
+            outputs = _outputs_of_task(description, where)
+        elif "outputs" in description:
+            outputs = _outputs_from_json(description["outputs"], f"{where}: outputs")
+        names = inputs = None
+        if "feature_names" in description:
+            names = _names_from_json(description["feature_names"], f"{where}: feature_names")
+        if "inputs" in description:
+            inputs = _inputs_from_json(description["inputs"], f"{where}: inputs")
+        return cls(activations, head, outputs, names, inputs)
+
+
+def _outputs_to_json(outputs: Outputs) -> dict[str, Any]:
+    if isinstance(outputs, Quantities):
+        names = {} if outputs.names is None else {"names": list(outputs.names)}
+        return {"kind": "quantities", **names}
+    assert isinstance(outputs, (Classes, Labels))  # there is no other kind
+    kind = "classes" if isinstance(outputs, Classes) else "labels"
+    return {"kind": kind, "labels": _labels_to_json(outputs.labels)}
+
+
+def _outputs_from_json(value: Any, where: str) -> Outputs:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if kind == "quantities" and set(value) <= {"kind", "names"}:
+        if "names" not in value:
+            return Quantities()
+        return _made(where, Quantities, _names_from_json(value["names"], where))
+    if kind in ("classes", "labels") and set(value) == {"kind", "labels"}:
+        labels = _labels_from_json(value["labels"], f"{where}: labels")
+        return _made(where, Classes if kind == "classes" else Labels, labels)
+    return fail(f"{where}: {quoted(value)} is none of quantities, classes and labels")
+
+
+def _outputs_of_task(description: dict[str, Any], where: str) -> Outputs | None:
+    """Return what format 2 calls a task, with the classes beside it."""
+    task = description.get("task")
+    if "task" in description and task not in ("classifier", "multilabel", "regressor"):
+        fail(f"{where}: unknown task {quoted(task)}")
+    if ("classes" in description) != (task in ("classifier", "multilabel")):
+        fail(f"{where}: classes belong to a classifier and to nothing else")
+    if task is None:
+        return None
+    if task == "regressor":
+        return Quantities()
+    labels = _labels_from_json(description["classes"], f"{where}: classes")
+    return _made(where, Classes if task == "classifier" else Labels, labels)
+
+
+def _made(where: str, kind: Callable[[Any], Outputs], value: Any) -> Outputs:
+    try:
+        return kind(value)
+    except (ValueError, TypeError) as error:
+        fail(f"{where}: {error}")
+
+
+def _names_from_json(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        fail(f"{where}: must be a list of texts")
+    return tuple(value)
+
+
+def _inputs_from_json(value: Any, where: str) -> tuple[tuple[str, int], ...]:
+    if not isinstance(value, list):
+        fail(f"{where}: must be a list")
+    pairs = []
+    for entry in value:
+        if not isinstance(entry, dict) or set(entry) != {"name", "width"}:
+            fail(f"{where}: {quoted(entry)} is no name with a width")
+        if not isinstance(entry["name"], str) or not is_count(entry["width"]):
+            fail(f"{where}: {quoted(entry)} is no name with a width")
+        pairs.append((entry["name"], entry["width"]))
+    return tuple(pairs)
+
+
+def _labels_to_json(labels: NDArray[Any]) -> dict[str, Any]:
+    name = "str" if labels.dtype.kind == "U" else labels.dtype.name
+    values = labels.tolist()
+    allowed = _LABEL_TYPES.get(name, ())
+    for value in values:
+        if type(value) not in allowed:
+            kind = f"{labels.dtype} that holds {type(value).__name__}"
+            raise ValueError(f"labels of type {kind} cannot be saved; numbers and text can")
+    return {"type": name, "values": values}
+
+
+def _labels_from_json(description: Any, where: str) -> NDArray[Any]:
+    if not isinstance(description, dict) or set(description) != {"type", "values"}:
+        fail(f"{where}: must have a type and values")
+    name, values = description["type"], description["values"]
+    if not isinstance(name, str) or name not in _LABEL_TYPES:
+        fail(f"{where}: unknown type {quoted(name)}")
+    if not isinstance(values, list):
+        fail(f"{where}: values must be a list")
+    for value in values:
+        if type(value) not in _LABEL_TYPES[name] or not _fits(value, name):
+            fail(f"{where}: {quoted(value)} is not of the type {name}")
+    # An array of text gives each the room of the longest.
+    lengths = [len(value) for value in values if isinstance(value, str)]
+    if name == "str" and max(lengths, default=0) * len(lengths) > 2**20 + 16 * sum(lengths):
+        fail(f"{where}: a text of {max(lengths)} characters among {len(lengths)} is too long")
+    with np.errstate(all="ignore"):
+        return np.array(values, dtype=name)
+
+
+def _fits(value: Any, name: str) -> bool:
+    """Whether a type holds a number. Not every NumPy refuses the 300 of an int8."""
+    if isinstance(value, (bool, str)) or name == "object":
+        return True
+    if "int" in name:
+        limits = np.iinfo(name)
+        return bool(int(limits.min) <= value <= int(limits.max))
+    if not abs(value) <= float(np.finfo(name).max):
+        return False
+    # Nor is a number that the type rounds one of its own: 2049 of a float16.
+    return bool(np.array(value, name).item() == value)
+
+
+def _activation(row: Any, where: str) -> Activation:
+    if not isinstance(row, dict) or not isinstance(row.get("activation"), str):
+        fail(f"{where}: names no activation")
+    name = row["activation"]
+    if name not in ACTIVATIONS:
+        fail(f"{where}: unknown activation {quoted(name)}")
+    parameters = {key: value for key, value in row.items() if key != "activation"}
+    for key, value in parameters.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            fail(f"{where}: {quoted(key)} is {quoted(value)}, not a number")
+        if not abs(value) <= sys.float_info.max:
+            fail(f"{where}: {quoted(key)} is {quoted(value)}, not a finite number")
+    known = sorted(ACTIVATIONS[name])
+    if sorted(parameters) != known:
+        found = quoted(sorted(parameters))
+        fail(f"{where}: {name!r} has the parameters {known}, not {found}")
+    return Activation(name, **parameters)

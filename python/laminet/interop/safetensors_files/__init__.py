@@ -1,7 +1,0 @@
-"""Networks in safetensors files: `read` and `save`."""
-
-from __future__ import annotations
-
-from laminet.interop.safetensors_files.networks import read, save, write_layers
-
-__all__ = ["read", "save", "write_layers"]

@@ -1,0 +1,1 @@
+"""How results look, as text, tables, pages and pictures; it knows no network."""
