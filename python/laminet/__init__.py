@@ -12,7 +12,7 @@ from laminet.core import interruption  # first: it watches over the other import
 import numpy  # before the extension, within whose own import an interrupt would be an ImportError
 
 # isort: split
-from laminet import _former_names, reference
+from laminet import _former_names, _wiring, reference
 from laminet._core import __version__
 from laminet.analysis.check_jacobian import check_jacobian
 from laminet.analysis.cost import cost
@@ -38,6 +38,7 @@ from laminet.core.runtime import (
 from laminet.core.trace import Trace
 from laminet.interop import from_keras, from_onnx, from_sklearn, from_torch, load, to_onnx, to_torch
 
+_wiring.connect()
 _former_names.keep()
 thread_limits.announce()
 interruption.end()

@@ -21,10 +21,10 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-import laminet.core.conversion
 import numpy as np
 
 import laminet as ln
+import laminet.core.conversion
 import laminet.core.plan  # else imported while an allocation fails
 
 Call = Callable[[], Any]

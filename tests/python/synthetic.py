@@ -8,12 +8,22 @@ from typing import Any
 
 import pytest
 
+import laminet as ln
+from laminet.analysis import prediction
 from laminet.analysis.machine import Cache, Machine, Rate
+from laminet.analysis.prediction import Prediction
+from laminet.core import probes
 from laminet.core.activation import ACTIVATIONS
 
 KIB, MIB = 2**10, 2**20
 
 roofline_module: Any = importlib.import_module("laminet.analysis.roofline")
+measuring_module: Any = importlib.import_module("laminet.analysis.roofline_measuring")
+
+
+def predict(net: ln.MLP, batch: int, machine: Machine) -> Prediction:
+    """The prediction for a network as it would run a batch now."""
+    return prediction.predict(ln.cost(net, batch), probes.plan(net, batch), machine, net.dtype)
 
 
 def synthetic_machine(**changes: Any) -> Machine:
@@ -51,12 +61,12 @@ def fake_times(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """
     machine = synthetic_machine()
 
-    def measure(net: Any, batch: int, _: Machine) -> tuple[float, list[float]]:
+    def measure(net: Any, batch: int, _: float) -> tuple[float, list[float]]:
         whole = (1 + batch / 10) * 1e-6
         return whole, [whole / 10] * len(net.layers)
 
     monkeypatch.setattr(roofline_module, "machine", lambda refresh=False: machine)
     # The times have nothing to do with the machine's figures.
     monkeypatch.setattr(roofline_module, "measured_again", lambda _: None)
-    monkeypatch.setattr(roofline_module, "_measure", measure)
+    monkeypatch.setattr(roofline_module, "measure", measure)
     return machine

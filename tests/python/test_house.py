@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from pathlib import Path
 
@@ -117,65 +118,250 @@ def test_nothing_is_included_within_a_target_region() -> None:
         assert "std::" not in code, path.name
 
 
-def imports(text: str, module: tuple[str, ...]) -> set[str]:
-    """Full names of all that a module imports; `module` is the package it is in."""
-    found = set()
-    for node in ast.walk(ast.parse(text)):
+#: A room of the package, and those that it may import; it may always import itself.
+ROOMS = {
+    "core": set(),
+    "files": {"core"},
+    "show": {"core", "files"},
+    "reference": {"core"},
+    "analysis": {"core", "files", "show", "reference"},
+    "interop": {"core", "files", "show"},
+    "data": {"core", "files", "interop"},
+    "cli": {"core", "files", "show", "reference", "analysis", "interop", "data", "laminet"},
+}
+#: Files beside the rooms. `laminet` is the package's ``__init__``, which no room but cli imports.
+BESIDE_ROOMS = {
+    "laminet": {*ROOMS, "_core", "_former_names", "_wiring"} - {"cli"},
+    "_former_names": {"core"},
+    "_wiring": {"core", "files", "show", "analysis"},
+    "__main__": {"cli"},
+}
+#: All that `show` knows of the core and of files: cells of tables, and how a file is written.
+KNOWN_TO_SHOW = {"core.table_data", "files.atomic"}
+#: These alone know the extension, and so the types that it tells apart.
+KNOW_THE_EXTENSION = {"laminet", "core.activation", "core.layers.dense", "core.mlp"}
+KNOW_THE_EXTENSION |= {"core.probes", "core.runtime"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Imports:
+    """Modules of the package that one imports: as it is loaded, in functions, for types alone."""
+
+    loaded: set[str]
+    lazy: set[str]
+    types: set[str]
+
+
+def name_of(path: Path) -> str:
+    """Name of a module within the package; "laminet" of its ``__init__``."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "laminet"
+
+
+def imports(text: str, package: str, modules: set[str]) -> Imports:
+    """What a module within `package` ("laminet", "laminet.core") imports of these modules."""
+    found = Imports(set(), set(), set())
+
+    def note(base: str, names: list[str], kind: set[str]) -> None:
+        for name in names:
+            inside = [f"{base}.{name}".removeprefix("laminet."), base.removeprefix("laminet.")]
+            kind |= set([m for m in inside if m in modules][:1])
+
+    def look(node: ast.AST, kind: set[str]) -> None:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            for alias in node.names:
+                base, _, name = f".{alias.name}".rpartition(".")
+                note(base[1:] or name, [name], kind)
         elif isinstance(node, ast.ImportFrom):
-            start = module[: len(module) - node.level + 1] if node.level else ()
+            parents = package.split(".")
+            start = parents[: len(parents) - node.level + 1] if node.level else []
             base = ".".join([*start, *filter(None, [node.module])])
-            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+            note(base, [alias.name for alias in node.names], kind)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.body:
+                look(child, found.types)
+            for child in node.orelse:
+                look(child, kind)
+        else:
+            inside = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            for child in ast.iter_child_nodes(node):
+                look(child, found.lazy if inside and kind is found.loaded else kind)
+
+    look(ast.parse(text), found.loaded)
     return found
 
 
-def users_of(name: str) -> set[str]:
-    """Parts of the package, a file or folder directly in it, that import this part of it."""
-    users = set()
-    for path in MODULES:
-        inside = path.relative_to(PACKAGE)
-        found = imports(path.read_text(), ("laminet", *inside.parts[:-1]))
-        if any(f"{i}.".startswith(f"laminet.{name}.") for i in found):
-            users.add(inside.parts[0].removesuffix(".py"))
-    return users
+NAMES = {name_of(path): path for path in MODULES}
+IMPORTS = {
+    name: imports(
+        path.read_text(),
+        ".".join(["laminet", *path.relative_to(PACKAGE).parts[:-1]]),
+        {*NAMES, "_core"},
+    )
+    for name, path in NAMES.items()
+}
+AT_RUN_TIME = {name: found.loaded | found.lazy for name, found in IMPORTS.items()}
+ALL = {name: found.loaded | found.lazy | found.types for name, found in IMPORTS.items()}
+
+
+def room_of(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def forbidden_imports(graph: dict[str, set[str]]) -> dict[str, list[str]]:
+    """Modules with those of their imports that no arrow allows."""
+    bad = {}
+    for name, found in graph.items():
+        room = room_of(name)
+        allowed = {room} | (BESIDE_ROOMS.get(room) or ROOMS[room])
+        wrong = {other for other in found if room_of(other) not in allowed}
+        if name in KNOW_THE_EXTENSION:
+            wrong -= {"_core"}
+        if room == "show":
+            wrong |= {o for o in found if room_of(o) != "show" and o not in KNOWN_TO_SHOW}
+        if wrong:
+            bad[name] = sorted(wrong)
+    return bad
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other, directly or by way of others (Tarjan's algorithm)."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    waiting: list[str] = []
+    found = []
+
+    def visit(name: str) -> None:
+        number[name] = lowest[name] = len(number)
+        waiting.append(name)
+        for other in graph.get(name, ()):
+            if other not in number:
+                visit(other)
+                lowest[name] = min(lowest[name], lowest[other])
+            elif other in waiting:
+                lowest[name] = min(lowest[name], number[other])
+        if lowest[name] == number[name]:
+            first = waiting.index(name)
+            members = waiting[first:]
+            del waiting[first:]
+            if len(members) > 1 or name in graph.get(name, ()):
+                found.append(sorted(members))
+
+    for name in graph:
+        if name not in number:
+            visit(name)
+    return found
+
+
+def test_every_module_is_in_a_room() -> None:
+    assert len(MODULES) > 100
+    assert {room_of(name) for name in NAMES} == {*ROOMS, *BESIDE_ROOMS}
 
 
 def test_python_imports_follow_the_arrows() -> None:
-    """Only these parts know the core; only ``python -m laminet`` knows the command line.
+    """Those for types alone, too: what a signature names, a reader must look up."""
+    assert forbidden_imports(ALL) == {}
 
-    And none but the command line knows the model that comes with the package.
-    """
-    assert len(MODULES) > 15
-    assert users_of("_core") <= {"__init__", "core"}
-    assert users_of("cli") <= {"__main__", "cli"}
-    assert users_of("data") <= {"cli", "data"}
-    # What every result is compared with must not be made of what it is compared with; `core.mlp`
-    # is named there as a type.
-    parts = ("_core", "core.layers", "core.runtime")
-    assert not any("reference" in users_of(part) for part in parts)
+
+def test_no_python_modules_import_each_other() -> None:
+    assert circles(AT_RUN_TIME) == []
+
+
+def test_types_refer_to_each_other_within_a_folder_alone() -> None:
+    """As the parts of one structure do: a node of a graph knows the graph."""
+    for members in circles(ALL):
+        assert len({name.rpartition(".")[0] for name in members}) == 1, members
+
+
+def test_what_is_compared_with_is_not_made_of_what_is_compared() -> None:
+    """The reference computes with NumPy alone, by the names and parameters of activations."""
+    computing = {"core.mlp", "core.layers.dense", "core.outputs", "core.initialization"}
+    for name in NAMES:
+        if room_of(name) == "reference":
+            assert not AT_RUN_TIME[name] & computing, name
 
 
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "kind", "imported"),
     [
-        "import laminet._core",
-        "import laminet._core as core",
-        "from laminet import _core",
-        "from laminet._core import isa",
-        "from .. import _core",
-        "from .._core import isa",
-        "def f():\n    import numpy, laminet._core",
+        ("import laminet._core", "loaded", "_core"),
+        ("import laminet._core as core", "loaded", "_core"),
+        ("from laminet import _core", "loaded", "_core"),
+        ("from laminet._core import isa", "loaded", "_core"),
+        ("from .. import _core", "loaded", "_core"),
+        ("from .._core import isa", "loaded", "_core"),
+        ("from laminet import MLP", "loaded", "laminet"),
+        ("import laminet", "loaded", "laminet"),
+        ("from laminet.core.mlp import MLP", "loaded", "core.mlp"),
+        ("from .cost import cost", "loaded", "analysis.cost"),
+        ("from laminet.core import mlp", "loaded", "core.mlp"),
+        ("class A:\n    from laminet.core import mlp", "loaded", "core.mlp"),
+        ("def f():\n    import numpy, laminet._core", "lazy", "_core"),
+        ("f = lambda: __import__('x')\ndef g():\n    from . import cost", "lazy", "analysis.cost"),
+        ("if TYPE_CHECKING:\n    from laminet.core.mlp import MLP", "types", "core.mlp"),
+        ("if typing.TYPE_CHECKING:\n    import laminet.core.mlp", "types", "core.mlp"),
+        ("if TYPE_CHECKING:\n    pass\nelse:\n    import laminet._core", "loaded", "_core"),
     ],
 )
-def test_the_import_check_can_fail(statement: str) -> None:
-    assert "laminet._core" in imports(statement, ("laminet", "analysis"))
+def test_the_import_check_sees(statement: str, kind: str, imported: str) -> None:
+    found = imports(statement, "laminet.analysis", {*NAMES, "_core"})
+    expected = {name: {imported} if name == kind else set() for name in ("loaded", "lazy", "types")}
+    assert vars(found) == expected
 
 
 def test_the_import_check_knows_folders() -> None:
-    assert "laminet._core" in imports("from . import _core", ("laminet",))
-    assert "laminet._core" not in imports("from . import _core", ("laminet", "analysis"))
-    assert {"core", "interop"} <= users_of("core.layers.dense")
+    known = {*NAMES, "_core"}
+    assert imports("from . import _core", "laminet", known).loaded == {"_core"}
+    assert imports("from . import _core", "laminet.core", known).loaded == {"core"}
+    assert "core.conversion.arrays" in ALL["core.conversion"]
+    assert "core.layers.dense" in ALL["laminet"] | ALL["core.layers"]
+
+
+@pytest.mark.parametrize(
+    ("module", "other", "fine"),
+    [
+        ("core.mlp", "core.outputs", True),
+        ("core.mlp", "_core", True),
+        ("core.outputs", "_core", False),
+        ("core.mlp", "analysis.summary", False),
+        ("core.mlp", "files.safetensors_files", False),
+        ("core.trace", "show.text", False),
+        ("core.mlp", "laminet", False),
+        ("files.atomic", "interop.chain", False),
+        ("show.html", "core.table_data", True),
+        ("show.html", "core.mlp", False),
+        ("analysis.cost", "core.mlp", True),
+        ("analysis.cost", "interop.files", False),
+        ("analysis.cost", "_core", False),
+        ("reference", "analysis", False),
+        ("cli.info", "analysis.cost", True),
+        ("interop.files", "cli.common", False),
+        ("interop.files", "data", False),
+        ("laminet", "cli", False),
+    ],
+)
+def test_the_check_of_arrows_can_fail(module: str, other: str, fine: bool) -> None:
+    assert forbidden_imports({module: {other}}) == ({} if fine else {module: [other]})
+
+
+@pytest.mark.parametrize(
+    ("graph", "expected"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}}, []),
+        ({"a": {"b"}, "b": {"a"}}, [["a", "b"]]),
+        ({"a": {"a"}}, [["a"]]),
+        (
+            {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": {"e"}, "e": {"d"}},
+            [["b", "c"], ["d", "e"]],
+        ),
+        ({"x": {"a"}, "a": {"b"}, "b": {"c"}, "c": {"a"}}, [["a", "b", "c"]]),
+    ],
+)
+def test_the_check_of_circles_can_fail(
+    graph: dict[str, set[str]], expected: list[list[str]]
+) -> None:
+    assert sorted(circles(graph)) == expected
 
 
 def test_the_top_level_is_as_designed() -> None:

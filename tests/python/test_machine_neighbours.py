@@ -16,13 +16,12 @@ import pytest
 from command import main
 from probes import Neighbour, Probes, folder, forget, measuring, nobody, probes, wait
 from rich.console import Console
-from synthetic import roofline_module, synthetic_machine
+from synthetic import predict, roofline_module, synthetic_machine
 
 import laminet as ln
 from laminet.analysis.machine import Rate
 from laminet.analysis.machine_bounds import doubts
 from laminet.analysis.machine_figures import DTYPES
-from laminet.analysis.prediction import predict
 from laminet.core import probes as probe
 from laminet.core.probes import Reading
 
@@ -415,7 +414,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, probes: Probes, folder: Path) -> d
         whole = times.get(batch, predict(net, batch, quiet).us * 1e-6)
         return whole, [whole / 10] * len(net.layers)
 
-    monkeypatch.setattr(roofline_module, "_measure", measure)
+    monkeypatch.setattr(roofline_module, "measure", measure)
     return times
 
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 
 import pytest
-from synthetic import KIB, MIB, synthetic_machine
+from synthetic import KIB, MIB, predict, synthetic_machine
 
 import laminet as ln
 from laminet.analysis import prediction
-from laminet.analysis.prediction import predict, roofs, served
+from laminet.analysis.machine import Machine
+from laminet.analysis.prediction import LayerRoof, served
 from laminet.core import probes as probe
 from laminet.core.probes import LayerPlan, Panels, Plan
 
 # In synthetic_machine one thread does 100 operations a ns, reads 400, 200, 100 and 20 bytes a ns.
+
+
+def roofs(net: ln.MLP, batch: int, machine: Machine, threads: int) -> tuple[LayerRoof, ...]:
+    plan = probe.plan(net, batch)
+    return prediction.roofs(ln.cost(net, batch), plan, machine, net.dtype, threads)
 
 
 def use(monkeypatch: pytest.MonkeyPatch, *layers: LayerPlan, **changes: object) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import laminet as ln
-from laminet.show.report import Report, TableData, figure, plain, short_name, size, times, us
-from laminet.show.text_table import text_table
+from laminet.core.report import Report, TableData, plain
+from laminet.core.wording import figure, short_name, size, times, us
+from laminet.show.text import text_table
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,16 @@ import types
 
 import numpy as np
 import pytest
-from synthetic import fake_times, roofline_module, synthetic_machine
+from synthetic import (
+    fake_times,
+    measuring_module,
+    predict,
+    roofline_module,
+    synthetic_machine,
+)
 
 import laminet as ln
 from laminet.analysis.machine import Machine
-from laminet.analysis.prediction import predict
 from laminet.analysis.roofline_check import contradictions
 
 __all__ = ["fake_times"]  # a fixture
@@ -62,13 +67,13 @@ def test_the_plan_described_is_the_one_that_ran(
     """
     ln.set_num_threads(2)
     assert net.plan(64).threads == 2
-    measure = roofline_module._measure
+    measure = roofline_module.measure
 
     def changing(*arguments: object) -> object:
         ln.set_num_threads(1)
         return measure(*arguments)
 
-    monkeypatch.setattr(roofline_module, "_measure", changing)
+    monkeypatch.setattr(roofline_module, "measure", changing)
     (row,) = ln.roofline(net, [64]).rows
     assert row.threads == 1
     predicted = predict(net, 64, fake_times)
@@ -126,7 +131,7 @@ def test_the_call_bounds_the_smallest_networks() -> None:
 def test_the_layers_are_measured_in_turn(monkeypatch: pytest.MonkeyPatch, net: ln.MLP) -> None:
     """The real measuring, cut short: of the arrays that the layers take in the network."""
     monkeypatch.undo()
-    monkeypatch.setattr(roofline_module, "_SECONDS", 1e-3)
+    monkeypatch.setattr(measuring_module, "_SECONDS", 1e-3)
     monkeypatch.setattr(roofline_module, "machine", lambda refresh: synthetic_machine())
     monkeypatch.setattr(roofline_module, "measured_again", lambda _: None)
     calls = []
@@ -158,7 +163,7 @@ def test_the_time_of_a_call_is_taken_from_each_layer(
 ) -> None:
     """The real measuring, by a clock that only calls of networks move: 0.5 us are the call's."""
     monkeypatch.undo()
-    monkeypatch.setattr(roofline_module, "_SECONDS", 1e-4)
+    monkeypatch.setattr(measuring_module, "_SECONDS", 1e-4)
     now = 0.0
     taken = {(784, 512): 9.5, (512, 256): 2.5, (256, 10): 0.52, (784, 512, 256, 10): 12.0}
 
@@ -168,14 +173,14 @@ def test_the_time_of_a_call_is_taken_from_each_layer(
         return np.zeros(self.out_features, self.dtype)
 
     monkeypatch.setattr(ln.MLP, "__call__", call)
-    monkeypatch.setattr(roofline_module, "time", types.SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(measuring_module, "time", types.SimpleNamespace(perf_counter=lambda: now))
     figures = synthetic_machine()
-    whole, layers = roofline_module._measure(net, 1, figures)
+    whole, layers = measuring_module.measure(net, 1, figures.call_us)
     assert whole == pytest.approx(12e-6)
     # Where the call is nearly all, a tenth is left, not 4 %.
     assert layers == pytest.approx([9e-6, 2e-6, 0.052e-6])
     single = ln.MLP(net.layers[:1])
-    whole, layers = roofline_module._measure(single, 1, figures)
+    whole, layers = measuring_module.measure(single, 1, figures.call_us)
     assert [whole, *layers] == pytest.approx([9.5e-6, 9e-6])
 
 
@@ -289,7 +294,7 @@ def test_advice_on_activations_and_types() -> None:
 
 def test_advice_where_batches_gain_nothing(monkeypatch: pytest.MonkeyPatch, net: ln.MLP) -> None:
     monkeypatch.setattr(
-        roofline_module, "_measure", lambda net, batch, _: (batch * 1e-6, [1e-7] * len(net.layers))
+        roofline_module, "measure", lambda net, batch, _: (batch * 1e-6, [1e-7] * len(net.layers))
     )
     text = "\n".join(ln.roofline(net, [1, 8]).advice())
     assert "Larger batches than 1 bring no more throughput (1,000,000 samples a second)" in text

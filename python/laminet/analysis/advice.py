@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from laminet.show.report import figure, times, us
+from laminet.core.wording import figure, times, us
 
 if TYPE_CHECKING:
-    from laminet.analysis.roofline import LayerRow, Roofline, RooflineRow
+    from laminet.analysis.roofline_data import LayerRow, RooflineData, RooflineRow
 
 __all__ = ["advice"]
 
@@ -19,12 +19,12 @@ _WORTH_NAMING = 1.3
 _NOTABLE = 0.25
 
 
-def advice(roofline: Roofline) -> list[str]:
+def advice(roofline: RooflineData) -> list[str]:
     """Return the sentences; each is true of the figures it was made from, none is general.
 
     Parameters
     ----------
-    roofline : Roofline
+    roofline : RooflineData
         The figures.
 
     Returns
@@ -46,7 +46,7 @@ def advice(roofline: Roofline) -> list[str]:
     return sentences
 
 
-def _bound(roofline: Roofline, row: RooflineRow) -> str:
+def _bound(roofline: RooflineData, row: RooflineRow) -> str:
     """Say what most of the time of a batch goes to."""
     start = f"At batch {row.batch}"
     if row.bound == "overhead":
@@ -70,7 +70,7 @@ def _bound(roofline: Roofline, row: RooflineRow) -> str:
     )
 
 
-def _choice(roofline: Roofline) -> list[str]:
+def _choice(roofline: RooflineData) -> list[str]:
     """Say which batch gives much for little latency, and which gives the most."""
     rows = roofline.rows
     first = rows[0]
@@ -123,7 +123,7 @@ def _activations(row: RooflineRow) -> list[str]:
     ]
 
 
-def _narrow(roofline: Roofline, row: RooflineRow) -> list[str]:
+def _narrow(roofline: RooflineData, row: RooflineRow) -> list[str]:
     """Name layers that cannot fill the machine's vectors, where they take notable time."""
     slow = [
         layer
@@ -139,7 +139,7 @@ def _narrow(roofline: Roofline, row: RooflineRow) -> list[str]:
     ]
 
 
-def _settings(roofline: Roofline) -> list[str]:
+def _settings(roofline: RooflineData) -> list[str]:
     """Say what else could be chosen."""
     sentences = []
     if roofline.dtype == "float64":

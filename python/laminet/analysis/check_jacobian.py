@@ -10,7 +10,7 @@ import numpy as np
 from laminet import reference
 from laminet.analysis.arguments import require_network
 from laminet.core.floating_point import silent
-from laminet.show.report import Report, TableData
+from laminet.core.report import Report, TableData
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

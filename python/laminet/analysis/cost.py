@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from laminet.analysis.arguments import require_network
 from laminet.core.conversion.counts import as_batch
-from laminet.show.report import Report, TableData
+from laminet.core.report import Report, TableData
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet.analysis.arguments import require_network
+from laminet.analysis.jacobian_spectrum import EPS, HEADING, JacobianSpectrum
 from laminet.core.floating_point import silent
+from laminet.core.report import Report, TableData
 from laminet.reference.heads import head_jacobian
-from laminet.show.report import Report, TableData
 
 if TYPE_CHECKING:
     import os
@@ -27,71 +28,6 @@ __all__ = ["GradientFlow", "JacobianSpectrum", "gradient_flow"]
 
 # Jacobians of so many samples at once that this many numbers suffice for the largest layer.
 _CHUNK = 4_000_000
-
-_EPS = float(np.finfo(np.float64).eps)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class JacobianSpectrum(Report):
-    """The singular values of a Jacobian, averaged over the samples.
-
-    Attributes
-    ----------
-    name : str
-        ``"J3"`` for the third layer, ``"J5...J3"`` for the product from the output down to it.
-    shape : tuple of int
-        Of the matrix.
-    singular_values : ndarray of shape (min(shape),), float64
-        Largest first; the mean of each over the samples, as computed: where the matrix has not full
-        rank, the last ones are rounding errors, which a table shows as 0.
-    rank : float
-        The mean number of singular values above ``max(shape) eps`` times the largest, ``eps`` being
-        2^-52: what float64 can tell from zero. (As `numpy.linalg.matrix_rank` counts.)
-    """
-
-    name: str
-    shape: tuple[int, int]
-    singular_values: Array
-    rank: float
-
-    @property
-    def norm(self) -> float:
-        """The spectral norm, the largest singular value: how much a gradient grows at most."""
-        return float(self.singular_values[0])
-
-    @property
-    def floor(self) -> float:
-        """``max(shape) eps`` times the norm: what is not above it is zero but for rounding."""
-        return max(self.shape) * _EPS * self.norm
-
-    @property
-    @silent
-    def condition_number(self) -> float:
-        """Largest by smallest singular value; infinite where the rank is not full."""
-        if self.rank < min(self.shape):
-            return float("inf")
-        return float(self.singular_values[0] / self.singular_values[-1])
-
-    @silent
-    def cells(self) -> tuple[str, ...]:
-        """Return a line of a table, with 0 for what is not above `floor`."""
-        values = np.where(self.singular_values > self.floor, self.singular_values, 0.0)
-        return (
-            self.name,
-            f"{self.shape[0]} x {self.shape[1]}",
-            f"{self.rank:.4g}",
-            f"{self.norm:.3g}",
-            f"{np.median(values):.3g}",
-            f"{values[-1]:.3g}",
-            f"{self.condition_number:.3g}",
-        )
-
-    def tables(self) -> list[TableData]:
-        """Return a table of one line."""
-        return [TableData([_HEADING, self.cells()], text_columns=2)]
-
-
-_HEADING = ("Jacobian", "shape", "rank", "norm", "median", "smallest", "condition")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,9 +58,9 @@ class GradientFlow(Report):
         """Return the tables of the layers and of the products."""
         over = "" if self.samples == 1 else f", mean of {self.samples} samples"
         return [
-            TableData([_HEADING, *(s.cells() for s in self.layers)], 2, f"Layers{over}"),
+            TableData([HEADING, *(s.cells() for s in self.layers)], 2, f"Layers{over}"),
             TableData(
-                [_HEADING, *(s.cells() for s in self.products)],
+                [HEADING, *(s.cells() for s in self.products)],
                 2,
                 f"From the output down to the input of each layer{over}",
             ),
@@ -152,7 +88,7 @@ class GradientFlow(Report):
         """
         from laminet.analysis.gradient_flow_plot import draw
 
-        return draw(self, target)
+        return draw(self.layers, self.products, self.samples, target)
 
 
 class _Mean:
@@ -167,7 +103,7 @@ class _Mean:
     def add(self, jacobians: Array) -> None:
         m, n = jacobians.shape[1:]
         values = np.linalg.svd(jacobians, compute_uv=False)
-        threshold = values[:, :1] * max(m, n) * _EPS
+        threshold = values[:, :1] * max(m, n) * EPS
         self.shape = (m, n)
         self.values = self.values + values.sum(axis=0)
         self.rank += float(np.sum(values > threshold))

@@ -15,24 +15,29 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from laminet.analysis.gradient_flow import GradientFlow, JacobianSpectrum
+    from laminet.analysis.jacobian_spectrum import JacobianSpectrum
 
 __all__ = ["draw"]
 
 _LAYERS, _PRODUCTS = "#9aa5b1", "#1f5fa8"
 
 
-def draw(flow: GradientFlow, target: str | os.PathLike[str] | Axes | None) -> Figure:
+def draw(
+    layers: Sequence[JacobianSpectrum],
+    products: Sequence[JacobianSpectrum],
+    samples: int,
+    target: str | os.PathLike[str] | Axes | None,
+) -> Figure:
     """Draw both spectra over the layers, on a logarithmic axis; see `GradientFlow.plot`."""
-    depth = len(flow.layers)
+    depth = len(layers)
     axes, path = target_axes(target, max(5.0, 2.5 + 0.6 * depth), 4.0)
-    _draw_spectra(axes, flow.layers, _LAYERS, "each layer's Jacobian")
-    _draw_spectra(axes, flow.products, _PRODUCTS, "from the output down to it")
+    _draw_spectra(axes, layers, _LAYERS, "each layer's Jacobian")
+    _draw_spectra(axes, products, _PRODUCTS, "from the output down to it")
     axes.axhline(1.0, color="black", linewidth=0.6, zorder=0)
     axes.set_yscale("log")
     axes.set_xticks(range(1, depth + 1))
     axes.set_xlabel("layer (input on the left)")
-    over = "" if flow.samples == 1 else f", mean of {flow.samples} samples"
+    over = "" if samples == 1 else f", mean of {samples} samples"
     axes.set_ylabel(f"singular values{over}")
     axes.legend(frameon=False)
     figure = axes.figure.figure  # the root, where the axes are in a subfigure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from laminet.analysis.machine_figures import DTYPES
 from laminet.core import probes
-from laminet.show.report import figure
+from laminet.core.wording import figure
 
 if TYPE_CHECKING:
     from laminet.analysis.machine_figures import Machine

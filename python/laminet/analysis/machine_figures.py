@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from laminet.core.activation import ACTIVATIONS
-from laminet.show.report import Report, TableData, figure, size
+from laminet.core.report import Report, TableData
+from laminet.core.wording import figure, size
 
 if TYPE_CHECKING:
     from laminet.core.names import InstructionSetName

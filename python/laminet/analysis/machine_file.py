@@ -12,8 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from laminet.core import probes, runtime
 from laminet.files.atomic import replacing
 
@@ -44,6 +42,8 @@ def this_machine() -> dict[str, Any]:
 
 def file_of(key: Mapping[str, Any]) -> Path | None:
     """Return the file for the figures of a key; None where there is no folder to keep them in."""
+    import platformdirs  # which imports much, for what few calls need
+
     folder = Path(platformdirs.user_cache_dir("laminet", appauthor=False))
     # Of a user without a home "~" is left as it is, and would be made where the process stands.
     if not folder.is_absolute():

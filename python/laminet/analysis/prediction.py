@@ -41,18 +41,17 @@ roofline itself (Williams, Waterman and Patterson, Communications of the ACM 52(
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from laminet.analysis.cost import cost
-from laminet.core import probes
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from laminet.analysis.machine import Machine
-    from laminet.core.mlp import MLP
+    import numpy as np
+
+    from laminet.analysis.cost import Cost
+    from laminet.analysis.machine_figures import Machine
+    from laminet.core.probes import Plan
 
 __all__ = ["LayerPrediction", "LayerRoof", "Prediction", "predict", "roofs", "served"]
 
@@ -141,52 +140,52 @@ class Prediction:
         return max(shares, key=lambda name: shares[name])
 
 
-def predict(net: MLP, batch: int, machine: Machine) -> Prediction:
+def predict(counts: Cost, plan: Plan, machine: Machine, dtype: np.dtype[Any]) -> Prediction:
     """Predict the time of ``net(x)`` for a batch, by the model of this module.
 
     Parameters
     ----------
-    net : MLP
-        The network.
-    batch : int
-        Samples in the batch, 1 or more.
+    counts : Cost
+        What the layers do for the batch; see `laminet.cost`.
+    plan : Plan
+        How the network works through it; see `laminet.core.probes.plan`.
     machine : Machine
         The machine's figures.
+    dtype : numpy.dtype
+        The network's.
 
     Returns
     -------
     Prediction
-        The time of each layer and of the call, for the back end and threads now set.
+        The time of each layer and of the call, for the back end and threads of the plan.
     """
-    plan = probes.plan(net, batch)
-    dtype = net.dtype.name
     threads = plan.threads
     # Of one of the threads at work, in operations and bytes a microsecond.
-    rate = machine.peak(dtype, threads) / threads * 1e3
+    rate = machine.peak(dtype.name, threads) / threads * 1e3
     bandwidths = {
         level: machine.bandwidth(level, threads) / threads * 1e3 for level in machine.bandwidth_gb_s
     }
-    latency = machine.fma_latency_ns[dtype] / 1e3
-    weights, ends = _levels(net, batch, machine, plan)
+    latency = machine.fma_latency_ns[dtype.name] / 1e3
+    weights, ends = _levels(counts, plan, machine, dtype.itemsize)
     layers = []
-    for index, (layer, share) in enumerate(zip(net.layers, plan.layers, strict=True)):
-        rows = math.ceil(batch / share.row_parts)
+    for layer, end, share in zip(counts.layers, _widths_of_ends(counts), plan.layers, strict=True):
+        rows = math.ceil(counts.batch / share.row_parts)
         # Where layers are shared, so is each block; `rows` are the thread's.
-        blocks = math.ceil((batch if plan.shared else rows) / plan.block_rows)
+        blocks = math.ceil((counts.batch if plan.shared else rows) / plan.block_rows)
         steps = sum(
             panel.count * _row_groups(rows, panel.rows, 2 * panel.columns / rate, latency)
             for panel in share.panels
         )
-        read = layer.weight.nbytes + (0 if layer.bias is None else layer.bias.nbytes)
-        moved = _end_bytes(net, index, rows)
+        read = layer.weight_bytes + layer.bias_bytes
+        moved = rows * end * dtype.itemsize
         traffic = {
             level: blocks * read / share.column_parts * weights.get(level, 0.0)
             + moved * ends.get(level, 0.0)
             for level in bandwidths
         }
         times = {level: nbytes / bandwidths[level] for level, nbytes in traffic.items()}
-        name = layer.activation.name
-        each = 0.0 if name in _IN_REGISTERS else machine.activation_ns[dtype][name] / 1e3
+        name = layer.activation
+        each = 0.0 if name in _IN_REGISTERS else machine.activation_ns[dtype.name][name] / 1e3
         layers.append(
             LayerPrediction(
                 compute_us=layer.in_features * steps,
@@ -204,17 +203,15 @@ def predict(net: MLP, batch: int, machine: Machine) -> Prediction:
     return Prediction(tuple(layers), overhead, threads)
 
 
-def roofs(net: MLP, batch: int, machine: Machine, threads: int) -> tuple[LayerRoof, ...]:
+def roofs(
+    counts: Cost, plan: Plan, machine: Machine, dtype: np.dtype[Any], threads: int
+) -> tuple[LayerRoof, ...]:
     """Return the least time of each layer by the roofline, all `threads` at work.
 
     Parameters
     ----------
-    net : MLP
-        The network.
-    batch : int
-        Samples in the batch, 1 or more.
-    machine : Machine
-        The machine's figures.
+    counts, plan, machine, dtype
+        As `predict` takes them.
     threads : int
         The threads whose peak and bandwidth are the roofs.
 
@@ -223,22 +220,22 @@ def roofs(net: MLP, batch: int, machine: Machine, threads: int) -> tuple[LayerRo
     tuple of LayerRoof
         One for each layer. Weights are read once, whatever the split.
     """
-    weights, ends = _levels(net, batch, machine, probes.plan(net, batch))
-    peak = machine.peak(net.dtype, threads) * 1e3
+    weights, ends = _levels(counts, plan, machine, dtype.itemsize)
+    peak = machine.peak(dtype, threads) * 1e3
     bandwidths = {
         level: machine.bandwidth(level, threads) * 1e3 for level in machine.bandwidth_gb_s
     }
     result = []
-    for index, (layer, count) in enumerate(zip(net.layers, cost(net, batch).layers, strict=True)):
-        read = layer.weight.nbytes + (0 if layer.bias is None else layer.bias.nbytes)
-        moved = _end_bytes(net, index, batch)
+    for layer, end in zip(counts.layers, _widths_of_ends(counts), strict=True):
+        read = layer.weight_bytes + layer.bias_bytes
+        moved = counts.batch * end * dtype.itemsize
         traffic = {
             level: read * weights.get(level, 0.0) + moved * ends.get(level, 0.0)
             for level in bandwidths
         }
         times = {level: nbytes / bandwidths[level] for level, nbytes in traffic.items()}
         slowest = max(times, key=lambda level: times[level])
-        result.append(LayerRoof(count.flops / peak, sum(times.values()), slowest))
+        result.append(LayerRoof(layer.flops / peak, sum(times.values()), slowest))
     return tuple(result)
 
 
@@ -263,18 +260,17 @@ def served(footprints: Mapping[str, float], machine: Machine) -> dict[str, float
 
 
 def _levels(
-    net: MLP, batch: int, machine: Machine, plan: probes.Plan
+    counts: Cost, plan: Plan, machine: Machine, item: int
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return which parts of the weights, and of input and output, come from which level.
 
     A cache has to hold what the threads that it serves use: the weights, all or their share; the
     activations of their blocks; and for input and output to stay, the same share of these.
     """
-    item = net.dtype.itemsize
-    weights = sum(layer.weight.nbytes for layer in net.layers)
-    widest = max(n + m for n, m in itertools.pairwise(net.sizes)) * item
-    block = min(plan.block_rows, batch) * widest
-    ends = batch * (net.in_features + net.out_features) * item
+    weights = sum(layer.weight_bytes for layer in counts.layers)
+    widest = max(layer.in_features + layer.out_features for layer in counts.layers) * item
+    block = min(plan.block_rows, counts.batch) * widest
+    ends = counts.batch * sum(_widths_of_ends(counts)) * item
     for_weights = {}
     for_ends = {}
     for cache in machine.caches:
@@ -292,8 +288,12 @@ def _row_groups(rows: int, tile_rows: int, row: float, least: float) -> float:
     return whole * max(tile_rows * row, least) + (max(rest * row, least) if rest else 0.0)
 
 
-def _end_bytes(net: MLP, index: int, rows: int) -> int:
-    """Return the bytes of input that the first layer reads, and of output that the last writes."""
-    layer = net.layers[index]
-    ends = layer.in_features * (index == 0) + layer.out_features * (index == len(net.layers) - 1)
-    return rows * ends * net.dtype.itemsize
+def _widths_of_ends(counts: Cost) -> list[int]:
+    """Return for each layer how many numbers a sample has at an end of the network there.
+
+    They are those of its input at the first layer, and of its output at the last.
+    """
+    widths = [0] * len(counts.layers)
+    widths[0] += counts.layers[0].in_features
+    widths[-1] += counts.layers[-1].out_features
+    return widths

@@ -4,155 +4,33 @@ from __future__ import annotations
 
 import operator
 import os
-import statistics
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from laminet.analysis.arguments import require_network
 from laminet.analysis.cost import Cost, cost
 from laminet.analysis.machine import Machine, let_stand, machine, measured_again
 from laminet.analysis.prediction import predict, roofs
-from laminet.analysis.roofline_check import contradictions
-from laminet.core import runtime
+from laminet.analysis.roofline_check import beaten, notes
+from laminet.analysis.roofline_data import LayerRow, RooflineData, RooflineRow
+from laminet.analysis.roofline_measuring import measure
+from laminet.core import probes, runtime
 from laminet.core.conversion.counts import largest_batch, shown
 from laminet.core.mlp import MLP
-from laminet.show.report import Report, TableData, figure
+from laminet.core.report import Report, TableData
+from laminet.core.wording import figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["LayerRow", "Roofline", "RooflineRow", "call_seconds", "roofline"]
-
-# Of the whole network and of its layers, each, for every batch.
-_SECONDS = 0.1
-_LEAST_ROUNDS = 5
-
-
-@dataclass(frozen=True)
-class LayerRow:
-    """One layer of a network at one batch size.
-
-    Attributes
-    ----------
-    index : int
-        Number of the layer, counted from 1.
-    shape : str
-        ``"in -> out activation"``.
-    intensity : float
-        FLOPs for each byte.
-    level : str
-        The memory level whose roof applies: where its weights live, or input or output where these
-        take longer.
-    bound : str
-        ``"memory"`` or ``"compute"``.
-    attainable_gflops : float
-        The roof, 10^9 FLOPs a second.
-    predicted_us, measured_us : float
-        Microseconds by the model, and measured: the layer as a network of its own, in turn with
-        the others, less the time of a call.
-    measured_gflops : float
-        10^9 FLOPs a second.
-    activation_us : float
-        The part of the predicted time that is the activation function's.
-    lanes_used : float
-        The part of the vectors over the outputs that holds outputs.
-    """
-
-    index: int
-    shape: str
-    intensity: float
-    level: str
-    bound: str
-    attainable_gflops: float
-    measured_gflops: float
-    predicted_us: float
-    measured_us: float
-    activation_us: float
-    lanes_used: float
-
-    @property
-    def share(self) -> float:
-        """Measured speed as a share of the roof."""
-        return self.measured_gflops / self.attainable_gflops
-
-    @property
-    def bound_by(self) -> str:
-        """The bound by name: ``"arithmetic"``, ``"the call"`` or the memory level."""
-        return _bound_by(self)
-
-
-@dataclass(frozen=True)
-class RooflineRow:
-    """A network at one batch size.
-
-    Attributes
-    ----------
-    batch : int
-        Samples in the batch.
-    intensity : float
-        FLOPs for each byte.
-    level : str
-        The memory level that the weights come from.
-    bound : str
-        What most of the predicted time goes to: ``"memory"``, ``"compute"`` or ``"overhead"`` (of
-        the call).
-    attainable_gflops : float
-        The roof, 10^9 FLOPs a second: the least time of each layer, by compute or by memory.
-    measured_gflops : float
-        10^9 FLOPs a second.
-    predicted_us, measured_us : float
-        Microseconds of a call, by the model and measured.
-    overhead_us : float
-        The part of the predicted time that is the call's: Python, layers, handing out work.
-    threads : int
-        Threads that the batch is worth.
-    layers : tuple of LayerRow
-        The layers.
-    """
-
-    batch: int
-    intensity: float
-    level: str
-    bound: str
-    attainable_gflops: float
-    measured_gflops: float
-    predicted_us: float
-    measured_us: float
-    overhead_us: float
-    threads: int
-    layers: tuple[LayerRow, ...]
-
-    @property
-    def share(self) -> float:
-        """Measured speed as a share of the roof."""
-        return self.measured_gflops / self.attainable_gflops
-
-    @property
-    def bound_by(self) -> str:
-        """The bound by name: ``"arithmetic"``, ``"the call"`` or the memory level."""
-        return _bound_by(self)
-
-    @property
-    def predicted_gflops(self) -> float:
-        """10^9 FLOPs a second by the model."""
-        return self.measured_gflops * self.measured_us / self.predicted_us
-
-    @property
-    def samples_per_second(self) -> float:
-        """Throughput."""
-        return self.batch / self.measured_us * 1e6
+__all__ = ["LayerRow", "Roofline", "RooflineRow", "roofline"]
 
 
 @dataclass(frozen=True, repr=False)
-class Roofline(Report):
+class Roofline(Report, RooflineData):
     """How fast a network is, how fast it could be, and why; it prints as tables.
 
     Attributes
@@ -174,50 +52,6 @@ class Roofline(Report):
     rows : tuple of RooflineRow
         One for each batch size.
     """
-
-    network: str
-    sizes: tuple[int, ...]
-    dtype: str
-    threads: int
-    backend: str
-    cost: Cost
-    machine: Machine
-    rows: tuple[RooflineRow, ...]
-
-    def best_batch(self, latency_us: float | None = None) -> int:
-        """Return the batch size of the highest throughput, of those that were measured.
-
-        Parameters
-        ----------
-        latency_us : float, optional
-            Only batches that take no more microseconds than this; by default all.
-
-        Returns
-        -------
-        int
-            The smallest batch whose throughput is within 2 % of the highest.
-
-        Raises
-        ------
-        ValueError
-            If no batch is fast enough, or `latency_us` is not positive.
-        TypeError
-            If `latency_us` is not a number.
-        """
-        if latency_us is not None:
-            if isinstance(latency_us, bool) or not isinstance(latency_us, Real):
-                raise TypeError(f"latency_us must be a number, got {type(latency_us).__name__}")
-            if not latency_us > 0:
-                raise ValueError(f"latency_us is {latency_us}, expected a positive number")
-        rows = [r for r in self.rows if latency_us is None or r.measured_us <= latency_us]
-        if not rows:
-            least = min(self.rows, key=lambda r: r.measured_us)
-            raise ValueError(
-                f"latency_us is {latency_us}, but the fastest batch, {least.batch}, takes "
-                f"{figure(least.measured_us)} us"
-            )
-        best = max(r.samples_per_second for r in rows)
-        return min(r.batch for r in rows if r.samples_per_second >= 0.98 * best)
 
     def advice(self) -> list[str]:
         """Return a few sentences that follow from the figures: what bounds it, what to choose."""
@@ -290,24 +124,7 @@ class Roofline(Report):
 
     def notes(self) -> list[str]:
         """Return what to know of the machine's figures, and where they do not explain the speed."""
-        found = self.machine.notes()
-        if beaten := self._beaten():
-            cause = (
-                "There they were disturbed."
-                if self.machine.disturbed
-                else "Either the model is wrong there, or the machine is another than it was: "
-                "ln.machine(refresh=True) measures them again."
-            )
-            found.append(f"Faster than these figures allow: {'; '.join(beaten)}. {cause}")
-        return found
-
-    def _beaten(self) -> list[str]:
-        peak = self.machine.peak(self.dtype, self.threads)
-        return contradictions(self.rows, self.machine, peak)
-
-
-def _bound_by(row: RooflineRow | LayerRow) -> str:
-    return {"compute": "arithmetic", "memory": row.level, "overhead": "the call"}[row.bound]
+        return notes(self)
 
 
 def _cells(row: RooflineRow | LayerRow) -> tuple[str, ...]:
@@ -375,17 +192,20 @@ def roofline(
     sizes = sorted({_batch(b, net) for b in batches})
     if not sizes:
         raise ValueError("batches is empty, expected at least one batch size")
-    result = _roofline(net, sizes, machine(refresh=refresh))
-    beaten = result._beaten()
+    costs = {batch: cost(net, batch) for batch in (1, *sizes)}
+    result = _roofline(net, sizes, costs, machine(refresh=refresh))
+    found = beaten(result)
     # Beside a neighbour who stays another measuring would bring nothing new.
-    if beaten and not result.machine.disturbed and (again := measured_again(beaten)):
-        result = _roofline(net, sizes, again)
-        if result._beaten():
+    if found and not result.machine.disturbed and (again := measured_again(found)):
+        result = _roofline(net, sizes, costs, again)
+        if beaten(result):
             let_stand()
     return result
 
 
-def _roofline(net: MLP, batches: Iterable[int], figures: Machine) -> Roofline:
+def _roofline(
+    net: MLP, batches: Iterable[int], costs: Mapping[int, Cost], figures: Machine
+) -> Roofline:
     threads = runtime.get_num_threads()
     return Roofline(
         network=repr(net),
@@ -393,9 +213,9 @@ def _roofline(net: MLP, batches: Iterable[int], figures: Machine) -> Roofline:
         dtype=net.dtype.name,
         threads=threads,
         backend=runtime.get_backend(),
-        cost=cost(net),
+        cost=costs[1],
         machine=figures,
-        rows=tuple(_row(net, batch, figures, threads) for batch in batches),
+        rows=tuple(_row(net, costs[batch], figures, threads) for batch in batches),
     )
 
 
@@ -414,21 +234,21 @@ def _batch(value: Any, net: MLP) -> int:
     return batch
 
 
-def _row(net: MLP, batch: int, figures: Machine, threads: int) -> RooflineRow:
-    counts = cost(net, batch)
-    whole, parts = _measure(net, batch, figures)
-    # Afterwards, by the plan that ran: it follows what handing work over costs, which from rest
+def _row(net: MLP, counts: Cost, figures: Machine, threads: int) -> RooflineRow:
+    whole, parts = measure(net, counts.batch, figures.call_us)
+    # Afterwards, the plan that ran: it follows what handing work over costs, which from rest
     # nobody knows.
-    predicted = predict(net, batch, figures)
-    least = roofs(net, batch, figures, threads)
+    plan = probes.plan(net, counts.batch)
+    predicted = predict(counts, plan, figures, net.dtype)
+    least = roofs(counts, plan, figures, net.dtype, threads)
     layers = []
-    for layer, count, roof, prediction, seconds in zip(
-        net.layers, counts.layers, least, predicted.layers, parts, strict=True
+    for count, roof, prediction, seconds in zip(
+        counts.layers, least, predicted.layers, parts, strict=True
     ):
         layers.append(
             LayerRow(
                 index=count.index,
-                shape=f"{layer.in_features} -> {layer.out_features} {layer.activation.name}",
+                shape=f"{count.in_features} -> {count.out_features} {count.activation}",
                 intensity=count.intensity,
                 level=prediction.level,
                 bound=prediction.bound,
@@ -442,7 +262,7 @@ def _row(net: MLP, batch: int, figures: Machine, threads: int) -> RooflineRow:
         )
     slowest = max(predicted.layers, key=lambda p: p.memory_us)
     return RooflineRow(
-        batch=batch,
+        batch=counts.batch,
         intensity=counts.intensity,
         level=slowest.level,
         bound=predicted.bound,
@@ -454,50 +274,3 @@ def _row(net: MLP, batch: int, figures: Machine, threads: int) -> RooflineRow:
         threads=predicted.threads,
         layers=tuple(layers),
     )
-
-
-def _measure(net: MLP, batch: int, figures: Machine) -> tuple[float, list[float]]:
-    """Return the seconds of a call, and those of each layer."""
-    generator = np.random.default_rng(0)
-    shape = (batch, net.in_features) if batch > 1 else (net.in_features,)
-    x = generator.standard_normal(shape, np.float64).astype(net.dtype)
-    whole = call_seconds(lambda: net(x), _SECONDS)
-    if len(net.layers) == 1:
-        return whole, [_less(whole, figures.call_us * 1e-6)]
-    nets = [MLP([layer]) for layer in net.layers]
-    inputs: list[NDArray[Any]] = [x]
-    for single in nets[:-1]:
-        inputs.append(single(inputs[-1]))
-    pairs = list(zip(nets, inputs, strict=True))
-    clock = time.perf_counter
-    taken: list[list[float]] = [[] for _ in nets]
-    end = clock() + _SECONDS
-    # One layer after another, so that each finds in cache what it would find in the network.
-    while len(taken[0]) < _LEAST_ROUNDS or clock() < end:
-        for (single, given), times in zip(pairs, taken, strict=True):
-            begin = clock()
-            single(given)
-            times.append(clock() - begin)
-    return whole, [_less(statistics.median(times), figures.call_us * 1e-6) for times in taken]
-
-
-def _less(seconds: float, call: float) -> float:
-    """Return the time without that of a call; a tenth of it at least, where the call is all."""
-    return max(seconds - call, seconds / 10)
-
-
-def call_seconds(function: Callable[[], object], seconds: float) -> float:
-    """Return the median time of a call over rounds that fill so many seconds; at least five."""
-    clock = time.perf_counter
-    function()  # memory is taken and threads start at the first call
-    begin = clock()
-    function()
-    count = max(1, round(seconds / 50 / max(clock() - begin, 1e-9)))
-    rounds: list[float] = []
-    end = clock() + seconds
-    while len(rounds) < _LEAST_ROUNDS or clock() < end:
-        begin = clock()
-        for _ in range(count):
-            function()
-        rounds.append((clock() - begin) / count)
-    return statistics.median(rounds)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from laminet.show.report import us
+from laminet.core.wording import us
 
 if TYPE_CHECKING:
-    from laminet.analysis.machine import Machine
-    from laminet.analysis.roofline import RooflineRow
+    from laminet.analysis.machine_figures import Machine
+    from laminet.analysis.roofline_data import RooflineData, RooflineRow
 
-__all__ = ["contradictions"]
+__all__ = ["beaten", "contradictions", "notes"]
 
 # Repetitions on a quiet machine differ by a few hundredths.
 _MARGIN = 1.05
@@ -19,6 +19,26 @@ _MARGIN = 1.05
 # an L2 of 2 MiB reached 1.04 of the roof beside other programs. A level reads some 2 times as fast
 # as the next.
 _MARGIN_OF_MEMORY = 1.5
+
+
+def beaten(roofline: RooflineData) -> list[str]:
+    """Return the `contradictions` of a roofline."""
+    peak = roofline.machine.peak(roofline.dtype, roofline.threads)
+    return contradictions(roofline.rows, roofline.machine, peak)
+
+
+def notes(roofline: RooflineData) -> list[str]:
+    """Return what to know of the machine's figures, and where they do not explain the speed."""
+    found = roofline.machine.notes()
+    if faster := beaten(roofline):
+        cause = (
+            "There they were disturbed."
+            if roofline.machine.disturbed
+            else "Either the model is wrong there, or the machine is another than it was: "
+            "ln.machine(refresh=True) measures them again."
+        )
+        found.append(f"Faster than these figures allow: {'; '.join(faster)}. {cause}")
+    return found
 
 
 def contradictions(rows: Iterable[RooflineRow], machine: Machine, peak_gflops: float) -> list[str]:

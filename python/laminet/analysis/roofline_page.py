@@ -9,16 +9,20 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from laminet.analysis.advice import advice
+from laminet.analysis.roofline_check import notes
 from laminet.analysis.roofline_plot import plot_batches, plot_roofline
 from laminet.core import runtime
+from laminet.core.report import TableData
+from laminet.core.wording import figure, short_name, size, us
 from laminet.files.atomic import replacing, text_path
+from laminet.show.html import html_table
 from laminet.show.matplotlib_extra import require_matplotlib
-from laminet.show.report import TableData, figure, html_table, short_name, size, us
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from laminet.analysis.roofline import LayerRow, Roofline, RooflineRow
+    from laminet.analysis.roofline_data import LayerRow, RooflineData, RooflineRow
 
 __all__ = ["page", "write_page"]
 
@@ -59,7 +63,7 @@ summary { cursor: pointer; }
 """
 
 
-def write_page(roofline: Roofline, path: str | os.PathLike[str]) -> Path:
+def write_page(roofline: RooflineData, path: str | os.PathLike[str]) -> Path:
     """Write the page to a file, which is complete or absent; see `Roofline.to_html`."""
     target = Path(text_path(path))
     text = page(roofline)
@@ -68,12 +72,12 @@ def write_page(roofline: Roofline, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def page(roofline: Roofline) -> str:
+def page(roofline: RooflineData) -> str:
     """Return the page as HTML.
 
     Parameters
     ----------
-    roofline : Roofline
+    roofline : RooflineData
         The figures.
 
     Returns
@@ -113,10 +117,10 @@ def page(roofline: Roofline) -> str:
             "larger ones gain nothing.",
         ),
     ]
-    advice = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in roofline.advice())
+    sentences = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in advice(roofline))
     ends = (roofline.rows[0], roofline.rows[-1])
     by_layer = "\n".join(_layers(row, row in ends) for row in roofline.rows)
-    notes = "\n".join(f"<p>{escape(note)}</p>" for note in roofline.notes())
+    remarks = "\n".join(f"<p>{escape(note)}</p>" for note in notes(roofline))
     kept = ", not kept" if roofline.machine.disturbed else ", kept since"
     cost, traffic = roofline.cost.tables()
     return f"""<!DOCTYPE html>
@@ -131,10 +135,10 @@ def page(roofline: Roofline) -> str:
 <h1>How fast is {escape(name)}, and why?</h1>
 <p class="under">{escape(about)}</p>
 {_facts(roofline)}
-{notes}
+{remarks}
 <h2>What the figures say</h2>
 <ul>
-{advice}
+{sentences}
 </ul>
 <h2>The roofline</h2>
 {pictures[0]}
@@ -166,7 +170,7 @@ time. The prediction is a model made of the machine's figures alone; the documen
 """
 
 
-def _facts(roofline: Roofline) -> str:
+def _facts(roofline: RooflineData) -> str:
     first = roofline.rows[0]
     best = next(r for r in roofline.rows if r.batch == roofline.best_batch())
     fastest = max(roofline.rows, key=lambda r: r.measured_gflops)
@@ -184,7 +188,7 @@ def _facts(roofline: Roofline) -> str:
     return f'<dl class="facts">{cells}</dl>'
 
 
-def _batches(roofline: Roofline) -> TableData:
+def _batches(roofline: RooflineData) -> TableData:
     rows: list[tuple[str, ...]] = [
         ("batch", "bound by", "GFLOP/s", "of roof", "time", "predicted"),
     ]

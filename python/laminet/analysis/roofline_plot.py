@@ -7,15 +7,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laminet.core.wording import figure as number
+from laminet.core.wording import short_name
 from laminet.show.matplotlib_extra import require_matplotlib, save_figure, target_axes
-from laminet.show.report import figure as number
-from laminet.show.report import short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from laminet.analysis.roofline import LayerRow, Roofline, RooflineRow
+    from laminet.analysis.roofline_data import LayerRow, RooflineData, RooflineRow
 
 __all__ = ["plot_batches", "plot_roofline"]
 
@@ -48,13 +48,16 @@ _MODEL: dict[str, Any] = {
 
 
 def plot_roofline(
-    roofline: Roofline, target: str | os.PathLike[str] | Axes | None = None, *, narrow: bool = False
+    roofline: RooflineData,
+    target: str | os.PathLike[str] | Axes | None = None,
+    *,
+    narrow: bool = False,
 ) -> Figure:
     """Draw speed over arithmetic intensity, both logarithmic; see `Roofline.plot`.
 
     Parameters
     ----------
-    roofline : Roofline
+    roofline : RooflineData
         The figures.
     target : path or matplotlib Axes, optional
         Where to draw or write.
@@ -105,13 +108,13 @@ def plot_roofline(
 
 
 def plot_batches(
-    roofline: Roofline, target: str | os.PathLike[str] | None = None, *, narrow: bool = False
+    roofline: RooflineData, target: str | os.PathLike[str] | None = None, *, narrow: bool = False
 ) -> Figure:
     """Draw throughput and time of a call by batch size, measured and predicted.
 
     Parameters
     ----------
-    roofline : Roofline
+    roofline : RooflineData
         The figures.
     target : path, optional
         A file to write.
@@ -175,7 +178,7 @@ def _style(axes: Axes, x: str, y: str) -> None:
         axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
 
 
-def _draw_roofs(axes: Axes, roofline: Roofline, peak: float, *, narrow: bool) -> None:
+def _draw_roofs(axes: Axes, roofline: RooflineData, peak: float, *, narrow: bool) -> None:
     """Draw the peak, and the bandwidth of each level up to it, each with its name on it."""
     machine, threads = roofline.machine, roofline.threads
     left, right = axes.get_xlim()
@@ -254,7 +257,7 @@ def _label_batches(axes: Axes, rows: tuple[RooflineRow, ...]) -> None:
         )
 
 
-def _legend(axes: Axes, roofline: Roofline, *, narrow: bool) -> None:
+def _legend(axes: Axes, roofline: RooflineData, *, narrow: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = [

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laminet.analysis import cost
-from laminet.analysis.roofline import call_seconds
+from laminet.analysis.roofline_measuring import call_seconds
 from laminet.cli.common import add_batches, print_sentences, require_memory
 from laminet.cli.network_files import add_network_arguments, network_of
 from laminet.core import runtime
-from laminet.show.report import figure
-from laminet.show.text_table import text_table
+from laminet.core.wording import figure
+from laminet.show.text import text_table
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands

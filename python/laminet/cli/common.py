@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from laminet.core.probes import available_memory
-from laminet.show.report import size
+from laminet.core.wording import size
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP

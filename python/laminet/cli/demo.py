@@ -20,9 +20,9 @@ from laminet.analysis import cost, error_bound, summary
 from laminet.cli.common import new_console
 from laminet.core import runtime
 from laminet.core.mlp import MLP
+from laminet.core.wording import figure, us
 from laminet.data import digits_network, digits_test_set
-from laminet.show.report import figure, us
-from laminet.show.text_table import text_table
+from laminet.show.text import text_table
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands

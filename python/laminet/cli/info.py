@@ -15,7 +15,7 @@ from laminet.cli.system import system_report
 from laminet.core.errors import FormatError
 from laminet.interop.files import read_file
 from laminet.interop.state_dicts import Checkpoint, contents
-from laminet.show.text_table import text_table
+from laminet.show.text import text_table
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands

@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from laminet.core import probes, runtime
-from laminet.show.report import size
-from laminet.show.text_table import text_table
+from laminet.core.wording import size
+from laminet.show.text import text_table
 
 __all__ = ["system_report"]
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from laminet import _core
+from laminet.core.naming import named_in
 from laminet.core.suggestions import did_you_mean, plain_key
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ _MEANINGS = {
 }
 
 
+@named_in("laminet")
 @dataclass(frozen=True)
 class Activation:
     """An activation function with its parameters; a name alone will do wherever one is asked for.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+from laminet.core.naming import named_in
+
 __all__ = ["FormatError"]
 
 # Longer than any path.
 _LONG_WORD = re.compile(r"\S{4097,}")
 
 
+@named_in("laminet")
 class FormatError(ValueError):
     """A file is not what it should be; the message says what is wrong, and where.
 

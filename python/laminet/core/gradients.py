@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from laminet.core.floating_point import silent
-from laminet.show.report import Report, TableData
+from laminet.core.naming import named_in
+from laminet.core.report import Report, TableData
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@named_in("laminet")
 @dataclass(frozen=True, eq=False, repr=False)
 class Gradients(Report):
     """What `MLP.gradients` returns.

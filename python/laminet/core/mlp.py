@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,13 @@ from laminet.core.conversion.counts import as_batch, largest_batch, shown
 from laminet.core.floating_point import rounded
 from laminet.core.gradients import Gradients
 from laminet.core.heads import as_head
+from laminet.core.hooks import hooks
 from laminet.core.initialization import as_dtype, he_normal_layers
 from laminet.core.inputs import as_feature_names, as_inputs
 from laminet.core.layers.dense import Dense
+from laminet.core.naming import named_in
 from laminet.core.outputs import UNSTATED, Outputs, as_outputs
+from laminet.core.plan import Plan, plan_of
 from laminet.core.runtime import check_environment
 from laminet.core.trace import Trace
 
@@ -29,9 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
     from typing_extensions import Self
 
-    from laminet.analysis.summary import Summary
     from laminet.core.names import ActivationName, HeadName
-    from laminet.core.plan import Plan
+    from laminet.core.summary import Summary
 
     Array = NDArray[Any]
 
@@ -56,6 +59,7 @@ class _SignatureOfCall:
         return inspect.signature(net.forward)
 
 
+@named_in("laminet")
 class MLP(_core.NetworkCall):
     """A multilayer perceptron: dense layers, one after the other.
 
@@ -144,7 +148,7 @@ class MLP(_core.NetworkCall):
         "_outputs",
     )
 
-    __signature__: _SignatureOfCall = _SignatureOfCall()
+    __signature__ = _SignatureOfCall()
 
     def __init__(
         self,
@@ -748,9 +752,7 @@ class MLP(_core.NetworkCall):
         A process that is killed meanwhile leaves a hidden file, ``.NAME.*.laminet.tmp``, which the
         next save into that directory deletes.
         """
-        from laminet.files import safetensors_files
-
-        safetensors_files.save(self, path)
+        hooks.save(self, path)
 
     def summary(self) -> Summary:
         """Return the layers: shapes, activation, parameters, FLOPs; and what memory they take.
@@ -762,9 +764,8 @@ class MLP(_core.NetworkCall):
             the weights that there are now and would be once prepared (see `prepare`); printed, two
             tables.
         """
-        from laminet.analysis.summary import summary
-
-        return summary(self)
+        found: Summary = hooks.summary(self)
+        return found
 
     def plan(self, batch: int = 1) -> Plan:
         """Return how a batch would run now: back end, register tiles, blocks, split and threads.
@@ -791,8 +792,6 @@ class MLP(_core.NetworkCall):
         TypeError
             If `batch` is not an integer.
         """
-        from laminet.core.plan import plan_of
-
         count = as_batch(batch, largest_batch(self.sizes))
         return plan_of(self._core.plan(count), self.sizes, count)
 
@@ -841,9 +840,8 @@ class MLP(_core.NetworkCall):
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        from laminet.analysis.summary import html_of_network
-
-        return html_of_network(self)
+        layers = self.summary().tables()[0]
+        return hooks.html([replace(layers, title=repr(self))], [])
 
 
 def _restored(kind: type[MLP], layers: Iterable[Dense], described: dict[str, Any]) -> MLP:

@@ -14,13 +14,14 @@ import numpy as np
 from laminet.core.conversion.counts import shown
 from laminet.core.inputs import as_names
 from laminet.core.layers.dense import linear
+from laminet.core.naming import named_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import ArrayLike, NDArray
 
-    from laminet.core.mlp import MLP
+    from laminet.core.network import Network
 
     Array = NDArray[Any]
     from laminet.core.names import ActivationName
@@ -44,19 +45,19 @@ class Outputs(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def check(self, net: MLP) -> None:
+    def check(self, net: Network) -> None:
         """Raise ValueError unless the outputs of a network can stand for this."""
 
     @abstractmethod
-    def predict(self, net: MLP, x: ArrayLike) -> Any:
+    def predict(self, net: Network, x: ArrayLike) -> Any:
         """Return what `MLP.predict` does."""
 
     @abstractmethod
-    def predict_proba(self, net: MLP, x: ArrayLike) -> Array:
+    def predict_proba(self, net: Network, x: ArrayLike) -> Array:
         """Return what `MLP.predict_proba` does."""
 
     @abstractmethod
-    def predict_log_proba(self, net: MLP, x: ArrayLike) -> Array:
+    def predict_log_proba(self, net: Network, x: ArrayLike) -> Array:
         """Return what `MLP.predict_log_proba` does."""
 
     @abstractmethod
@@ -85,6 +86,7 @@ class Outputs(ABC):
         return self
 
 
+@named_in("laminet")
 class Quantities(Outputs):
     """The outputs are numbers: `predict` gives them, and they have no probabilities.
 
@@ -119,7 +121,7 @@ class Quantities(Outputs):
     def __init__(self, names: Iterable[str] | None = None) -> None:
         object.__setattr__(self, "names", None if names is None else as_names(names, "names"))
 
-    def check(self, net: MLP) -> None:
+    def check(self, net: Network) -> None:
         """Raise ValueError unless there is a name for each output."""
         if self.names is not None and len(self.names) != net.out_features:
             raise ValueError(
@@ -127,12 +129,12 @@ class Quantities(Outputs):
                 f"{_count(net.out_features, 'output')}"
             )
 
-    def predict(self, net: MLP, x: ArrayLike) -> Any:
+    def predict(self, net: Network, x: ArrayLike) -> Any:
         """Return the outputs, without their axis where there is one."""
         y = net(x)
         return y[..., 0] if net.out_features == 1 else y
 
-    def predict_proba(self, net: MLP, x: ArrayLike) -> Array:
+    def predict_proba(self, net: Network, x: ArrayLike) -> Array:
         """Refuse: quantities have no probabilities."""
         raise ValueError("the network's outputs are Quantities: they have no probabilities")
 
@@ -174,6 +176,7 @@ class _Labelled(Outputs):
         return f"{type(self).__name__}([{_listed(self.labels.tolist())}])"
 
 
+@named_in("laminet")
 class Classes(_Labelled):
     """Each sample has one of several classes: `predict` gives its label.
 
@@ -209,7 +212,7 @@ class Classes(_Labelled):
         if len(self.labels) < 2:
             raise ValueError(f"Classes takes two labels or more, got {len(self.labels)}")
 
-    def check(self, net: MLP) -> None:
+    def check(self, net: Network) -> None:
         """Raise ValueError unless there is a label for each output, or two for one."""
         count, outputs = len(self.labels), net.out_features
         if outputs > 1:
@@ -227,7 +230,7 @@ class Classes(_Labelled):
                 "probability of a class (after a sigmoid) nor its logit (identity)"
             )
 
-    def predict(self, net: MLP, x: ArrayLike) -> Any:
+    def predict(self, net: Network, x: ArrayLike) -> Any:
         """Return the label of the largest output of each sample, the first of equal ones."""
         y = net(x)
         if net.out_features == 1:
@@ -236,7 +239,7 @@ class Classes(_Labelled):
             return self.labels[(y[..., 0] > half).astype(np.intp)]
         return self.labels[_index_of_largest(y)]
 
-    def predict_proba(self, net: MLP, x: ArrayLike) -> Array:
+    def predict_proba(self, net: Network, x: ArrayLike) -> Array:
         """Return the probability of each class: ``[1 - p, p]`` of one output."""
         if net.out_features > 1:
             return _softmax(net, x, "softmax")
@@ -245,7 +248,7 @@ class Classes(_Labelled):
             return _each(y, [[-1.0], [1.0]], "sigmoid")  # sigmoid(-z) keeps what 1 - p would lose
         return np.concatenate([1 - y, y], axis=-1)
 
-    def predict_log_proba(self, net: MLP, x: ArrayLike) -> Array:
+    def predict_log_proba(self, net: Network, x: ArrayLike) -> Array:
         """Return the logarithms of `predict_proba`, also where that underflows."""
         if net.out_features > 1:
             return _softmax(net, x, "log_softmax")
@@ -256,6 +259,7 @@ class Classes(_Labelled):
         return f"classes: {_listed(self.labels.tolist())}"
 
 
+@named_in("laminet")
 class Labels(_Labelled):
     """Each sample has any number of labels: `predict` says for each whether it has it.
 
@@ -287,7 +291,7 @@ class Labels(_Labelled):
 
     __slots__ = ()
 
-    def check(self, net: MLP) -> None:
+    def check(self, net: Network) -> None:
         """Raise ValueError unless there is a label for each output, and each has a probability."""
         if len(self.labels) != net.out_features:
             raise ValueError(
@@ -300,18 +304,18 @@ class Labels(_Labelled):
                 f"activation, got {net.head or _last(net)}"
             )
 
-    def predict(self, net: MLP, x: ArrayLike) -> Any:
+    def predict(self, net: Network, x: ArrayLike) -> Any:
         """Return 1 for each label whose probability is above 1/2, else 0."""
         y = net(x)
         _refuse_nan(y)
         return (y > (0.5 if _last(net) == "sigmoid" else 0.0)).astype(np.int64)
 
-    def predict_proba(self, net: MLP, x: ArrayLike) -> Array:
+    def predict_proba(self, net: Network, x: ArrayLike) -> Array:
         """Return the probability of each label."""
         y = net(x)
         return y if _last(net) == "sigmoid" else _each(y, [[1.0]], "sigmoid")
 
-    def predict_log_proba(self, net: MLP, x: ArrayLike) -> Array:
+    def predict_log_proba(self, net: Network, x: ArrayLike) -> Array:
         """Return the logarithms of `predict_proba`, also where that underflows."""
         return -_each(_logits(net, x), [[-1.0]], "softplus")
 
@@ -323,15 +327,15 @@ class Labels(_Labelled):
 class _Unstated:
     """Nothing was said: several logits, or a head, are taken as scores of classes 0, 1, ..."""
 
-    def predict(self, net: MLP, x: ArrayLike) -> Any:
+    def predict(self, net: Network, x: ArrayLike) -> Any:
         _require_scores(net)
         return _index_of_largest(net(x))
 
-    def predict_proba(self, net: MLP, x: ArrayLike) -> Array:
+    def predict_proba(self, net: Network, x: ArrayLike) -> Array:
         _require_scores(net)
         return _softmax(net, x, "softmax")
 
-    def predict_log_proba(self, net: MLP, x: ArrayLike) -> Array:
+    def predict_log_proba(self, net: Network, x: ArrayLike) -> Array:
         _require_scores(net)
         return _softmax(net, x, "log_softmax")
 
@@ -402,11 +406,11 @@ def _kind_of_label(value: Any) -> type:
 # --- What is computed of outputs --------------------------------------------------------------
 
 
-def _last(net: MLP) -> str:
+def _last(net: Network) -> str:
     return net.layers[-1].activation.name
 
 
-def _logits(net: MLP, x: ArrayLike) -> Array:
+def _logits(net: Network, x: ArrayLike) -> Array:
     """Return what is before the sigmoid, or the identity, of the last layer."""
     return net(x) if _last(net) == "identity" else net.trace(x).pre_activations[-1]
 
@@ -419,7 +423,7 @@ def _each(z: Array, weight: list[list[float]], activation: ActivationName) -> Ar
     return result.reshape(*z.shape[:-1], z.shape[-1] * len(weight))
 
 
-def _softmax(net: MLP, x: ArrayLike, head: str) -> Array:
+def _softmax(net: Network, x: ArrayLike, head: str) -> Array:
     if net.head is None and _last(net) != "identity":
         raise ValueError(
             f"the outputs end in {_last(net)}: they are no logits, whose softmax would be "
@@ -451,7 +455,7 @@ def _refuse_nan(y: Array) -> None:
     )
 
 
-def _require_scores(net: MLP) -> None:
+def _require_scores(net: Network) -> None:
     if net.out_features == 1:
         raise ValueError(
             "the network has one output, and nothing tells whether it is a number or the "

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from laminet.show.report import Report, TableData
+from laminet.core.naming import named_in
+from laminet.core.report import Report, TableData
 
 if TYPE_CHECKING:
     from laminet.core.names import InstructionSetName
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerPlan", "Plan", "plan_of"]
 
 
+@named_in("laminet.analysis.plan")
 @dataclass(frozen=True)
 class LayerPlan:
     """How one layer runs.
@@ -70,6 +72,7 @@ class LayerPlan:
         return ", ".join(names) or "none"
 
 
+@named_in("laminet.analysis.plan")
 @dataclass(frozen=True, repr=False)
 class Plan(Report):
     """How a network runs one batch; it prints as a table.

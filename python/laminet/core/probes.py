@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from laminet import _core
 
 if TYPE_CHECKING:
-    from laminet.core.mlp import MLP
     from laminet.core.names import InstructionSetName
+    from laminet.core.network import Network
 
 __all__ = [
     "LayerPlan",
@@ -197,7 +197,7 @@ class Plan:
     layers: tuple[LayerPlan, ...]
 
 
-def plan(net: MLP, batch: int) -> Plan:
+def plan(net: Network, batch: int) -> Plan:
     """Return how a network works through a batch with the back end and threads now set."""
     of_type = _core.plan_f32 if net.dtype.itemsize == 4 else _core.plan_f64
     found = of_type(net._core, batch)

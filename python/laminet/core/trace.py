@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from laminet.show.report import Report, TableData, plain
+from laminet.core.naming import named_in
+from laminet.core.report import Report, TableData, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from laminet.core.names import HeadName
 
 
+@named_in("laminet")
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace(Report):
     """The pre-activations and activations of one forward pass; made by `MLP.trace`.

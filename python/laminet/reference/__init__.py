@@ -24,13 +24,13 @@ from collections.abc import Sequence
 from functools import reduce
 from itertools import pairwise
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from laminet.core.activation import Activation
 from laminet.core.conversion import as_real_array
+from laminet.core.layers.layer import Layer
 from laminet.reference.activations import activation, activation_derivative
 from laminet.reference.heads import apply_head, head_jacobian, log_softmax, softmax
 
@@ -54,17 +54,6 @@ __all__ = [
 Array = NDArray[np.float64]
 
 _FLOAT64 = np.dtype(np.float64)
-
-
-class Layer(Protocol):
-    """What a layer must have; `laminet.Dense` is one."""
-
-    @property
-    def weight(self) -> NDArray[Any]: ...
-    @property
-    def bias(self) -> NDArray[Any] | None: ...
-    @property
-    def activation(self) -> Activation: ...
 
 
 class Trace(NamedTuple):

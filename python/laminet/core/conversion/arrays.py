@@ -8,6 +8,7 @@ import numpy as np
 
 from laminet.core.conversion import refusals, tables
 from laminet.core.conversion.names import check_names_of_samples
+from laminet.core.conversion.nested_lists import refuse_lists
 from laminet.core.conversion.tensors import tensor_array
 
 __all__ = ["as_real_array", "real_array"]
@@ -104,8 +105,10 @@ def _real_array(
         if (table := tables.table_of(value, name)) is not None:
             if feature_names is not None:
                 table.check_names(feature_names)
-            return table.array(dtype)
-        array = tensor_array(value, name)
+            value = table.array(dtype)
+            array = value
+        else:
+            array = tensor_array(value, name)
     if array.dtype.type.__module__ == "ml_dtypes":  # some are of a kind of NumPy's
         if array.dtype.name.startswith(_SMALL_TYPES):
             return array.astype(np.float32)
@@ -123,7 +126,7 @@ def _array_of_lists(value: list[Any] | tuple[Any, ...], name: str) -> Array:
             raise ValueError
         return np.asarray(value)
     except Exception as error:
-        refusals.refuse_lists(value, name, error)
+        refuse_lists(value, name, error)
         raise
 
 

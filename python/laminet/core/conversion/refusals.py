@@ -9,10 +9,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 __all__ = [
+    "NOT_ARRAYS",
     "NO_MISSING_VALUES",
+    "items",
     "masked",
     "not_real",
-    "refuse_lists",
     "refuse_masked",
     "refuse_object",
     "refuse_unreadable",
@@ -22,7 +23,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 NO_MISSING_VALUES = "the network has no notion of missing values: fill them first"
 
-_NOT_ARRAYS = (str, bytes, dict, set, frozenset, type(None))
+#: What NumPy makes an array of that is none of numbers.
+NOT_ARRAYS = (str, bytes, dict, set, frozenset, type(None))
 
 
 def masked(name: str) -> TypeError:
@@ -49,7 +51,7 @@ def refuse_object(value: Any, name: str) -> None:
     kind = type(value).__name__
     if (dense := _dense(value, name)) is not None:  # some are dicts, too
         raise TypeError(f"{name} is sparse ({kind}): give {dense}")
-    if isinstance(value, _NOT_ARRAYS):
+    if isinstance(value, NOT_ARRAYS):
         hint = ""
         if isinstance(value, dict):
             hint = f"; for numbers by name, give a table, as in pandas.DataFrame({name})"
@@ -73,38 +75,6 @@ def refuse_unreadable(value: Any, name: str, error: Exception) -> NoReturn:
     raised = ValueError if isinstance(error, ValueError) else TypeError
     message = f"{name} is not an array of numbers: a {kind}, whose conversion to one fails"
     raise raised(message) from error
-
-
-def refuse_lists(value: list[Any] | tuple[Any, ...], name: str, error: Exception) -> None:
-    """Raise for nested lists that NumPy makes no array of; return where the reason is unknown."""
-    for place, item in _items(value, name):
-        if not isinstance(item, (np.ndarray, np.generic)):
-            refuse_object_in_lists(item, place)
-    if (difference := _different_lengths(value, name)) is not None:
-        raise ValueError(
-            f"{name} is not an array of numbers: its rows have different lengths{difference}"
-        ) from None
-    if isinstance(error, TypeError):
-        kinds = {type(item).__name__ for _, item in _items(value, name)}
-        stack = f"; stack them first, as in torch.stack({name})" if kinds == {"Tensor"} else ""
-        raise TypeError(
-            f"{name} is not an array of numbers: its lists hold {', '.join(sorted(kinds))}{stack}"
-        ) from error
-    if isinstance(error, ValueError):
-        raise ValueError(
-            f"{name} is not an array of numbers: its rows have different lengths"
-        ) from None
-
-
-def refuse_object_in_lists(item: Any, place: str) -> None:
-    """Raise a TypeError for an item of a list that is no number and no array of them."""
-    from laminet.core.conversion.tensors import tensor_array
-
-    if isinstance(item, _NOT_ARRAYS):
-        raise TypeError(f"{place} must be a real number, got {type(item).__name__}")
-    if hasattr(item, "__array__") or hasattr(item, "__dlpack__"):
-        refuse_object(item, place)
-        tensor_array(item, place)
 
 
 def not_real(value: Any, array: Array, name: str) -> TypeError:
@@ -140,7 +110,7 @@ def _remedy(value: Any, array: Array, name: str) -> str:
     owner = name if hasattr(value, "astype") else f"numpy.array({name})"
     if dtype.kind == "O":
         if isinstance(value, (list, tuple)):
-            for place, item in _items(value, name):
+            for place, item in items(value, name):
                 if (dense := _dense(item, place)) is not None:
                     return f"{place} is sparse: give {dense}"
                 if isinstance(item, (complex, np.complexfloating)):
@@ -163,40 +133,14 @@ def _remedy(value: Any, array: Array, name: str) -> str:
     return ""
 
 
-def _items(value: list[Any] | tuple[Any, ...], name: str) -> Iterator[tuple[str, Any]]:
+def items(value: list[Any] | tuple[Any, ...], name: str) -> Iterator[tuple[str, Any]]:
     """Yield what stands in nested lists, but for the lists, with its place: ``x[2][0]``."""
     for index, item in enumerate(value):
         place = f"{name}[{index}]"
         if isinstance(item, (list, tuple)):
-            yield from _items(item, place)
+            yield from items(item, place)
         else:
             yield place, item
-
-
-def _different_lengths(value: list[Any] | tuple[Any, ...], name: str) -> str | None:
-    """Return where two rows of nested lists differ in their lengths."""
-    first = _length(value[0]) if value else None
-    for index, item in enumerate(value):
-        if (length := _length(item)) != first:
-            numbers = ["a number" if n is None else f"length {n}" for n in (first, length)]
-            return f": {name}[0] has {numbers[0]}, {name}[{index}] has {numbers[1]}".replace(
-                "has a number", "is a number"
-            )
-    for index, item in enumerate(value):
-        if isinstance(item, (list, tuple)):
-            found = _different_lengths(item, f"{name}[{index}]")
-            if found is not None:
-                return found
-    return None
-
-
-def _length(item: Any) -> int | None:
-    if isinstance(item, (str, bytes)) or not hasattr(item, "__len__"):
-        return None
-    try:
-        return len(item)
-    except TypeError:  # an array without axes
-        return None
 
 
 def _dense(value: Any, name: str) -> str | None:

@@ -27,6 +27,8 @@ class Table(Protocol):
     def array(self, dtype: np.dtype[Any] | None) -> Array:
         """Return the numbers, rows by columns; of a dtype that holds all of them for None.
 
+        Of a package that is not known here, whatever it gives, which `arrays` has yet to look at.
+
         The columns are converted one by one, so that there is never more than the result and one
         column besides.
 
@@ -95,9 +97,7 @@ class _LikePandas:
             )
 
     def array(self, dtype: np.dtype[Any] | None) -> Array:
-        from laminet.core.conversion.arrays import real_array
-
-        return real_array(np.asarray(self._frame), self._name)
+        return np.asarray(self._frame)
 
 
 def _columns(value: Any) -> tuple[Any, ...] | None:

@@ -9,7 +9,10 @@ import numpy as np
 from laminet import _core
 from laminet.core.activation import Activation, as_activation
 from laminet.core.conversion import as_real_array, real_array
+from laminet.core.hooks import hooks
+from laminet.core.naming import named_in
 from laminet.core.runtime import check_environment
+from laminet.core.table_data import TableData
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
+@named_in("laminet")
 class Dense:
     """One dense layer: ``a = s(W x + b)``.
 
@@ -129,9 +133,12 @@ class Dense:
         )
 
     def _repr_html_(self) -> str:
-        from laminet.analysis.summary import html_of_layer
-
-        return html_of_layer(self)
+        bias = "-" if self.bias is None else str(self.bias.shape)
+        rows = [
+            ("weight", "bias", "activation", "dtype"),
+            (str(self.weight.shape), bias, str(self.activation), str(self.dtype)),
+        ]
+        return hooks.html([TableData(rows, 4, repr(self))], [])
 
 
 def linear(

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from laminet.core.activation import ACTIVATIONS, Activation
 from laminet.core.heads import HEADS
+from laminet.core.mlp import MLP
 from laminet.core.outputs import Classes, Labels, Outputs, Quantities
 from laminet.files.safetensors_files.header import fail, is_count, parse_json, quoted
 
 if TYPE_CHECKING:
     from laminet.core.layers.dense import Dense
-    from laminet.core.mlp import MLP
+    from laminet.core.layers.layer import Layer
     from laminet.core.names import HeadName
-    from laminet.reference import Layer
 
 __all__ = ["FORMAT_VERSION", "KEY", "Description"]
 
@@ -66,8 +66,6 @@ class Description:
 
     def network(self, layers: list[Dense]) -> MLP:
         """Return the network that this describes."""
-        from laminet.core.mlp import MLP
-
         return MLP(
             layers,
             head=self.head,

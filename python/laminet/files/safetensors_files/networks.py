@@ -27,16 +27,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from laminet.core.layers.dense import Dense
 from laminet.files.atomic import replacing, write_by_parts
+from laminet.files.checkpoint import Checkpoint, Stored
 from laminet.files.safetensors_files import header as layout
 from laminet.files.safetensors_files.description import KEY, Description
 from laminet.files.safetensors_files.header import METADATA, fail, quoted
 from laminet.files.suffixes import require_suffix
-from laminet.interop.state_dicts import Checkpoint, Stored
 
 if TYPE_CHECKING:
+    from laminet.core.layers.layer import Layer
     from laminet.core.mlp import MLP
-    from laminet.reference import Layer
 
 __all__ = ["read", "save", "write_layers"]
 
@@ -128,8 +129,6 @@ def read(path: str) -> MLP | Checkpoint:
 
 
 def _network(data: bytes, header: dict[str, Any], description: Description) -> MLP:
-    from laminet.core.layers.dense import Dense
-
     names = _check_tensors(header, len(description.activations))
     # Not by the library: where there is no memory it ends the process.
     tensors = _stored(data, header)

@@ -1,10 +1,23 @@
-"""Tables in plain text, for ``print()`` and log files."""
+"""Results in plain text, for ``print()`` and log files."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
-__all__ = ["text_table"]
+from laminet.core.table_data import TableData
+
+__all__ = ["text", "text_table"]
+
+
+def text(tables: Sequence[TableData], notes: Sequence[str] = ()) -> str:
+    """Return tables, each under its title, and after them notes in lines of 80 characters."""
+    parts = []
+    for table in tables:
+        cells = text_table(table.rows, table.text_columns)
+        parts.append(f"{table.title}\n{cells}" if table.title else cells)
+    parts += [textwrap.fill(note, 80, break_long_words=False) for note in notes]
+    return "\n\n".join(parts)
 
 
 def text_table(rows: Sequence[Sequence[str]], text_columns: int) -> str:

@@ -1,0 +1,136 @@
+"""What a network is made of, layer by layer, and the memory that its weights take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from laminet.core.naming import named_in
+from laminet.core.report import Report, TableData
+from laminet.core.wording import size
+
+if TYPE_CHECKING:
+    from laminet.core.names import HeadName
+
+__all__ = ["LayerSummary", "Summary", "WeightCopy"]
+
+
+@named_in("laminet.analysis.summary")
+@dataclass(frozen=True)
+class LayerSummary:
+    """One layer of a network.
+
+    Attributes
+    ----------
+    index : int
+        Number of the layer, counted from 1.
+    weight_shape : tuple of int
+        (out_features, in_features).
+    bias_shape : tuple of int, or None
+        (out_features,); None where the layer has no bias.
+    activation : str
+        Its name, with the parameters that differ from their defaults.
+    parameters : int
+        Weights and biases.
+    flops : int
+        Floating-point operations of one sample; see `laminet.cost`.
+    """
+
+    index: int
+    weight_shape: tuple[int, ...]
+    bias_shape: tuple[int, ...] | None
+    activation: str
+    parameters: int
+    flops: int
+
+
+@named_in("laminet.analysis.summary")
+@dataclass(frozen=True)
+class WeightCopy:
+    """A copy of a network's weights, or of some, in bytes of memory.
+
+    Attributes
+    ----------
+    kind : str
+        ``"as given"``, with the biases; ``"packed"`` and ``"packed, transposed"`` for the tiled
+        back end; ``"first layer, transposed"``.
+    now : int
+        What it takes.
+    prepared, with_derivatives : int
+        What it would take after ``net.prepare()`` and ``net.prepare(derivatives=True)``, with the
+        back end that is set.
+    """
+
+    kind: str
+    now: int
+    prepared: int
+    with_derivatives: int
+
+
+@named_in("laminet.analysis.summary")
+@dataclass(frozen=True, repr=False)
+class Summary(Report):
+    """What `MLP.summary` returns; it prints as two tables.
+
+    Attributes
+    ----------
+    layers : tuple of LayerSummary
+        The layers, first to last.
+    head : str or None
+        What follows them.
+    head_flops : int
+        Floating-point operations of the head for one sample.
+    dtype : str
+        "float32" or "float64".
+    memory : tuple of WeightCopy
+        The copies of the weights.
+    """
+
+    layers: tuple[LayerSummary, ...]
+    head: HeadName | None
+    head_flops: int
+    dtype: str
+    memory: tuple[WeightCopy, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases of all layers."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of one sample."""
+        return sum(layer.flops for layer in self.layers) + self.head_flops
+
+    def tables(self) -> list[TableData]:
+        """Return the tables that show this result: of the layers, of their memory."""
+        return [self._table_of_layers(), self._table_of_memory()]
+
+    def _table_of_layers(self) -> TableData:
+        rows: list[tuple[str, ...]] = [
+            ("layer", "weight", "bias", "activation", "parameters", "FLOPs")
+        ]
+        for layer in self.layers:
+            rows.append(
+                (
+                    str(layer.index),
+                    str(layer.weight_shape),
+                    "-" if layer.bias_shape is None else str(layer.bias_shape),
+                    layer.activation,
+                    f"{layer.parameters:,}",
+                    f"{layer.flops:,}",
+                )
+            )
+        if self.head:
+            rows.append(("head", "", "", self.head, "", f"{self.head_flops:,}"))
+        rows.append(("all", "", "", self.dtype, f"{self.parameters:,}", f"{self.flops:,}"))
+        return TableData(rows, 4)
+
+    def _table_of_memory(self) -> TableData:
+        used = [copy for copy in self.memory if copy.now or copy.with_derivatives]
+        columns = ("now", "prepared", "with_derivatives")
+        rows: list[tuple[str, ...]] = [("weights", "now", "prepared", "with derivatives")]
+        rows += [(copy.kind, *(size(getattr(copy, name)) for name in columns)) for copy in used]
+        sums = [sum(getattr(copy, name) for copy in used) for name in columns]
+        rows.append(("all", *map(size, sums)))
+        return TableData(rows, 1)
