@@ -294,7 +294,7 @@ def test_a_full_disk(target: str) -> None:
 def test_a_bad_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     Path("x.csv").write_bytes(b"1,2,3\n\xff,2,3\n")
     assert "x.csv: line 2: not UTF-8 text" in refused_input(capsys, "x.csv")
-    monkeypatch.setattr("laminet.cli.sample_files._MAX_LINE", 1000)
+    monkeypatch.setattr("laminet.files.csv_files._MAX_LINE", 1000)
     Path("x.csv").write_text("1,2,3\n" + "1" * 1000)
     assert "x.csv: line 2: longer than" in refused_input(capsys, "x.csv")
 

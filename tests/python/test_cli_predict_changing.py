@@ -100,7 +100,7 @@ def no_waiting() -> Iterator[None]:
 def test_a_named_pipe_to_which_nobody_writes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("laminet.cli.samples._PATIENCE", 0.1)
+    monkeypatch.setattr("laminet.files.samples._PATIENCE", 0.1)
     os.mkfifo(name)
     before = set(threading.enumerate())
     message = f"{name}: a named pipe that no program opened for writing within 0.1 s"

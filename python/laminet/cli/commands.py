@@ -20,6 +20,7 @@ from laminet.cli.parser import Parser
 from laminet.core.errors import FormatError
 from laminet.core.runtime import check_environment
 from laminet.files.atomic import errors_about
+from laminet.files.samples import SampleError
 
 __all__ = ["run"]
 
@@ -50,7 +51,7 @@ def run(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         _drop_standard_output()  # the reader, `head` for instance, has seen enough
         return 0
-    except (CommandError, FormatError) as error:
+    except (CommandError, SampleError, FormatError) as error:
         return _fail(str(error))
     except OSError as error:
         if error.strerror is None:

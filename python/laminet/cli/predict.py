@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -15,16 +16,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from laminet.cli.columns import Request, names_of
 from laminet.cli.common import STANDARD_OUTPUT, CommandError
 from laminet.cli.network_files import add_network_arguments, network_of
-from laminet.cli.npy_files import NpyWriter, open_npy
-from laminet.cli.parquet_files import ParquetWriter, open_parquet, require_pyarrow
-from laminet.cli.result_files import CsvWriter, label_type, names_of_outputs
-from laminet.cli.sample_files import open_csv
-from laminet.cli.samples import Block, Samples, source_name
 from laminet.core.outputs import Quantities
 from laminet.files.atomic import errors_about, replacing
+from laminet.files.columns import Request
+from laminet.files.csv_files import open_csv
+from laminet.files.npy_files import NpyWriter, open_npy
+from laminet.files.parquet_files import ParquetWriter, open_parquet, require_pyarrow
+from laminet.files.result_files import CsvWriter, label_type, names_of_outputs
+from laminet.files.samples import Block, Samples, source_name
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -135,7 +136,7 @@ def _run(arguments: argparse.Namespace) -> None:
         if format_ == "parquet":
             require_pyarrow(name)
     net = network_of(arguments)
-    request = Request(net, arguments.columns, arguments.keep)
+    request = Request(net, arguments.columns, arguments.keep, ("--columns", "--keep"))
     request.check()
     function, names, like = _answer(net, arguments, formats[1])
 
@@ -173,10 +174,14 @@ def _remark(text: str) -> None:
 
 
 def _names(text: str) -> list[str]:
+    """Return the names in an argument: separated by commas, in quotes where they have some."""
     try:
-        return names_of(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        names = next(csv.reader([text], strict=True, skipinitialspace=True), [])
+    except csv.Error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of names: {error}") from None
+    if not names or not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of names: one is empty")
+    return names
 
 
 def _separator(text: str) -> str:

@@ -1,1 +1,1 @@
-"""Files, written whole or not at all: networks, and samples with what comes of them."""
+"""Files, whole or not at all: networks, samples, and what comes of samples."""

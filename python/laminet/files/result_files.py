@@ -8,8 +8,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.cli.common import CommandError
 from laminet.core.outputs import Classes, Labels, Quantities
+from laminet.files.samples import SampleError
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
@@ -111,5 +111,7 @@ def _texts(values: Any) -> list[str | None]:
     try:
         texts: list[str | None] = values.cast(pa.string()).to_pylist()
     except (pa.ArrowException, ValueError):
-        raise CommandError(f"--keep: a column of {values.type} has no text for .csv") from None
+        raise SampleError(
+            f"a column of {values.type} has no text for .csv, which cannot keep it"
+        ) from None
     return texts

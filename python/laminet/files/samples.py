@@ -15,12 +15,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.cli.common import CommandError
-
 __all__ = [
     "STANDARD_INPUT",
     "TEMPORARY",
     "Block",
+    "SampleError",
     "Samples",
     "beyond",
     "in_type",
@@ -35,6 +34,10 @@ TEMPORARY = "a temporary file"
 
 # Seconds within which a program must open a named pipe to write: by then whoever meant to has.
 _PATIENCE = 10.0
+
+
+class SampleError(Exception):
+    """Samples that a file does not give, or a result that it cannot hold: why, in one line."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def source_of(path: str) -> Iterator[IO[bytes]]:
     """Open a file, or give standard input for "-"."""
     if path == "-":
         if sys.stdin is None:
-            raise CommandError(f"{STANDARD_INPUT} is closed")
+            raise SampleError(f"{STANDARD_INPUT} is closed")
         yield sys.stdin.buffer
     else:
         is_pipe = stat.S_ISFIFO(os.stat(path).st_mode)
@@ -105,7 +108,7 @@ def _opened_pipe(path: str) -> IO[bytes]:
         try:
             return waiting.result(_PATIENCE)
         except FutureTimeoutError:
-            raise CommandError(
+            raise SampleError(
                 f"{path}: a named pipe that no program opened for writing within {_PATIENCE:g} s"
             ) from None
         finally:
@@ -145,7 +148,7 @@ def in_type(x: NDArray[Any], dtype: np.dtype[Any], cell: Callable[[int, int], st
         rows, columns = np.nonzero(np.isinf(converted) & np.isfinite(x))
         if len(rows):
             row, column = int(rows[0]), int(columns[0])
-            raise CommandError(f"{cell(row, column)}: {beyond(str(x[row, column]), dtype)}")
+            raise SampleError(f"{cell(row, column)}: {beyond(str(x[row, column]), dtype)}")
     return converted
 
 

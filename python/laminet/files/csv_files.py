@@ -13,12 +13,19 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.cli.common import CommandError
-from laminet.cli.samples import Block, Samples, beyond, size_of, source_name, source_of
 from laminet.files.atomic import errors_about
+from laminet.files.samples import (
+    Block,
+    SampleError,
+    Samples,
+    beyond,
+    size_of,
+    source_name,
+    source_of,
+)
 
 if TYPE_CHECKING:
-    from laminet.cli.columns import Request
+    from laminet.files.columns import Request
 
 __all__ = ["open_csv"]
 
@@ -66,7 +73,7 @@ def open_csv(path: str, request: Request, rows: int, separator: str = ",") -> It
         records = _records(file, name, separator)
         first = next(records, None)
         if first is None:
-            raise CommandError(f"{name}: the file is empty")
+            raise SampleError(f"{name}: the file is empty")
         table = _Table(name, request, separator, first)
         samples = records if table.heading else itertools.chain([first], records)
         kept_names = [table.heading[i] if table.heading else "" for i in table.chosen.kept]
@@ -104,7 +111,7 @@ def _records(file: IO[bytes], name: str, separator: str) -> Iterator[_Record]:
             yield _Record(begun, text, end)
         begun, text = 0, ""
     if (size_of(file) or 0) < size:
-        raise CommandError(
+        raise SampleError(
             f"{name}: the file ended after line {number}: it is shorter than when it was opened"
         )
     if is_open:
@@ -229,7 +236,7 @@ class _Table:
             if not _INFINITY.fullmatch(cell):
                 raise self._bad(lines[row], f"column {column + 1}: {beyond(cell, self._dtype)}")
 
-    def _what_is_wrong(self, lines: list[_Record]) -> CommandError:
+    def _what_is_wrong(self, lines: list[_Record]) -> SampleError:
         """Find the cell, line by line."""
         for line in lines:
             cells = self._cells_of_row(line)
@@ -257,12 +264,12 @@ class _Table:
             problem = "a quote or a line break where none may be, or a cell of more than 128 KiB"
             raise self._bad(line, problem) from None
 
-    def _bad(self, line: _Record, problem: str) -> CommandError:
+    def _bad(self, line: _Record, problem: str) -> SampleError:
         return _bad_line(self._name, line.number, problem)
 
 
-def _bad_line(name: str, number: int, problem: str) -> CommandError:
-    return CommandError(f"{name}: line {number}: {problem}")
+def _bad_line(name: str, number: int, problem: str) -> SampleError:
+    return SampleError(f"{name}: line {number}: {problem}")
 
 
 def _is_value(cell: str) -> bool:

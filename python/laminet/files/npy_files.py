@@ -15,12 +15,19 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.cli.common import CommandError
-from laminet.cli.samples import TEMPORARY, Block, Samples, in_type, source_name, source_of
 from laminet.files.atomic import errors_about
+from laminet.files.samples import (
+    TEMPORARY,
+    Block,
+    SampleError,
+    Samples,
+    in_type,
+    source_name,
+    source_of,
+)
 
 if TYPE_CHECKING:
-    from laminet.cli.columns import Request
+    from laminet.files.columns import Request
 
 __all__ = ["NpyWriter", "open_npy"]
 
@@ -39,24 +46,24 @@ def open_npy(path: str, request: Request, rows: int) -> Iterator[Samples]:
         if not stat.S_ISREG(status.st_mode):
             is_directory = stat.S_ISDIR(status.st_mode)
             what = "a directory, not a file" if is_directory else "not a regular file"
-            raise CommandError(f"{path}: {what}")
+            raise SampleError(f"{path}: {what}")
     with source_of(path) as file:
         with errors_about(name):
             shape, in_columns, dtype = _header(file, name)
         if not shape:
             width = request.net.in_features
-            raise CommandError(f"{name}: holds a single value, expected a row of {width}")
+            raise SampleError(f"{name}: holds a single value, expected a row of {width}")
         chosen = _columns(name, request, shape, dtype)
         begin = file.tell() if file.seekable() else 0
         if in_columns and not file.seekable():
-            raise CommandError(
+            raise SampleError(
                 f"{name}: an array in Fortran order has no rows to read one after another; save "
                 "np.ascontiguousarray of it, or read it from a file"
             )
         if file.seekable():
             there = os.fstat(file.fileno()).st_size - begin
             if there < math.prod(shape) * dtype.itemsize:
-                raise CommandError(
+                raise SampleError(
                     f"{name}: not an array that can be read: its header promises "
                     f"{math.prod(shape)} numbers of {dtype.itemsize} bytes, and {there} bytes "
                     "follow it"
@@ -83,20 +90,20 @@ def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype
     except OSError:
         raise
     except Exception:  # NumPy promises ValueError; broken headers raise others as well
-        raise CommandError(f"{name}: not an array that can be read: no header of .npy") from None
+        raise SampleError(f"{name}: not an array that can be read: no header of .npy") from None
     if header is None:
         # Of this version are arrays whose columns have names beyond Latin letters.
         number = ".".join(map(str, version))
-        raise CommandError(f"{name}: not an array that can be read: a header of version {number}")
+        raise SampleError(f"{name}: not an array that can be read: a header of version {number}")
     shape, in_columns, dtype = header
     if any(n < 0 for n in shape):
-        raise CommandError(f"{name}: not an array that can be read: its shape is {shape}")
+        raise SampleError(f"{name}: not an array that can be read: its shape is {shape}")
     if math.prod(max(n, 1) for n in shape) * max(dtype.itemsize, 1) >= 2**63:
-        raise CommandError(
+        raise SampleError(
             f"{name}: not an array that can be read: no array has the shape {shape}"[:300]
         )
     if dtype.hasobject:
-        raise CommandError(
+        raise SampleError(
             f"{name}: not an array that can be read: it holds Python objects; save it as numbers"
         )
     return shape, in_columns, dtype
@@ -108,7 +115,7 @@ def _columns(
     """Return which columns are the features, None for all; refuse what is no table of numbers."""
     net = request.net
     if dtype.names is not None or dtype.subdtype is not None:
-        raise CommandError(
+        raise SampleError(
             f"{name}: a structured array; save its fields as the columns of one array of numbers"
         )
     width = shape[-1]
@@ -123,7 +130,7 @@ def _columns(
         try:
             net(like)
         except (TypeError, ValueError) as error:
-            raise CommandError(f"{name}: {error}") from error
+            raise SampleError(f"{name}: {error}") from error
     return chosen
 
 
@@ -161,7 +168,7 @@ def _read_columns(
                 file.seek(begin + (index * count + first) * dtype.itemsize)
                 got = _fill(file, column)
             if got < column.nbytes:
-                raise CommandError(
+                raise SampleError(
                     f"{name}: the file ended in column {index + 1} of {width}: it is shorter than "
                     "when it was opened"
                 )
@@ -180,8 +187,8 @@ def _fill(file: IO[bytes], array: NDArray[Any]) -> int:
     return filled
 
 
-def _ended(name: str, row: int, rows: int) -> CommandError:
-    return CommandError(f"{name}: the file ended in row {row + 1} of {rows}")
+def _ended(name: str, row: int, rows: int) -> SampleError:
+    return SampleError(f"{name}: the file ended in row {row + 1} of {rows}")
 
 
 def _blocks(

@@ -11,12 +11,19 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.cli.common import CommandError
-from laminet.cli.samples import TEMPORARY, Block, Samples, in_type, source_name, source_of
 from laminet.files.atomic import errors_about
+from laminet.files.samples import (
+    TEMPORARY,
+    Block,
+    SampleError,
+    Samples,
+    in_type,
+    source_name,
+    source_of,
+)
 
 if TYPE_CHECKING:
-    from laminet.cli.columns import Request
+    from laminet.files.columns import Request
 
 __all__ = ["ParquetWriter", "open_parquet", "require_pyarrow"]
 
@@ -30,7 +37,7 @@ def require_pyarrow(name: str) -> None:
     try:
         import pyarrow.parquet  # noqa: F401 - to see whether it is there
     except ImportError as error:
-        raise CommandError(
+        raise SampleError(
             f"{name}: reading and writing .parquet takes: pip install 'laminet[arrow]'"
         ) from error
 
@@ -54,11 +61,11 @@ def open_parquet(path: str, request: Request, rows: int) -> Iterator[Samples]:
             if pa.types.is_dictionary(kind):
                 kind = kind.value_type
             if not _is_number(kind):
-                raise CommandError(f"{name}: column {names[index]!r} holds {kind}, not numbers")
+                raise SampleError(f"{name}: column {names[index]!r} holds {kind}, not numbers")
         wanted = [*chosen.features, *chosen.kept]
         for index in wanted:
             if names.count(names[index]) > 1:
-                raise CommandError(f"{name}: two columns are named {names[index]!r}")
+                raise SampleError(f"{name}: two columns are named {names[index]!r}")
         kept_names = [names[index] for index in chosen.kept]
         features = [names[index] for index in chosen.features]
         blocks = _blocks(parquet, name, request, features, kept_names, rows)
@@ -78,9 +85,9 @@ def _in_our_words(name: str, problem: str) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None:
             raise
-        raise CommandError(f"{name}: {problem}") from None
+        raise SampleError(f"{name}: {problem}") from None
     except (pa.ArrowException, ValueError):
-        raise CommandError(f"{name}: {problem}") from None
+        raise SampleError(f"{name}: {problem}") from None
 
 
 @contextmanager
@@ -145,7 +152,7 @@ def _numbers(
 
     if column.null_count:
         row = begin + column.is_null().index(pa.scalar(True)).as_py() + 1
-        raise CommandError(f"{name}: row {row}, column {feature!r}: the value is missing")
+        raise SampleError(f"{name}: row {row}, column {feature!r}: the value is missing")
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_decimal(column.type):
