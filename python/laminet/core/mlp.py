@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,10 +13,11 @@ import numpy as np
 from laminet import _core
 from laminet.core.activation import Activation
 from laminet.core.conversion.counts import as_batch, largest_batch, shown
+from laminet.core.derivatives import Differentiable
 from laminet.core.floating_point import rounded
-from laminet.core.gradients import Gradients
 from laminet.core.heads import as_head
 from laminet.core.hooks import hooks
+from laminet.core.identity import added_state, digest
 from laminet.core.initialization import as_dtype, he_normal_layers
 from laminet.core.inputs import as_feature_names, as_inputs
 from laminet.core.layers.dense import Dense
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from laminet.core.summary import Summary
 
     Array = NDArray[Any]
-
-_HASHED_AT_ONCE = 2**22  # elements: some 10 ms
 
 _CORES: dict[np.dtype[Any], Any] = {
     np.dtype(np.float32): _core.NetworkF32.make,
@@ -60,7 +58,7 @@ class _SignatureOfCall:
 
 
 @named_in("laminet")
-class MLP(_core.NetworkCall):
+class MLP(_core.NetworkCall, Differentiable):
     """A multilayer perceptron: dense layers, one after the other.
 
     Samples are rows: ``Z_l = A_{l-1} W_l^T + b_l``, ``A_l = s_l(Z_l)``, ``A_0 = X``; the outputs
@@ -478,172 +476,6 @@ class MLP(_core.NetworkCall):
         """
         return (self._outputs or UNSTATED).predict_log_proba(self, x)
 
-    def jacobian(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        """Return the Jacobian of the outputs with respect to the inputs.
-
-        Parameters
-        ----------
-        x : array_like of shape (in_features,) or (batch, in_features)
-            Where to take it; read as ``net(x)`` reads it.
-        out : ndarray, optional
-            Where to put the result: exactly its shape and dtype, writeable, any strides; it may
-            overlap `x`.
-
-        Returns
-        -------
-        ndarray of shape (out_features, in_features) or (batch, out_features, in_features)
-            ``J[..., i, j]``, the derivative of output ``i`` with respect to input ``j``. `out`
-            where given.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As ``net(x)`` does.
-
-        Notes
-        -----
-        ``J = D_L W_L ... D_1 W_1`` with ``D_l = diag(s_l'(z_l))``, exact but for rounding. It is
-        multiplied out from the left or from the right, whichever takes fewer operations. At a kink
-        the derivative of an activation is what PyTorch takes, and ``relu'(0) = 0``; the table
-        stands with `laminet.reference.activation_derivative`.
-
-        Examples
-        --------
-        >>> import laminet as ln
-        >>> net = ln.MLP([ln.Dense([[1.0, -1.0], [2.0, 0.0]], None, "relu")])
-        >>> net.jacobian([3.0, 1.0])
-        array([[ 1., -1.],
-               [ 2.,  0.]])
-        """
-        result: Array = self._derivatives.jacobian(x, out)
-        return result
-
-    def value_and_jacobian(
-        self, x: ArrayLike, *, out: tuple[Array | None, Array | None] | None = None
-    ) -> tuple[Array, Array]:
-        """Return the outputs and their Jacobian, by one forward pass.
-
-        Parameters
-        ----------
-        x : array_like of shape (in_features,) or (batch, in_features)
-        out : tuple of two ndarrays or None, optional
-            Where to put the outputs, as for ``net(x)``, and the Jacobian, as for `jacobian`.
-
-        Returns
-        -------
-        y : ndarray of shape (out_features,) or (batch, out_features)
-            With the tiled back end the same bits as ``net(x)``.
-        jacobian : ndarray of shape (out_features, in_features), or one such for each sample
-
-        Raises
-        ------
-        ValueError, TypeError
-            As ``net(x)`` does; also if `out` is not a tuple of two, or these share memory.
-        """
-        y_out = jacobian_out = None
-        if out is not None:
-            if not isinstance(out, tuple) or len(out) != 2:
-                raise TypeError("out must be a tuple of two arrays: of outputs, of Jacobians")
-            y_out, jacobian_out = out
-        result: tuple[Array, Array] = self._derivatives.value_and_jacobian(x, y_out, jacobian_out)
-        return result
-
-    def layer_jacobians(self, x: ArrayLike) -> list[Array]:
-        """Return the Jacobian of each layer, ``J_l = D_l W_l``.
-
-        Parameters
-        ----------
-        x : array_like of shape (in_features,) or (batch, in_features)
-
-        Returns
-        -------
-        list of ndarray of shape (n_l, n_{l-1}) or (batch, n_l, n_{l-1})
-            First to last; ``J_L @ ... @ J_1`` is the network's.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As ``net(x)`` does.
-        """
-        result: list[Array] = self._derivatives.layer_jacobians(x)
-        return result
-
-    def vjp(self, x: ArrayLike, cotangent: ArrayLike, *, out: Array | None = None) -> Array:
-        """Return the vector-Jacobian product ``J^T v``, without forming ``J``.
-
-        Parameters
-        ----------
-        x : array_like of shape (in_features,) or (batch, in_features)
-        cotangent : array_like of shape (out_features,) or (batch, out_features)
-            ``v``, one for each sample: the gradient of a loss with respect to the outputs, say.
-        out : ndarray, optional
-            As for ``net(x)``; it may overlap `x` and `cotangent`.
-
-        Returns
-        -------
-        ndarray of the shape of `x`
-            `out` where given.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As ``net(x)`` does, of both arguments; also if they are not one row for each other.
-        """
-        result: Array = self._derivatives.vjp(x, cotangent, out)
-        return result
-
-    def jvp(self, x: ArrayLike, tangent: ArrayLike, *, out: Array | None = None) -> Array:
-        """Return the Jacobian-vector product ``J u``, without forming ``J``.
-
-        Parameters
-        ----------
-        x : array_like of shape (in_features,) or (batch, in_features)
-        tangent : array_like of the shape of `x`
-            ``u``, one for each sample: a direction in which the inputs move.
-        out : ndarray, optional
-            As for ``net(x)``; it may overlap `x` and `tangent`.
-
-        Returns
-        -------
-        ndarray of shape (out_features,) or (batch, out_features)
-            `out` where given.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As ``net(x)`` does, of both arguments; also if they are not one row for each other.
-        """
-        result: Array = self._derivatives.jvp(x, tangent, out)
-        return result
-
-    def gradients(self, x: ArrayLike, grad_output: ArrayLike) -> Gradients:
-        """Return the gradients of a loss with respect to all weights and biases, and to `x`.
-
-        Parameters
-        ----------
-        x : array_like of shape (in_features,) or (batch, in_features)
-        grad_output : array_like of shape (out_features,) or (batch, out_features)
-            The gradient of the loss with respect to the outputs.
-
-        Returns
-        -------
-        Gradients
-            ``.weights`` [dW_1 .. dW_L], ``.biases`` [db_1 .. db_L] (None where a layer has none),
-            summed over the batch, and ``.input``, shaped like `x`.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As ``net(x)`` does, of both arguments; also if they are not one row for each other.
-
-        Notes
-        -----
-        With ``dZ_l`` the gradient with respect to ``Z_l``: ``dW_l = dZ_l^T A_{l-1}``, ``db_l`` the
-        column sums of ``dZ_l``, ``dA_{l-1} = dZ_l W_l``. With the tiled back end the sums over the
-        batch have the same bits whatever the number of threads.
-        """
-        return Gradients(*self._derivatives.gradients(x, grad_output))
-
     def astype(self, dtype: DTypeLike) -> Self:
         """Return the network with its weights rounded to `dtype`.
 
@@ -706,7 +538,7 @@ class MLP(_core.NetworkCall):
         """Return a network of the same class with other layers, and what else is `changed`."""
         again = type(self).__new__(type(self))
         MLP.__init__(again, layers, **{**self._described(), **changed})
-        again.__setstate__(self._own_state())
+        again.__setstate__(added_state(self, MLP))
         return again
 
     def _described(self) -> dict[str, Any]:
@@ -717,18 +549,6 @@ class MLP(_core.NetworkCall):
             "feature_names": self._feature_names,
             "inputs": self._inputs,
         }
-
-    def _own_state(self) -> dict[str, Any]:
-        """Return the attributes that a subclass has added."""
-        state = dict(getattr(self, "__dict__", {}))
-        for kind in type(self).__mro__[: type(self).__mro__.index(MLP)]:
-            slots = kind.__dict__.get("__slots__", ())
-            for slot in [slots] if isinstance(slots, str) else slots:
-                hidden = slot.startswith("__") and not slot.endswith("__")
-                name = f"_{kind.__name__.lstrip('_')}{slot}" if hidden else slot
-                if slot not in ("__dict__", "__weakref__") and hasattr(self, name):
-                    state[name] = getattr(self, name)
-        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
@@ -804,23 +624,14 @@ class MLP(_core.NetworkCall):
 
     def __hash__(self) -> int:
         if self._digest is None:
-            digest = hashlib.blake2b(digest_size=16)
-            for layer in self._layers:
-                for array in (layer.weight, layer.bias):
-                    if array is None:
-                        continue
-                    flat = array.reshape(-1)
-                    # By parts, so that Ctrl-C comes through in between.
-                    for first in range(0, len(flat), _HASHED_AT_ONCE):
-                        digest.update(flat[first : first + _HASHED_AT_ONCE].data)
-            self._digest = digest.digest()
+            self._digest = digest(a for layer in self._layers for a in (layer.weight, layer.bias))
         activations = tuple(layer.activation for layer in self._layers)
         described = tuple(self._described().values())
         return hash((self._digest, self.sizes, self.dtype, activations, described))
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = type(self), self._layers, self._described()
-        return _restored, arguments, self._own_state() or None
+        return _restored, arguments, added_state(self, MLP) or None
 
     def __copy__(self) -> Self:
         # Of attributes that a subclass has, the copy has its own.

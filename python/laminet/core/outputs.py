@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from laminet.core.conversion.counts import shown
 from laminet.core.inputs import as_names
-from laminet.core.layers.dense import linear
+from laminet.core.labels import as_labels
 from laminet.core.naming import named_in
+from laminet.core.scores import (
+    index_of_largest,
+    last_activation,
+    logits,
+    of_each,
+    refuse_nan,
+    require_scores,
+    softmax,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,19 +32,11 @@ if TYPE_CHECKING:
     from laminet.core.network import Network
 
     Array = NDArray[Any]
-    from laminet.core.names import ActivationName
 
 __all__ = ["UNSTATED", "Classes", "Labels", "Outputs", "Quantities", "as_outputs"]
 
-# How many rows a message names, and labels a repr.
+# How many labels a repr shows.
 _SHOWN = 4
-# Of an integer, in bits: files keep labels as decimal text, and Python reads 4300 digits at most.
-_LONGEST_LABEL = 1024
-
-_WHAT_TO_WRITE = (
-    "say what they stand for: net.with_outputs(ln.Classes([...])) for one of several classes, "
-    "ln.Labels([...]) for any of several labels, ln.Quantities() for numbers"
-)
 
 
 class Outputs(ABC):
@@ -162,7 +162,7 @@ class _Labelled(Outputs):
     labels: Array
 
     def __init__(self, labels: ArrayLike) -> None:
-        object.__setattr__(self, "labels", _as_labels(labels, type(self).__name__))
+        object.__setattr__(self, "labels", as_labels(labels, type(self).__name__))
 
     def _key(self) -> tuple[Any, ...]:
         # Not of the values alone: 0, 0.0 and False are equal, and different labels.
@@ -224,35 +224,35 @@ class Classes(_Labelled):
             raise ValueError(
                 f"outputs: Classes has {count} labels, and one output can stand for two classes"
             )
-        elif net.head is not None or _last(net) not in ("sigmoid", "identity"):
+        elif net.head is not None or last_activation(net) not in ("sigmoid", "identity"):
             raise ValueError(
-                f"outputs: one output that ends in {net.head or _last(net)} is neither the "
-                "probability of a class (after a sigmoid) nor its logit (identity)"
+                f"outputs: one output that ends in {net.head or last_activation(net)} is neither "
+                "the probability of a class (after a sigmoid) nor its logit (identity)"
             )
 
     def predict(self, net: Network, x: ArrayLike) -> Any:
         """Return the label of the largest output of each sample, the first of equal ones."""
         y = net(x)
         if net.out_features == 1:
-            _refuse_nan(y)
-            half = 0.5 if _last(net) == "sigmoid" else 0.0
+            refuse_nan(y)
+            half = 0.5 if last_activation(net) == "sigmoid" else 0.0
             return self.labels[(y[..., 0] > half).astype(np.intp)]
-        return self.labels[_index_of_largest(y)]
+        return self.labels[index_of_largest(y)]
 
     def predict_proba(self, net: Network, x: ArrayLike) -> Array:
         """Return the probability of each class: ``[1 - p, p]`` of one output."""
         if net.out_features > 1:
-            return _softmax(net, x, "softmax")
+            return softmax(net, x, "softmax")
         y = net(x)
-        if _last(net) == "identity":
-            return _each(y, [[-1.0], [1.0]], "sigmoid")  # sigmoid(-z) keeps what 1 - p would lose
+        if last_activation(net) == "identity":
+            return of_each(y, [[-1.0], [1.0]], "sigmoid")  # sigmoid(-z) keeps what 1 - p would lose
         return np.concatenate([1 - y, y], axis=-1)
 
     def predict_log_proba(self, net: Network, x: ArrayLike) -> Array:
         """Return the logarithms of `predict_proba`, also where that underflows."""
         if net.out_features > 1:
-            return _softmax(net, x, "log_softmax")
-        return -_each(_logits(net, x), [[1.0], [-1.0]], "softplus")
+            return softmax(net, x, "log_softmax")
+        return -of_each(logits(net, x), [[1.0], [-1.0]], "softplus")
 
     def described(self) -> str:
         """Return the labels."""
@@ -298,26 +298,26 @@ class Labels(_Labelled):
                 f"outputs: Labels has {_count(len(self.labels), 'label')}, the network has "
                 f"{_count(net.out_features, 'output')}"
             )
-        if net.head is not None or _last(net) not in ("sigmoid", "identity"):
+        if net.head is not None or last_activation(net) not in ("sigmoid", "identity"):
             raise ValueError(
                 f"outputs: Labels takes sigmoid (probabilities) or identity (logits) as the last "
-                f"activation, got {net.head or _last(net)}"
+                f"activation, got {net.head or last_activation(net)}"
             )
 
     def predict(self, net: Network, x: ArrayLike) -> Any:
         """Return 1 for each label whose probability is above 1/2, else 0."""
         y = net(x)
-        _refuse_nan(y)
-        return (y > (0.5 if _last(net) == "sigmoid" else 0.0)).astype(np.int64)
+        refuse_nan(y)
+        return (y > (0.5 if last_activation(net) == "sigmoid" else 0.0)).astype(np.int64)
 
     def predict_proba(self, net: Network, x: ArrayLike) -> Array:
         """Return the probability of each label."""
         y = net(x)
-        return y if _last(net) == "sigmoid" else _each(y, [[1.0]], "sigmoid")
+        return y if last_activation(net) == "sigmoid" else of_each(y, [[1.0]], "sigmoid")
 
     def predict_log_proba(self, net: Network, x: ArrayLike) -> Array:
         """Return the logarithms of `predict_proba`, also where that underflows."""
-        return -_each(_logits(net, x), [[-1.0]], "softplus")
+        return -of_each(logits(net, x), [[-1.0]], "softplus")
 
     def described(self) -> str:
         """Return the labels."""
@@ -328,16 +328,16 @@ class _Unstated:
     """Nothing was said: several logits, or a head, are taken as scores of classes 0, 1, ..."""
 
     def predict(self, net: Network, x: ArrayLike) -> Any:
-        _require_scores(net)
-        return _index_of_largest(net(x))
+        require_scores(net)
+        return index_of_largest(net(x))
 
     def predict_proba(self, net: Network, x: ArrayLike) -> Array:
-        _require_scores(net)
-        return _softmax(net, x, "softmax")
+        require_scores(net)
+        return softmax(net, x, "softmax")
 
     def predict_log_proba(self, net: Network, x: ArrayLike) -> Array:
-        _require_scores(net)
-        return _softmax(net, x, "log_softmax")
+        require_scores(net)
+        return softmax(net, x, "log_softmax")
 
 
 UNSTATED = _Unstated()
@@ -351,121 +351,6 @@ def as_outputs(value: object) -> Outputs | None:
             f"{value.__name__ + ' itself' if isinstance(value, type) else type(value).__name__}"
         )
     return value
-
-
-def _as_labels(values: ArrayLike, kind: str) -> Array:
-    # Of a set the order would be any; what a mask hides is no label.
-    unfit = (str, bytes, set, frozenset, dict, np.ma.MaskedArray)
-    if isinstance(values, unfit) or not (hasattr(values, "__iter__") or hasattr(values, "tolist")):
-        raise TypeError(f"{kind} takes labels in a sequence, got a {type(values).__name__}")
-    if isinstance(values, np.ndarray):
-        labels = np.array(values)
-    else:
-        # Iterable, as was just seen; ArrayLike says less.
-        listed = values.tolist() if hasattr(values, "tolist") else list(values)  # type: ignore[arg-type]
-        kinds = {_kind_of_label(value) for value in listed}
-        try:
-            # NumPy would turn the 1 of [1, "one"] into text, and the True of [True, 2] into 1.
-            labels = np.array(listed, dtype=object if len(kinds) > 1 else None)
-        except ValueError:
-            raise ValueError(f"{kind} takes labels of shape (n,), got rows of them") from None
-        if labels.dtype.kind == "f" and all(isinstance(value, int) for value in listed):
-            labels = np.array(listed, dtype=object)  # no integer type of NumPy holds them all
-        if labels.dtype.kind == "U" and labels.tolist() != listed:
-            raise ValueError(f"{kind}: a label ends in a null character, which NumPy drops")
-    if labels.dtype.kind == "U":
-        labels = np.array(labels.tolist(), dtype=str)  # as wide as the longest
-    if labels.ndim != 1 or labels.size == 0:
-        raise ValueError(f"{kind} takes labels of shape (n,), got shape {labels.shape}")
-    if labels.dtype.kind not in "biufUO":
-        raise TypeError(f"{kind} takes numbers or text as labels, got dtype {labels.dtype}")
-    listed = labels.tolist()
-    for value in listed:
-        missing = value is None or type(value).__name__ == "NAType"  # of pandas
-        if missing or (isinstance(value, (float, np.floating)) and not np.isfinite(value)):
-            raise ValueError(f"{kind}: {value} is no label")
-        if isinstance(value, int) and value.bit_length() > _LONGEST_LABEL:
-            raise ValueError(f"{kind}: {shown(value)} is no label")
-    try:
-        different = len(set(listed)) == len(listed)
-    except TypeError:
-        raise TypeError(f"{kind} takes numbers or text as labels") from None
-    if not different:
-        raise ValueError(f"{kind}: labels must all be different")
-    labels.flags.writeable = False
-    return labels
-
-
-def _kind_of_label(value: Any) -> type:
-    for kind in (str, bool, np.bool_):
-        if isinstance(value, kind):
-            return bool if kind is np.bool_ else kind
-    return object
-
-
-# --- What is computed of outputs --------------------------------------------------------------
-
-
-def _last(net: Network) -> str:
-    return net.layers[-1].activation.name
-
-
-def _logits(net: Network, x: ArrayLike) -> Array:
-    """Return what is before the sigmoid, or the identity, of the last layer."""
-    return net(x) if _last(net) == "identity" else net.trace(x).pre_activations[-1]
-
-
-def _each(z: Array, weight: list[list[float]], activation: ActivationName) -> Array:
-    """Return ``s(w z)`` of each element, side by side for each w: one column becomes as many."""
-    # Elements as samples of one feature: the kernels' functions, with their bits for every batch.
-    column = np.ascontiguousarray(z).reshape(-1, 1)
-    result = linear(column, np.array(weight, z.dtype), None, activation)
-    return result.reshape(*z.shape[:-1], z.shape[-1] * len(weight))
-
-
-def _softmax(net: Network, x: ArrayLike, head: str) -> Array:
-    if net.head is None and _last(net) != "identity":
-        raise ValueError(
-            f"the outputs end in {_last(net)}: they are no logits, whose softmax would be "
-            "probabilities; net(x) gives them as they are"
-        )
-    result: Array = net._core.forward_head(x, head)
-    return result
-
-
-def _index_of_largest(y: Array) -> Any:
-    index = y.argmax(axis=-1)
-    # argmax gives the place of a NaN where there is one.
-    _refuse_nan(np.take_along_axis(y, np.expand_dims(index, -1), axis=-1))
-    return index
-
-
-def _refuse_nan(y: Array) -> None:
-    nan = np.isnan(y).any(axis=-1)
-    if not nan.any():
-        return
-    if y.ndim == 1:
-        raise ValueError("the sample has a NaN among its outputs, and so no label")
-    rows = np.flatnonzero(nan)
-    if len(rows) == 1:
-        raise ValueError(f"sample {rows[0]} has a NaN among its outputs, and so no label")
-    shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
-    raise ValueError(
-        f"samples {shown} ({len(rows)} of {len(y)}) have a NaN among their outputs, and so no label"
-    )
-
-
-def _require_scores(net: Network) -> None:
-    if net.out_features == 1:
-        raise ValueError(
-            "the network has one output, and nothing tells whether it is a number or the "
-            f"probability of a class; {_WHAT_TO_WRITE}"
-        )
-    if net.head is None and _last(net) != "identity":
-        raise ValueError(
-            f"the network's outputs end in {_last(net)}, and are no logits of classes; "
-            f"{_WHAT_TO_WRITE}"
-        )
 
 
 def _listed(values: Any) -> str:
