@@ -45,6 +45,18 @@ def test_wrong_arguments(
         getattr(NET, method)(*args, **names)
 
 
+def test_a_call_runs_no_python() -> None:
+    """Neither of `MLP` nor of what it inherits from: a call is one of C from end to end."""
+    one = np.zeros(3, np.float32)
+    NET(one)
+    frames: list[str] = []
+    sys.setprofile(lambda frame, event, _: frames.append(f"{event} {frame.f_code.co_name}"))
+    NET(one)
+    NET(X)
+    sys.setprofile(None)
+    assert [frame for frame in frames if frame.startswith("call ")] == []
+
+
 def test_forward_documents_itself() -> None:
     for call in (NET.forward, NET):
         assert list(inspect.signature(call).parameters) == ["x", "out"]
