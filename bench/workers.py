@@ -62,14 +62,14 @@ def series(call: Call, x: np.ndarray, seconds: float) -> list[float]:
 
 def fma_peak(_call: Call, x: np.ndarray, threads: int, seconds: float) -> float:
     """GFLOP/s of multiply-adds in registers, by laminet's own loop."""
-    from laminet import build_info
-    from laminet.core import probes
+    # By the name that every version of laminet has for it: an older one may be compared with.
+    from laminet import build_info, probe
 
     isa = build_info()["isa"]
     rates = []
     end = time.perf_counter() + seconds
     while not rates or time.perf_counter() < end:
-        rates.append(probes.fma_rate(str(x.dtype), isa, threads, 0.002) / 1e9)
+        rates.append(probe.fma_rate(str(x.dtype), isa, threads, 0.002) / 1e9)
     return statistics.median(rates)
 
 

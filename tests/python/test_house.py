@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
@@ -279,6 +282,22 @@ def test_what_is_compared_with_is_not_made_of_what_is_compared() -> None:
     for name in NAMES:
         if room_of(name) == "reference":
             assert not AT_RUN_TIME[name] & computing, name
+
+
+def test_the_package_starts_with_numpy_and_the_standard_library_alone() -> None:
+    """Whatever else it needs, it imports where it is first needed."""
+    packages = str(Path(np.__file__).parents[1])
+    code = f"""
+import sys
+sys.path += [{str(PACKAGE.parent)!r}, {packages!r}]
+import laminet
+files = {{name.partition(".")[0]: getattr(m, "__file__", None) for name, m in sys.modules.items()}}
+print(*(name for name, file in files.items() if (file or "").startswith({packages!r})))
+"""
+    # Without site, where an environment may import what it likes.
+    command = [sys.executable, "-S", "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert set(result.stdout.split()) - {"laminet"} == {"numpy"}
 
 
 @pytest.mark.parametrize(
