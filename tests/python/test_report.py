@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import laminet as ln
+from laminet.core.hooks import Hooks, hooks
 from laminet.core.report import Report, TableData, plain
 from laminet.core.wording import figure, short_name, size, times, us
 from laminet.show.text import text_table
@@ -113,6 +114,11 @@ def test_rich() -> None:
     console.print(EXAMPLE)
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     assert lines[:4] == ["[bold]T & U", "name      value", "[red]<i>      1", "b            23"]
+
+
+def test_every_hook_is_handed_down() -> None:
+    assert set(vars(hooks)) == set(Hooks.__annotations__)
+    assert len(vars(hooks)) == 5
 
 
 def test_lines_end_with_their_text() -> None:
