@@ -6,6 +6,8 @@ import dataclasses
 import itertools
 import json
 import types
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from synthetic import (
 import laminet as ln
 from laminet.analysis.machine import Machine
 from laminet.analysis.roofline_check import contradictions
+from laminet.core import probes
 
 __all__ = ["fake_times"]  # a fixture
 
@@ -78,6 +81,25 @@ def test_the_plan_described_is_the_one_that_ran(
     assert row.threads == 1
     predicted = predict(net, 64, fake_times)
     assert (row.predicted_us, row.overhead_us) == (predicted.us, predicted.overhead_us)
+
+
+def test_costs_and_plans_are_made_once_a_batch(
+    net: ln.MLP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def counting(name: str, function: Callable[[ln.MLP, int], Any]) -> Callable[..., Any]:
+        def call(net: ln.MLP, batch: int) -> Any:
+            asked.append((name, batch))
+            return function(net, batch)
+
+        return call
+
+    monkeypatch.setattr(roofline_module, "cost", counting("cost", ln.cost))
+    monkeypatch.setattr(probes, "plan", counting("plan", probes.plan))
+    ln.roofline(net, [1, 8, 8, 64])
+    expected = [(name, batch) for name in ("cost", "plan") for batch in (1, 8, 64)]
+    assert sorted(asked) == expected
 
 
 @pytest.mark.parametrize(

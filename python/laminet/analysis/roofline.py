@@ -192,7 +192,7 @@ def roofline(
     sizes = sorted({_batch(b, net) for b in batches})
     if not sizes:
         raise ValueError("batches is empty, expected at least one batch size")
-    costs = {batch: cost(net, batch) for batch in (1, *sizes)}
+    costs = {batch: cost(net, batch) for batch in {1, *sizes}}
     result = _roofline(net, sizes, costs, machine(refresh=refresh))
     found = beaten(result)
     # Beside a neighbour who stays another measuring would bring nothing new.
