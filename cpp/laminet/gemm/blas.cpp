@@ -23,6 +23,7 @@
 
 #include "laminet/base/interruption.h"
 #include "laminet/base/lazy.h"
+#include "laminet/base/types.h"
 #include "laminet/gemm/blas_location.h"
 
 namespace laminet::blas {
@@ -392,11 +393,11 @@ void warm_up() {
               dense_view(first + 2 * n * n, n, n));
 }
 
-template void warm_up<float>();
-template void warm_up<double>();
-template bool fits(ConstMatrixView<float>);
-template bool fits(ConstMatrixView<double>);
-template void multiply(ConstMatrixView<float>, ConstMatrixView<float>, MatrixView<float>, bool);
-template void multiply(ConstMatrixView<double>, ConstMatrixView<double>, MatrixView<double>, bool);
+#define LAMINET_INSTANTIATE(T)            \
+  template void warm_up<T>();             \
+  template bool fits(ConstMatrixView<T>); \
+  template void multiply(ConstMatrixView<T>, ConstMatrixView<T>, MatrixView<T>, bool);
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet::blas

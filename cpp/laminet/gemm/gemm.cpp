@@ -1,5 +1,6 @@
 #include "laminet/gemm/gemm.h"
 
+#include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
 
 namespace laminet {
@@ -28,13 +29,12 @@ void blas_layer(ConstMatrixView<T> x, ConstMatrixView<T> w, const T* bias,
   }
 }
 
-template void apply_activation(const ConstMatrixView<float>&, const float*, const Activation&,
-                               const kernels::Table<float>&, const MatrixView<float>&);
-template void apply_activation(const ConstMatrixView<double>&, const double*, const Activation&,
-                               const kernels::Table<double>&, const MatrixView<double>&);
-template void blas_layer(ConstMatrixView<float>, ConstMatrixView<float>, const float*,
-                         const Activation&, const kernels::Table<float>&, MatrixView<float>);
-template void blas_layer(ConstMatrixView<double>, ConstMatrixView<double>, const double*,
-                         const Activation&, const kernels::Table<double>&, MatrixView<double>);
+#define LAMINET_INSTANTIATE(T)                                                                  \
+  template void apply_activation(const ConstMatrixView<T>&, const T*, const Activation&,        \
+                                 const kernels::Table<T>&, const MatrixView<T>&);               \
+  template void blas_layer(ConstMatrixView<T>, ConstMatrixView<T>, const T*, const Activation&, \
+                           const kernels::Table<T>&, MatrixView<T>);
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

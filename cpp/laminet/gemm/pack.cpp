@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "laminet/base/interruption.h"
+#include "laminet/base/types.h"
 
 namespace laminet {
 namespace {
@@ -84,11 +85,11 @@ void PackedWeights<T>::pack(ConstMatrixView<T> w, T* out, Block block) const {
   }
 }
 
-template struct PanelLayout<float>;
-template struct PanelLayout<double>;
-template class PackedWeights<float>;
-template class PackedWeights<double>;
-template std::size_t packed_size(std::size_t, std::size_t, const kernels::Table<float>&);
-template std::size_t packed_size(std::size_t, std::size_t, const kernels::Table<double>&);
+#define LAMINET_INSTANTIATE(T)     \
+  template struct PanelLayout<T>;  \
+  template class PackedWeights<T>; \
+  template std::size_t packed_size(std::size_t, std::size_t, const kernels::Table<T>&);
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

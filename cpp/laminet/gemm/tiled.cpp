@@ -3,6 +3,7 @@
 
 #include "laminet/base/cpu_info.h"
 #include "laminet/base/interruption.h"
+#include "laminet/base/types.h"
 #include "laminet/gemm/blocking.h"
 #include "laminet/gemm/gemm.h"
 
@@ -231,8 +232,7 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, const T
                             const T*, const Activation&, const MatrixView<T>&);                   \
   template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, const T*,         \
                             const Activation&, const MatrixView<T>&);
-LAMINET_INSTANTIATE(float)
-LAMINET_INSTANTIATE(double)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

@@ -17,6 +17,7 @@
 #include "laminet/base/matrix.h"
 #include "laminet/base/parallel.h"
 #include "laminet/base/thread_count.h"
+#include "laminet/base/types.h"
 
 namespace laminet::probe {
 namespace {
@@ -275,12 +276,11 @@ Measurement handoff_time(std::size_t threads, double seconds) {
   return best;
 }
 
-template Measurement fma_rate<float>(const kernels::InstructionSet&, std::size_t, double);
-template Measurement fma_rate<double>(const kernels::InstructionSet&, std::size_t, double);
-template Measurement fma_latency<float>(const kernels::InstructionSet&, double);
-template Measurement fma_latency<double>(const kernels::InstructionSet&, double);
-template Measurement activation_time<float>(const kernels::InstructionSet&, ActivationKind, double);
-template Measurement activation_time<double>(const kernels::InstructionSet&, ActivationKind,
-                                             double);
+#define LAMINET_INSTANTIATE(T)                                                           \
+  template Measurement fma_rate<T>(const kernels::InstructionSet&, std::size_t, double); \
+  template Measurement fma_latency<T>(const kernels::InstructionSet&, double);           \
+  template Measurement activation_time<T>(const kernels::InstructionSet&, ActivationKind, double);
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet::probe
