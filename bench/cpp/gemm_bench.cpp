@@ -1,6 +1,7 @@
 // One product: gemv (one sample) and gemm (a batch), per back end, instruction set, type and shape.
 #include "common.h"
 #include "laminet/gemm/gemm.h"
+#include "laminet/kernels/table.h"
 
 namespace laminet::bench {
 namespace {

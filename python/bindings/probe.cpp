@@ -14,6 +14,7 @@
 #include "laminet/base/thread_count.h"
 #include "laminet/kernels/activation.h"
 #include "laminet/kernels/dispatch.h"
+#include "laminet/kernels/table.h"
 #include "release_gil.h"
 
 namespace laminet {

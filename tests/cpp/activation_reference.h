@@ -8,7 +8,8 @@
 #include <limits>
 #include <type_traits>
 
-#include "laminet/kernels/kernels.h"
+#include "laminet/kernels/activation.h"
+#include "laminet/kernels/elementwise.h"
 
 namespace laminet::kernels {
 

@@ -10,7 +10,7 @@
 namespace laminet::testing {
 namespace {
 
-// The contract of kernels.h in its plainest form.
+// The contract of tile.h in its plainest form.
 template <std::size_t mr, std::size_t nr>
 void plain_multiply(const kernels::TileArgs<double>& args, std::size_t m) {
   ASSERT_LE(m, mr);

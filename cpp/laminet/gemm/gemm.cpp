@@ -2,6 +2,7 @@
 
 #include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
+#include "laminet/kernels/table.h"
 
 namespace laminet {
 

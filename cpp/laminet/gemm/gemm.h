@@ -32,7 +32,7 @@ template <class T>
 std::array<Sweep<T>, 2> plan_sweeps(const PanelLayout<T>& layout, PanelRange panels,
                                     std::size_t rows, std::size_t depth, const CacheSizes& caches);
 
-// Our own cache-aware product. A row's result does not depend on the other rows (kernels.h).
+// Our own cache-aware product. A row's result does not depend on the other rows (table.h).
 template <class T>
 void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, const T* bias,
                  const Activation& activation, const MatrixView<T>& y);

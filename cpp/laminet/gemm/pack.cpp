@@ -5,6 +5,7 @@
 
 #include "laminet/base/interruption.h"
 #include "laminet/base/types.h"
+#include "laminet/kernels/table.h"
 
 namespace laminet {
 namespace {

@@ -4,7 +4,8 @@
 #include <cstddef>
 
 #include "laminet/base/matrix.h"
-#include "laminet/kernels/kernels.h"
+#include "laminet/kernels/forward.h"
+#include "laminet/kernels/tile.h"
 
 namespace laminet {
 

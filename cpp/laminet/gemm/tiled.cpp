@@ -6,6 +6,7 @@
 #include "laminet/base/types.h"
 #include "laminet/gemm/blocking.h"
 #include "laminet/gemm/gemm.h"
+#include "laminet/kernels/table.h"
 
 namespace laminet {
 namespace {

@@ -6,7 +6,7 @@
 #include "laminet/kernels/body/coefficients.h"
 #include "laminet/kernels/body/region.h"
 #include "laminet/kernels/instruction_sets.h"
-#include "laminet/kernels/kernels.h"
+#include "laminet/kernels/table.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

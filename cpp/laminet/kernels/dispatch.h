@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "laminet/kernels/kernels.h"
+#include "laminet/kernels/forward.h"
 
 namespace laminet::kernels {
 

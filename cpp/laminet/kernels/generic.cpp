@@ -5,7 +5,7 @@
 #include "laminet/kernels/body/coefficients.h"
 #include "laminet/kernels/body/region.h"
 #include "laminet/kernels/instruction_sets.h"
-#include "laminet/kernels/kernels.h"
+#include "laminet/kernels/table.h"
 
 namespace laminet::kernels::generic {
 

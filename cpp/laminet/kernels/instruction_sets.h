@@ -1,7 +1,7 @@
 // The instruction sets in this build. To add one: cpp/README.md.
 #pragma once
 
-#include "laminet/kernels/kernels.h"
+#include "laminet/kernels/table.h"
 
 namespace laminet::kernels {
 

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "laminet/base/matrix.h"
-#include "laminet/kernels/kernels.h"
+#include "laminet/kernels/table.h"
 
 namespace laminet {
 

@@ -18,6 +18,7 @@
 #include "laminet/base/parallel.h"
 #include "laminet/base/thread_count.h"
 #include "laminet/base/types.h"
+#include "laminet/kernels/table.h"
 
 namespace laminet::probe {
 namespace {

@@ -11,7 +11,7 @@
 #include <cstddef>
 
 #include "laminet/kernels/activation.h"
-#include "laminet/kernels/kernels.h"
+#include "laminet/kernels/forward.h"
 
 namespace laminet::probe {
 

@@ -1,0 +1,10 @@
+// The names of the tables, for headers that only point to them.
+#pragma once
+
+namespace laminet::kernels {
+
+template <class Compute, class Weight = Compute>
+struct Table;
+struct InstructionSet;
+
+}  // namespace laminet::kernels

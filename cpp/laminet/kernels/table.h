@@ -1,0 +1,72 @@
+// The kernels of one instruction set, and what they promise to the code above. The contracts of the
+// single kernels stand beside their arguments, in a header for each subject.
+//
+// Kernels allocate nothing, start no threads, keep no state and never throw. Each is compiled once
+// per instruction set from the bodies in body/*.inc; dispatch.h says which set runs.
+//
+// Promise of the same bits (AVX2 and wider): each output has one accumulator, which takes its k
+// products in ascending order by fused multiply-add, in every tile and tail, or leaves out some
+// that are zero where that cannot be seen (PackedWeights::may_skip_zeros); elementwise functions
+// are one formula of correctly rounded operations; sums over a row use a fixed number of partial
+// sums whatever the vector width. Of a NaN the place is promised, not its sign or payload. The
+// generic set may run without fused multiply-add.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "laminet/kernels/activation.h"
+#include "laminet/kernels/diagonal.h"
+#include "laminet/kernels/elementwise.h"
+#include "laminet/kernels/forward.h"
+#include "laminet/kernels/probe.h"
+#include "laminet/kernels/products.h"
+#include "laminet/kernels/rows.h"
+#include "laminet/kernels/tile.h"
+
+namespace laminet::kernels {
+
+// What one instruction set provides for one element type, whatever type the weights have.
+template <class T>
+struct Functions {
+  // The elements of x that are not zero, and where they stand; returns how many. Both results have
+  // room for n; what is past the count is undefined.
+  std::size_t (*nonzeros)(const T* x, std::size_t n, T* values, std::uint32_t* places);
+  ElementwiseFn<T> activations[kActivationCount];  // by ActivationKind
+  ArrayFn<T> elementary[kElementaryCount];         // by Elementary
+  RowFn<T> softmax;
+  RowFn<T> log_softmax;
+  ProbeLoops<T> probe;
+  DerivativeFn<T> derivatives[kActivationCount];  // by ActivationKind
+  void (*scale_columns)(const ScaleColumnsArgs<T>& args);
+  void (*scaled_copy)(const ScaledCopyArgs<T>& args);
+  void (*column_sums)(const ColumnSumsArgs<T>& args);
+  void (*head_product)(const HeadProductArgs<T>& args);
+  GradientTile<T> gradient_tile;
+  GatherTile<T> gather_tile;
+};
+
+// The same with the tiles for weights of one type.
+template <class Compute, class Weight>
+struct Table : Functions<Compute> {
+  const Tile<Compute, Weight>* tiles;  // widest first
+  std::size_t tile_count;
+};
+
+struct InstructionSet {
+  const char* name;
+  bool (*available)();  // on this CPU, under this operating system
+  const Table<float>* f32;
+  const Table<double>* f64;
+
+  template <class T>
+  const Table<T>& table() const {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      return *f32;
+    } else {
+      return *f64;
+    }
+  }
+};
+
+}  // namespace laminet::kernels
