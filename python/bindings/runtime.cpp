@@ -12,6 +12,7 @@
 #include "laminet/gemm/blas.h"
 #include "laminet/kernels/activation.h"
 #include "laminet/kernels/dispatch.h"
+#include "laminet/kernels/table.h"
 
 namespace laminet {
 namespace {
