@@ -105,15 +105,26 @@ def test_one_place_for_each_thing() -> None:
     assert only_in(r"immintrin\.h", "kernels/avx2.cpp", "kernels/avx512.cpp") == []
 
 
+#: Operators that the vectors of SVE do not have, and types that only GCC's vectors are.
+OPERATORS = re.compile(r"vector_size|__builtin_bit_cast|\bV\{\}")
+
+
+def test_bodies_speak_in_the_words_of_the_traits() -> None:
+    paths = sorted((CPP / "kernels" / "body").glob("*.inc"))
+    users = [p.name for p in paths if OPERATORS.search(re.sub(r"//.*", "", p.read_text()))]
+    assert users == ["vector_extension.inc"]
+
+
 def test_nothing_is_included_within_a_target_region() -> None:
     for name in ("avx2.cpp", "avx512.cpp"):
         text = (CPP / "kernels" / name).read_text()
         region = text[text.index("LAMINET_TARGET_BEGIN(") : text.index("LAMINET_TARGET_END")]
-        assert re.findall(r"#include .*", region) == ['#include "laminet/kernels/body/all.inc"']
+        bodies = [f'#include "laminet/kernels/body/{n}.inc"' for n in ("vector_extension", "all")]
+        assert re.findall(r"#include .*", region) == bodies
         assert "std::" not in re.sub(r"std::(u?int\d+_t|uintptr_t|size_t|ptrdiff_t)", "", region)
-    bodies = sorted((CPP / "kernels" / "body").glob("*.inc"))
-    assert len(bodies) > 4
-    for path in bodies:
+    paths = sorted((CPP / "kernels" / "body").glob("*.inc"))
+    assert len(paths) > 4
+    for path in paths:
         includes = re.findall(r"#include .*", path.read_text())
         assert all('.inc"' in line for line in includes), path.name
         plain = re.sub(r"std::(u?int\d+_t|uintptr_t|size_t|ptrdiff_t)", "", path.read_text())

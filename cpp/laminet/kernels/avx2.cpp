@@ -15,12 +15,10 @@ LAMINET_TARGET_BEGIN("avx2,fma")
 
 namespace laminet::kernels::avx2 {
 
-struct F32 {
-  using T = float;
-  using V = __m256;
-  using U = std::uint32_t __attribute__((vector_size(32)));
+#include "laminet/kernels/body/vector_extension.inc"
+
+struct F32 : VectorExtension<float, std::uint32_t, 32> {
   static constexpr bool has_fma = true;
-  static constexpr int lanes = 8;
 
   static LAMINET_INLINE __m256i first(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -42,12 +40,8 @@ struct F32 {
   static LAMINET_INLINE V floor(V x) { return _mm256_floor_ps(x); }
 };
 
-struct F64 {
-  using T = double;
-  using V = __m256d;
-  using U = std::uint64_t __attribute__((vector_size(32)));
+struct F64 : VectorExtension<double, std::uint64_t, 32> {
   static constexpr bool has_fma = true;
-  static constexpr int lanes = 4;
 
   static LAMINET_INLINE __m256i first(int n) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));

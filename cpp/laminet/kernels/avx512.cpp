@@ -15,6 +15,8 @@ LAMINET_TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
 
 namespace laminet::kernels::avx512 {
 
+#include "laminet/kernels/body/vector_extension.inc"
+
 // How many bits of a mask are set. Moved to a general register by hand, which clears the bits above
 // it: GCC 12 with -fsanitize=thread keeps the 16 bits of a mask on the stack and counts 32 there.
 LAMINET_INLINE std::size_t count(__mmask16 mask) {
@@ -23,12 +25,8 @@ LAMINET_INLINE std::size_t count(__mmask16 mask) {
   return static_cast<std::size_t>(__builtin_popcount(bits));
 }
 
-struct F32 {
-  using T = float;
-  using V = __m512;
-  using U = std::uint32_t __attribute__((vector_size(64)));
+struct F32 : VectorExtension<float, std::uint32_t, 64> {
   static constexpr bool has_fma = true;
-  static constexpr int lanes = 16;
 
   static LAMINET_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
   static LAMINET_INLINE V splat(T x) { return _mm512_set1_ps(x); }
@@ -80,7 +78,7 @@ struct F32 {
   static LAMINET_INLINE std::size_t compress(const T* p, std::uint32_t place, T* values,
                                              std::uint32_t* places) {
     const V x = load(p);
-    const __mmask16 taken = _mm512_cmp_ps_mask(x, V{}, _CMP_NEQ_UQ);
+    const __mmask16 taken = _mm512_cmp_ps_mask(x, zero(), _CMP_NEQ_UQ);
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i all = _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(place)));
     store(values, _mm512_maskz_compress_ps(taken, x));
@@ -93,16 +91,12 @@ struct F32 {
     return _mm512_maskz_roundscale_ps(0xFFFF, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
   }
   static LAMINET_INLINE V rest_where_zero(V n, V q, V u) {
-    return _mm512_mask_fnmadd_ps(q, _mm512_cmp_ps_mask(n, V{}, _CMP_EQ_OQ), u, u);
+    return _mm512_mask_fnmadd_ps(q, _mm512_cmp_ps_mask(n, zero(), _CMP_EQ_OQ), u, u);
   }
 };
 
-struct F64 {
-  using T = double;
-  using V = __m512d;
-  using U = std::uint64_t __attribute__((vector_size(64)));
+struct F64 : VectorExtension<double, std::uint64_t, 64> {
   static constexpr bool has_fma = true;
-  static constexpr int lanes = 8;
 
   static LAMINET_INLINE __mmask8 first(int n) { return static_cast<__mmask8>((1u << n) - 1u); }
   static LAMINET_INLINE V splat(T x) { return _mm512_set1_pd(x); }
@@ -144,7 +138,7 @@ struct F64 {
   static LAMINET_INLINE std::size_t compress(const T* p, std::uint32_t place, T* values,
                                              std::uint32_t* places) {
     const V x = load(p);
-    const __mmask8 taken = _mm512_cmp_pd_mask(x, V{}, _CMP_NEQ_UQ);
+    const __mmask8 taken = _mm512_cmp_pd_mask(x, zero(), _CMP_NEQ_UQ);
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     const __m256i all = _mm256_add_epi32(lane, _mm256_set1_epi32(static_cast<int>(place)));
     store(values, _mm512_maskz_compress_pd(taken, x));
@@ -158,7 +152,7 @@ struct F64 {
     return _mm512_maskz_roundscale_pd(0xFF, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
   }
   static LAMINET_INLINE V rest_where_zero(V n, V q, V u) {
-    return _mm512_mask_fnmadd_pd(q, _mm512_cmp_pd_mask(n, V{}, _CMP_EQ_OQ), u, u);
+    return _mm512_mask_fnmadd_pd(q, _mm512_cmp_pd_mask(n, zero(), _CMP_EQ_OQ), u, u);
   }
 };
 

@@ -9,12 +9,14 @@
 
 namespace laminet::kernels::generic {
 
+#include "laminet/kernels/body/vector_extension.inc"
+
 template <class Element, class UnsignedInteger>
-struct Vector16 {
-  using T = Element;
-  static constexpr int lanes = 16 / static_cast<int>(sizeof(T));
-  typedef Element V __attribute__((vector_size(16)));
-  typedef UnsignedInteger U __attribute__((vector_size(16)));
+struct Vector16 : VectorExtension<Element, UnsignedInteger, 16> {
+  using Base = VectorExtension<Element, UnsignedInteger, 16>;
+  using Base::lanes;
+  using typename Base::T;
+  using typename Base::V;
 #if defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)
   static constexpr bool has_fma = true;
 #else
