@@ -4,36 +4,19 @@
 #include <random>
 #include <vector>
 
-#include "fenced.h"
-#include "support.h"
+#include "block.h"
 
 namespace laminet::kernels {
 namespace {
 
+using testing::Block;
 using testing::Fenced;
-using testing::fill_with_integers;
 using testing::instruction_sets;
 
 template <class T>
 class ChainKernels : public ::testing::Test {};
 using AllTypes = ::testing::Types<float, double>;
 TYPED_TEST_SUITE(ChainKernels, AllTypes);
-
-// rows x columns with `gap` elements between rows.
-template <class T>
-struct Block {
-  Block(std::size_t m, std::size_t n, std::size_t gap, unsigned seed)
-      : rows(m), columns(n), stride(n + gap), memory((m - 1) * stride + n) {
-    std::vector<T> values(memory_size());
-    fill_with_integers(values, seed);
-    for (std::size_t i = 0; i < values.size(); ++i) memory[i] = values[i];
-  }
-  std::size_t memory_size() const { return (rows - 1) * stride + columns; }
-  T& at(std::size_t i, std::size_t j) { return memory[i * stride + j]; }
-  std::ptrdiff_t step() const { return static_cast<std::ptrdiff_t>(stride); }
-  std::size_t rows, columns, stride;
-  Fenced<T> memory;
-};
 
 TYPED_TEST(ChainKernels, GradientTile) {
   using T = TypeParam;
@@ -175,6 +158,16 @@ TYPED_TEST(ChainKernels, ColumnSumsAndHeadProducts) {
         for (std::size_t j = 0; j < n; ++j) {
           T want = accumulate ? static_cast<T>(j) : T{0};
           for (std::size_t i = 0; i < rows; ++i) want += x.at(i, j);
+          ASSERT_EQ(sums[j], want) << set->name << " " << n;
+        }
+        Block<T> by(rows, n, 4, 5);
+        table.column_sums({rows, n, x.memory.data(), x.step(), sums.data(), accumulate,
+                           by.memory.data(), by.step()});
+        for (std::size_t j = 0; j < n; ++j) {
+          T want = T{0};
+          for (std::size_t i = 0; i < rows; ++i) want += x.at(i, j) * by.at(i, j);
+          for (std::size_t i = 0; accumulate && i < rows; ++i) want += x.at(i, j);
+          if (accumulate) want += static_cast<T>(j);
           ASSERT_EQ(sums[j], want) << set->name << " " << n;
         }
       }

@@ -44,6 +44,13 @@ struct Functions {
   void (*head_product)(const HeadProductArgs<T>& args);
   GradientTile<T> gradient_tile;
   GatherTile<T> gather_tile;
+  void (*rescale)(const RescaleArgs<T>& args);
+  void (*sum)(const SumArgs<T>& args);
+  void (*gather_columns)(const IndexedColumnsArgs<T>& args);
+  void (*scatter_add_columns)(const IndexedColumnsArgs<T>& args);
+  void (*norm)(const NormArgs<T>& args);
+  void (*norm_pull_back)(const NormProductArgs<T>& args);
+  void (*norm_push_forward)(const NormProductArgs<T>& args);
 };
 
 // The same with the tiles for weights of one type.
