@@ -161,14 +161,25 @@ def normal_center(y):  # the normal distribution below x is 1/2 + x normal_cente
     return total / mp.sqrt(2 * mp.pi)
 
 
+def sin_rest(y):  # sin r = r + r^3 sin_rest(r^2)
+    return taylor(y, 1, lambda k: (-1) ** k / mp.factorial(2 * k + 1))
+
+
+def cos_rest(y):  # cos r = 1 - r^2 / 2 + r^4 cos_rest(r^2)
+    return taylor(y, 2, lambda k: (-1) ** k / mp.factorial(2 * k))
+
+
 def literal(x, bits):
     return mp.nstr(x, 9 if bits == 24 else 17, min_fixed=-3, max_fixed=6) + (
         "f" if bits == 24 else ""
     )
 
 
-def constants(name, bits, exp_degree, log1p_degree, tanh_degree, tail, ln2_bits):
-    """Return the members of Constants<name>; tail is (degrees of center and tail, b, end)."""
+def constants(name, bits, exp_degree, log1p_degree, tanh_degree, tail, ln2_bits, turn):
+    """Return the members of Constants<name>.
+
+    tail is (degrees of center and tail, b, end), turn (degrees of sin and cos, largest argument).
+    """
     out = []
 
     def scalar(key, value, comment=None):
@@ -287,13 +298,47 @@ def constants(name, bits, exp_degree, log1p_degree, tanh_degree, tail, ln2_bits)
     )
     scalar("selu_lambda", selu_lambda, "Klambauer et al. 2017, arXiv:1706.02515.")
     scalar("selu_lambda_alpha", selu_lambda * selu_alpha)
+
+    sin_degree, cos_degree, largest = turn
+    scalar("two_over_pi", 2 / mp.pi, "x = n pi / 2 + r, |r| < 0.79: pi / 2 in three parts.")
+    rest = mp.pi / 2
+    for part in (1, 2, 3):
+        rest -= scalar(f"half_pi_{part}", rest)
+    scalar(
+        "turn_largest",
+        largest,
+        "Up to here the three parts leave an error below that of r; n stands in the low bits of "
+        "n + magic.",
+    )
+    # Nothing but r is as small as r near 0: relative to r, so that it is relative to sin r.
+    top = mpf("0.79") ** 2
+    c, worst = fit(
+        sin_rest, lambda y: y * mp.sqrt(y) / mp.sin(mp.sqrt(y)), mpf(0), top, sin_degree, bits
+    )
+    array("sin_rest", c, worst, "(sin r - r) / r^3 in r^2, relative to sin r.")
+    c, worst = fit(cos_rest, lambda y: y * y / mp.cos(mp.sqrt(y)), mpf(0), top, cos_degree, bits)
+    array("cos_rest", c, worst, "(cos r - 1 + r^2 / 2) / r^4 in r^2, relative to cos r.")
     return "\n".join(out)
+
+
+def two_over_pi_words():
+    """Return 2 / pi as words of 64 bits, after one of zeros: as many as a double can ask for."""
+    count = 20
+    with mp.workprec(64 * count + 64):
+        bits = int(mp.floor(mp.ldexp(2 / mp.pi, 64 * (count - 1))))
+    words = [f"0x{bits >> 64 * i & 2**64 - 1:016x}" for i in reversed(range(count))]
+    return f"""
+// 2 / pi, 64 bits a word, the first of which stand before the point. The last are those that the
+// largest double needs.
+inline constexpr std::uint64_t kTwoOverPi[] = {{{", ".join(words)}}};"""
 
 
 HEADER = """\
 // Coefficients of the elementary functions, written by cpp/tools/fit_coefficients.py, which says
 // how; change them there.
 #pragma once
+
+#include <cstdint>
 
 namespace laminet::kernels {
 
@@ -307,10 +352,12 @@ def main():
     # n takes 8 bits in float (|n| < 256) and 11 in double, which ln2_hi must leave free. b is about
     # where the normal tail needs the lowest degree.
     print("template <>\nstruct Constants<float> {")
-    print(constants("float", 24, 4, 8, 5, (4, 8, 3, "14.5"), 15))
+    print(constants("float", 24, 4, 8, 5, (4, 8, 3, "14.5"), 15, (2, 2, 2**17)))
     print("};\n\ntemplate <>\nstruct Constants<double> {")
-    print(constants("double", 53, 9, 19, 10, (9, 20, 4, "38.75"), 41))
-    print("};\n\n}  // namespace laminet::kernels")
+    print(constants("double", 53, 9, 19, 10, (9, 20, 4, "38.75"), 41, (5, 5, 2**30)))
+    print("};")
+    print(two_over_pi_words())
+    print("\n}  // namespace laminet::kernels")
 
 
 if __name__ == "__main__":

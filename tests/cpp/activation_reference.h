@@ -65,6 +65,20 @@ R hard_sigmoid_reference(R x) {
   return static_cast<R>(y < 0 ? Quad(0) : y > 1 ? Quad(1) : y);
 }
 
+// (beta + (1 - beta) s(alpha x)) x as x s(t) + beta x s(-t), t = alpha x
+template <class R>
+R gated_reference(R x, R alpha, R beta) {
+  const Quad exact = Quad(alpha) * Quad(x);
+  const R t = static_cast<R>(exact);
+  if (!std::isfinite(x) || !std::isfinite(t)) {
+    return std::isnan(t) ? t : x * (t < 0 ? beta : R(1));
+  }
+  // The rest of t enters by the derivative of s, s(t) s(-t).
+  const R rest = static_cast<R>(exact - Quad(t));
+  const R open = sigmoid_reference(t), shut = sigmoid_reference(-t);
+  return x * (open * (1 + rest * shut) + beta * shut * (1 - rest * open));
+}
+
 template <class R>
 R activation_reference(ActivationKind kind, R x) {
   const R positive = x > 0 ? x : std::isnan(x) ? x : R(0);
@@ -103,6 +117,10 @@ R activation_reference(ActivationKind kind, R x) {
       return hard_sigmoid_reference(x);
     case ActivationKind::hard_swish:
       return x >= 3 ? x : x * (x > -3 ? x + 3 : R(x - x)) / 6;
+    case ActivationKind::sin:
+      return std::sin(x);
+    case ActivationKind::gated:
+      return gated_reference(x, R(1), R(0));
   }
   return 0;
 }

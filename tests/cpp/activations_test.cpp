@@ -138,6 +138,7 @@ TYPED_TEST(Activations, SpecialValues) {
   const T lambda = static_cast<T>(1.0507009873554804934);
   const T selu_low = static_cast<T>(-1.7580993408473768);
   const T leak = static_cast<T>(0.01);
+  const T any = 12345;  // not looked at here
   // What NumPy gives for the literal formula in T, except where that overflows on the way.
   const T inputs[] = {-inf, -huge, -big, T(-0.0), T(0), big, huge, inf};
   const std::vector<std::vector<T>> expected = {
@@ -157,6 +158,8 @@ TYPED_TEST(Activations, SpecialValues) {
       {nan, -1, -1, T(-0.0), 0, 1, 1, nan},                                // softsign
       {0, 0, 0, T(0.5), T(0.5), 1, 1, 1},                                  // hard_sigmoid
       {nan, T(-0.0), T(-0.0), T(-0.0), 0, big, huge, inf},                 // hard_swish
+      {nan, any, any, T(-0.0), 0, any, any, nan},                          // sin
+      {nan, T(-0.0), T(-0.0), T(-0.0), 0, big, huge, inf},                 // gated
   };
   const std::vector<std::vector<T>> elementary = {
       {0, 0, 0, 1, 1, inf, inf, inf},
@@ -172,6 +175,7 @@ TYPED_TEST(Activations, SpecialValues) {
       for (std::size_t i = 0; i <= std::size(inputs); ++i) {
         const T x = i < std::size(inputs) ? inputs[i] : nan;
         const T want = i < std::size(inputs) ? row[i] : nan;
+        if (want == any) continue;
         std::vector<T> many(37, x);
         functions[f].run(set->table<T>(), many.data(), many.data(), many.size());
         for (const T y : {many.front(), many.back()}) {
@@ -203,6 +207,97 @@ TYPED_TEST(Activations, HardSigmoidTakesAnyParameters) {
           if (std::abs(y - want) <= kHardSigmoidFloor<T> * size) continue;
           EXPECT_LE(ulp_error<T>(y, want), 4) << set->name << alpha << " " << beta << " " << x;
         }
+      }
+    }
+  }
+}
+
+// x s(t) + beta x s(-t), t = alpha x: of each of the two terms 4 ULP, whatever they add up to.
+TYPED_TEST(Activations, GatedTakesAnyParameters) {
+  using T = TypeParam;
+  using R = Wide<T>;
+  for (const InstructionSet* set : instruction_sets()) {
+    double worst = 0;
+    for (const double alpha : {1.0, -1.0, 0.37, 25.0, -1e-3, 1e-30, 1e30, 0.0}) {
+      for (const double beta : {0.0, 1.0, 0.3, -0.7, 12.0, 1e-20}) {
+        const R a = static_cast<T>(alpha), b = static_cast<T>(beta);
+        std::vector<T> x, y;
+        for (int i = -700; i <= 700; ++i) x.push_back(static_cast<T>(i) / T(8));
+        for (int i = -140; i <= 120; ++i) x.push_back(static_cast<T>(std::ldexp(-1.37, i)));
+        for (int i = -140; i <= 120; ++i) x.push_back(static_cast<T>(std::ldexp(1.37, i)));
+        y.resize(x.size());
+        auto args = row_args<T>(ActivationKind::gated, x.data(), y.data(), x.size());
+        args.alpha = alpha;
+        args.beta = beta;
+        set->table<T>().activations[static_cast<int>(ActivationKind::gated)](args);
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          const R open = gated_reference<R>(x[i], a, 0), want = gated_reference<R>(x[i], a, b);
+          const R size = std::abs(open) + std::abs(want - open);
+          if (want == y[i]) continue;
+          // Units of the size of the terms.
+          const double error = ulp_error<T>(static_cast<T>(size), size + std::abs(R{y[i]} - want));
+          worst = std::isnan(y[i]) ? HUGE_VAL : std::max(worst, error);
+          ASSERT_LE(error, 4.5) << set->name << " " << alpha << " " << beta << " at " << x[i];
+        }
+      }
+    }
+    std::printf("gated %s %s: %.3f ULP of its terms\n", set->name, type_name<T>, worst);
+    EXPECT_LE(worst, 4.5) << set->name;
+  }
+}
+
+TYPED_TEST(Activations, GatedOfInfinity) {
+  using T = TypeParam;
+  const T inf = std::numeric_limits<T>::infinity();
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  struct Case {
+    T x;
+    double alpha, beta;
+    T y;
+  };
+  // (beta + (1 - beta) / (1 + exp(-alpha x))) x in NumPy.
+  const Case cases[] = {{inf, 1, 0, inf},      {-inf, 1, 0, nan},    {-inf, 1, 0.5, -inf},
+                        {-inf, 2, -1, inf},    {inf, -1, 0.25, inf}, {inf, -1, 0, nan},
+                        {-inf, -1, 0.5, -inf}, {inf, 0, 0.5, nan},   {nan, 1, 0.5, nan}};
+  for (const InstructionSet* set : instruction_sets()) {
+    for (const Case& c : cases) {
+      auto args = row_args<T>(ActivationKind::gated, &c.x, nullptr, 1);
+      T y = 0;
+      args.y = &y;
+      args.alpha = c.alpha;
+      args.beta = c.beta;
+      set->table<T>().activations[static_cast<int>(ActivationKind::gated)](args);
+      EXPECT_TRUE(same(y, c.y)) << set->name << " " << c.x << " " << c.alpha << " " << c.beta;
+    }
+  }
+}
+
+// The hardest of all arguments: those closest to multiples of pi / 2, and the largest.
+TYPED_TEST(Activations, SinOfHardArguments) {
+  using T = TypeParam;
+  const std::vector<T> hard =
+      sizeof(T) == sizeof(float)
+          ? std::vector<T>{T(0x1.6a16c2p+8), T(0x1.921fb6p+0),  T(0x1.921fb6p+1),
+                           T(0x1.f9cbe2p+7), T(0x1.3a28c6p+17), T(0x1.fffffep+127),
+                           T(0x1p17),        T(0x1.000002p17)}
+          // 6381956970095103 2^797 is the double closest to a multiple of pi / 2.
+          : std::vector<T>{T(std::ldexp(6381956970095103.0, 797)),
+                           T(0x1.921fb54442d18p+0),
+                           T(0x1.921fb54442d18p+1),
+                           T(std::numeric_limits<T>::max()),
+                           T(0x1p30),
+                           T(0x1.0000000000001p30),
+                           T(1e22)};
+  for (const InstructionSet* set : instruction_sets()) {
+    for (const T x : hard) {
+      for (const T sign : {T(1), T(-1)}) {
+        T y = 0, d = 0;
+        const T z = sign * x;
+        run_activation(set->table<T>(), ActivationKind::sin, &z, &y, 1);
+        set->table<T>().derivatives[static_cast<int>(ActivationKind::sin)](
+            {1, 1, &z, 1, nullptr, 1, &d, 1, nullptr, 0, 0});
+        EXPECT_LE(ulp_error<T>(y, std::sin(Wide<T>(z))), 2) << set->name << " sin " << z;
+        EXPECT_LE(ulp_error<T>(d, std::cos(Wide<T>(z))), 2) << set->name << " cos " << z;
       }
     }
   }

@@ -51,6 +51,22 @@ R mish_derivative_reference(R x) {
   return ((1 + 2 * e) * w + 4 * x * e * e * (1 + e)) / (w * w);
 }
 
+// D(t) + beta D(-t), t = alpha x, D being the derivative of silu
+template <class R>
+R gated_derivative_reference(R x, R alpha, R beta) {
+  const Quad exact = Quad(alpha) * Quad(x);
+  const R t = static_cast<R>(exact);
+  if (!std::isfinite(x)) return std::numeric_limits<R>::quiet_NaN();
+  if (!std::isfinite(t)) return t < 0 ? beta : t > 0 ? R(1) : t;
+  const R rest = static_cast<R>(exact - Quad(t));  // the second derivative of silu(t) at most 1/2
+  const R e = std::exp(-std::abs(t));
+  const auto bend = [&](R at) {  // of D: s(t) s(-t) (2 + t (s(-t) - s(t)))
+    return e / ((1 + e) * (1 + e)) * (2 + at * (sigmoid_reference(-at) - sigmoid_reference(at)));
+  };
+  return silu_derivative_reference(t) + rest * bend(t) +
+         beta * (silu_derivative_reference(-t) - rest * bend(-t));
+}
+
 template <class R>
 R derivative_reference(ActivationKind kind, R x) {
   if (std::isnan(x) && kind != ActivationKind::identity) return x;
@@ -90,6 +106,10 @@ R derivative_reference(ActivationKind kind, R x) {
                              : R(0);
     case ActivationKind::hard_swish:
       return x <= -3 ? R(0) : x < 3 ? (2 * x + 3) / 6 : R(1);
+    case ActivationKind::sin:
+      return std::cos(x);
+    case ActivationKind::gated:
+      return silu_derivative_reference(x);
   }
   return 0;
 }

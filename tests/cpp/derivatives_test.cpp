@@ -33,10 +33,11 @@ void run(const Table<T>& table, ActivationKind kind, const T* z, T* y, T* d, std
 // cancel; from there the error counts in units of a number of that size.
 bool has_zero(ActivationKind kind) {
   return kind == ActivationKind::gelu || kind == ActivationKind::gelu_tanh ||
-         kind == ActivationKind::silu || kind == ActivationKind::mish;
+         kind == ActivationKind::silu || kind == ActivationKind::mish ||
+         kind == ActivationKind::gated;
 }
 
-// These four are sums of products of several rounded terms each.
+// These five are sums of products of several rounded terms each.
 double limit(ActivationKind kind) { return has_zero(kind) ? 8 : 4; }
 
 template <class T>
@@ -161,6 +162,8 @@ TYPED_TEST(Derivatives, KinksAndInfinities) {
       {0, T(0.0625), 1, 1, T(0.0625), any, 0, nan},                       // softsign
       {0, 0, sixth, sixth, 0, 0, 0, nan},                                 // hard_sigmoid
       {0, 0, T(0.5), T(0.5), 1, 1, 1, nan},                               // hard_swish
+      {nan, any, 1, 1, any, any, nan, nan},                               // sin
+      {nan, any, T(0.5), T(0.5), any, any, nan, nan},                     // gated
   };
   for (const InstructionSet* set : instruction_sets()) {
     for (std::size_t f = 0; f < kActivationCount; ++f) {
@@ -211,6 +214,37 @@ TYPED_TEST(Derivatives, StayInTheirRows) {
             ASSERT_EQ(std::memcmp(d.data(), want_d.data(), size * sizeof(T)), 0)
                 << row.name << " " << set->name << " " << n;
           }
+        }
+      }
+    }
+  }
+}
+
+// D(t) + beta D(-t): 8 units of a number of the size of 1 + |beta| near the zeros of D, else of
+// the terms.
+TYPED_TEST(Derivatives, GatedTakesAnyParameters) {
+  using T = TypeParam;
+  using R = Wide<T>;
+  for (const InstructionSet* set : instruction_sets()) {
+    for (const double alpha : {1.0, -1.0, 0.37, 25.0, -1e-3, 1e30, 0.0}) {
+      for (const double beta : {0.0, 1.0, 0.3, -0.7, 12.0}) {
+        std::vector<T> x, d;
+        for (int i = -700; i <= 700; ++i) x.push_back(static_cast<T>(i) / T(8));
+        d.resize(x.size());
+        auto args = row_args<T>(ActivationKind::gated, x.data(), nullptr, d.data(), x.size());
+        args.alpha = alpha;
+        args.beta = beta;
+        set->table<T>().derivatives[static_cast<int>(ActivationKind::gated)](args);
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          const R a = static_cast<T>(alpha), b = static_cast<T>(beta);
+          const R want = gated_derivative_reference<R>(x[i], a, b);
+          const R open = gated_derivative_reference<R>(x[i], a, 0);
+          const R t = std::abs(a * x[i]);
+          const R least = t < R(2.5) ? (1 + std::abs(b)) / 4 : R(0);
+          const R size = std::max(std::abs(open) + std::abs(want - open), least);
+          ASSERT_LE(std::abs(d[i] - want), 8 * size * std::numeric_limits<T>::epsilon() +
+                                               4 * std::numeric_limits<T>::denorm_min())
+              << set->name << " " << alpha << " " << beta << " at " << x[i];
         }
       }
     }

@@ -71,6 +71,8 @@ _LIPSCHITZ = {
     "softplus": 1.0,
     "softsign": 1.0,
     "hard_swish": 1.5,
+    "sin": 1.0,
+    "gated": 1.0999,  # with the parameters that are silu
 }
 _ULPS = {"identity": 0, "relu": 0, "relu6": 0, "tanh": 2, "sigmoid": 2, "softplus": 2}
 

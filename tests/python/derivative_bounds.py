@@ -38,7 +38,10 @@ from bounds import gamma, layer_bounds, smallest_subnormal, unit_roundoff
 import laminet as ln
 from laminet import reference
 
-ULPS = {"identity": 0, "relu": 0, "relu6": 0, "gelu": 8, "gelu_tanh": 8, "silu": 8, "mish": 8}
+ULPS = {
+    **dict.fromkeys(["identity", "relu", "relu6"], 0),
+    **dict.fromkeys(["gelu", "gelu_tanh", "silu", "mish", "gated"], 8),
+}
 
 # sup |s''| off the kinks; test_derivatives.py checks them on a dense grid. The last digit is
 # rounded up.
@@ -58,6 +61,8 @@ CURVATURE = {
     "softsign": 2.0,
     "hard_sigmoid": 0.0,
     "hard_swish": 0.3334,
+    "sin": 1.0,
+    "gated": 0.5001,  # with the parameters that are silu
 }
 
 

@@ -52,6 +52,8 @@ FUNCTIONS = {
     "softsign": lambda z: z / (1 + abs(z)),
     "hard_sigmoid": lambda z, alpha, beta: _clip(alpha * z + beta, 0, 1),
     "hard_swish": lambda z: z * _clip(z + 3, 0, 6) / 6,
+    "sin": lambda z: _MP.sin(z),
+    "gated": lambda z, alpha, beta: z * (beta + (1 - beta) / (1 + _MP.exp(-alpha * z))),
 }
 
 

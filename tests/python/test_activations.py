@@ -198,7 +198,7 @@ def test_instruction_sets_differ_by_ulps_only():
 def test_names_and_defaults():
     assert " ".join(ACTIVATIONS) == (
         "identity relu relu6 leaky_relu elu selu gelu gelu_tanh silu mish tanh sigmoid softplus "
-        "softsign hard_sigmoid hard_swish"
+        "softsign hard_sigmoid hard_swish sin gated"
     )
     assert ln.Activation("leaky_relu").alpha == 0.01
     assert ln.Activation("elu").alpha == 1.0

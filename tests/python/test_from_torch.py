@@ -342,9 +342,19 @@ def test_other_things(thing):
 
 # --- to_torch -------------------------------------------------------------------------------------
 
+UNWRITTEN = ("sin", "gated")
+
+
+@pytest.mark.parametrize("name", UNWRITTEN)
+def test_activations_that_pytorch_has_no_module_for(name):
+    with pytest.raises(ValueError, match=f"PyTorch has no module for the activation '{name}'"):
+        ln.to_torch(ln.MLP([ln.Dense([[1.0]], activation=name)]))
+
 
 @pytest.mark.parametrize("head", [None, "softmax", "log_softmax"])
-@pytest.mark.parametrize("activation", ACTIVATION_CASES, ids=str)
+@pytest.mark.parametrize(
+    "activation", [a for a in ACTIVATION_CASES if a.name not in UNWRITTEN], ids=str
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_there_and_back(activation, head, dtype):
     net = ln.MLP.init([5, 7, 3], activation, output_activation=activation, dtype=dtype, seed=1)

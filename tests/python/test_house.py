@@ -105,16 +105,6 @@ def test_one_place_for_each_thing() -> None:
     assert only_in(r"immintrin\.h", "kernels/avx2.cpp", "kernels/avx512.cpp") == []
 
 
-#: Operators that the vectors of SVE do not have, and types that only GCC's vectors are.
-OPERATORS = re.compile(r"vector_size|__builtin_bit_cast|\bV\{\}")
-
-
-def test_bodies_speak_in_the_words_of_the_traits() -> None:
-    paths = sorted((CPP / "kernels" / "body").glob("*.inc"))
-    users = [p.name for p in paths if OPERATORS.search(re.sub(r"//.*", "", p.read_text()))]
-    assert users == ["vector_extension.inc"]
-
-
 def test_nothing_is_included_within_a_target_region() -> None:
     for name in ("avx2.cpp", "avx512.cpp"):
         text = (CPP / "kernels" / name).read_text()

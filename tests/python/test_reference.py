@@ -48,6 +48,8 @@ EXACT: dict[str, Callable[..., Any]] = {
     "softsign": lambda z: z / (1 + abs(z)),
     "hard_sigmoid": lambda z, alpha, beta: min(max(alpha * z + beta, mp.mpf(0)), mp.mpf(1)),
     "hard_swish": lambda z: z * min(max(z / 6 + mp.mpf(1) / 2, mp.mpf(0)), mp.mpf(1)),
+    "sin": lambda z: mp.sin(z),
+    "gated": lambda z, alpha, beta: z * (beta + (1 - beta) / (1 + mp.exp(-alpha * z))),
 }
 
 # Up to where the slowest of them, silu and mish, underflows; gelu is 0 from -38 on.
@@ -108,6 +110,8 @@ def test_derivative_is_that_of_the_exact_function(name: str) -> None:
         ("softsign", NAN, NAN),
         ("hard_sigmoid", 0, 1),
         ("hard_swish", NAN, INF),
+        ("sin", NAN, NAN),
+        ("gated", NAN, INF),
     ],
 )
 def test_special_values(name: str, at_minus_infinity: float, at_infinity: float) -> None:
@@ -123,6 +127,9 @@ def test_zero_and_the_largest_numbers(name: str) -> None:
     assert_array_equal(reference.activation(name, [0.0, -0.0]), [at_zero, at_zero])
     largest = float(np.finfo(np.float64).max)
     positive, negative = reference.activation(name, [largest, -largest])
+    if name == "sin":
+        assert positive == -negative == pytest.approx(as_float(mp.sin(mp.mpf(largest))), rel=EPS)
+        return
     assert positive in (largest, 1, 6, INF)
     assert negative in (-largest, -largest * 0.01, 0, -1, pytest.approx(-1.758099340847376624))
 

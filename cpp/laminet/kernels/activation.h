@@ -26,9 +26,11 @@ enum class ActivationKind {
   softsign,
   hard_sigmoid,
   hard_swish,
+  sin,    // of SIREN, Sitzmann et al. 2020
+  gated,  // (beta + (1 - beta) sigmoid(alpha x)) x: of CosmoPower, Spurio Mancini et al. 2022
 };
 
-inline constexpr std::size_t kActivationCount = 16;
+inline constexpr std::size_t kActivationCount = 18;
 
 // An activation function with its parameters; those that the function does not take are ignored.
 struct Activation {
@@ -63,6 +65,8 @@ inline constexpr std::array<ActivationInfo, kActivationCount> kActivations = {{
     {"softsign", {ActivationKind::softsign}, false, false},
     {"hard_sigmoid", {ActivationKind::hard_sigmoid, 1.0 / 6.0, 0.5}, true, true},
     {"hard_swish", {ActivationKind::hard_swish}, false, false},
+    {"sin", {ActivationKind::sin}, false, false},
+    {"gated", {ActivationKind::gated, 1.0, 0.0}, true, true},
 }};
 
 constexpr const ActivationInfo& info(ActivationKind kind) {

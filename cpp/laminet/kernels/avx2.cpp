@@ -38,6 +38,9 @@ struct F32 : VectorExtension<float, std::uint32_t, 32> {
   static LAMINET_INLINE V max(V a, V b) { return _mm256_max_ps(a, b); }
   static LAMINET_INLINE V min(V a, V b) { return _mm256_min_ps(a, b); }
   static LAMINET_INLINE V floor(V x) { return _mm256_floor_ps(x); }
+  static LAMINET_INLINE bool any(M m) {
+    return _mm256_movemask_ps(__builtin_bit_cast(__m256, m)) != 0;
+  }
 };
 
 struct F64 : VectorExtension<double, std::uint64_t, 32> {
@@ -61,6 +64,9 @@ struct F64 : VectorExtension<double, std::uint64_t, 32> {
   static LAMINET_INLINE V max(V a, V b) { return _mm256_max_pd(a, b); }
   static LAMINET_INLINE V min(V a, V b) { return _mm256_min_pd(a, b); }
   static LAMINET_INLINE V floor(V x) { return _mm256_floor_pd(x); }
+  static LAMINET_INLINE bool any(M m) {
+    return _mm256_movemask_pd(__builtin_bit_cast(__m256d, m)) != 0;
+  }
 };
 
 #include "laminet/kernels/body/all.inc"

@@ -90,6 +90,9 @@ struct F32 : VectorExtension<float, std::uint32_t, 64> {
   static LAMINET_INLINE V floor(V x) {
     return _mm512_maskz_roundscale_ps(0xFFFF, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
   }
+  static LAMINET_INLINE bool any(M m) {
+    return _mm512_movepi32_mask(__builtin_bit_cast(__m512i, m)) != 0;
+  }
   static LAMINET_INLINE V rest_where_zero(V n, V q, V u) {
     return _mm512_mask_fnmadd_ps(q, _mm512_cmp_ps_mask(n, zero(), _CMP_EQ_OQ), u, u);
   }
@@ -150,6 +153,9 @@ struct F64 : VectorExtension<double, std::uint64_t, 64> {
   static LAMINET_INLINE V scale(V x, V n) { return _mm512_maskz_scalef_pd(0xFF, x, n); }
   static LAMINET_INLINE V floor(V x) {
     return _mm512_maskz_roundscale_pd(0xFF, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  }
+  static LAMINET_INLINE bool any(M m) {
+    return _mm512_movepi64_mask(__builtin_bit_cast(__m512i, m)) != 0;
   }
   static LAMINET_INLINE V rest_where_zero(V n, V q, V u) {
     return _mm512_mask_fnmadd_pd(q, _mm512_cmp_pd_mask(n, zero(), _CMP_EQ_OQ), u, u);

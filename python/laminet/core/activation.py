@@ -58,12 +58,14 @@ class Activation:
     name : str
         ``identity``, ``relu``, ``relu6``, ``leaky_relu``, ``elu``, ``selu``, ``gelu``,
         ``gelu_tanh``, ``silu``, ``mish``, ``tanh``, ``sigmoid``, ``softplus``, ``softsign``,
-        ``hard_sigmoid`` or ``hard_swish``. The formulas: `laminet.reference.activation`.
+        ``hard_sigmoid``, ``hard_swish``, ``sin`` or ``gated``, which is
+        ``(beta + (1 - beta) sigmoid(alpha z)) z``: that of CosmoPower's emulators. The formulas:
+        `laminet.reference.activation`.
     alpha : float, optional
         Slope of ``leaky_relu`` for negative inputs (0.01), scale of ``elu`` for them (1), slope of
-        ``hard_sigmoid`` (1/6).
+        ``hard_sigmoid`` (1/6), steepness of the gate of ``gated`` (1).
     beta : float, optional
-        ``hard_sigmoid`` at 0 (1/2).
+        ``hard_sigmoid`` at 0 (1/2); what the gate of ``gated`` lets through where it is shut (0).
 
     Raises
     ------

@@ -21,6 +21,8 @@ ActivationName = Literal[
     "softsign",
     "hard_sigmoid",
     "hard_swish",
+    "sin",
+    "gated",
 ]
 HeadName = Literal["softmax", "log_softmax"]
 BackendName = Literal["auto", "blas", "tiled"]

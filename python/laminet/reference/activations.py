@@ -92,6 +92,17 @@ def _tanh_derivative(z: Array) -> Array:
     return np.asarray(4 * e / (1 + e) ** 2)
 
 
+def _gated(z: Array, alpha: float, beta: float) -> Array:
+    # (beta + (1 - beta) sigmoid(t)) z without cancellation, and an infinity times its gate.
+    t = alpha * z
+    parts = z * _sigmoid(t) + beta * z * _sigmoid(-t)
+    return np.where(np.isinf(z), z * (_sigmoid(t) + beta * _sigmoid(-t)), parts)
+
+
+def _silu_derivative(z: Array) -> Array:
+    return _sigmoid(z) * (1 + z * _sigmoid(-z))
+
+
 _FUNCTIONS: dict[str, Callable[..., Array]] = {
     "identity": lambda z: z.copy(),
     "relu": _relu,
@@ -109,6 +120,8 @@ _FUNCTIONS: dict[str, Callable[..., Array]] = {
     "softsign": lambda z: z / (1 + np.abs(z)),
     "hard_sigmoid": lambda z, alpha, beta: np.clip(alpha * z + beta, 0, 1),
     "hard_swish": lambda z: z * np.clip((z + 3) / 6, 0, 1),
+    "sin": np.sin,
+    "gated": _gated,
 }
 
 # At a kink: the value that PyTorch takes.
@@ -121,7 +134,7 @@ _DERIVATIVES: dict[str, Callable[..., Array]] = {
     "selu": lambda z: np.where(z > 0, _SELU_SCALE, _SELU_SCALE * _SELU_ALPHA * np.exp(z)),
     "gelu": _gelu_derivative,
     "gelu_tanh": _gelu_tanh_derivative,
-    "silu": lambda z: _sigmoid(z) * (1 + z * _sigmoid(-z)),
+    "silu": _silu_derivative,
     "mish": _mish_derivative,
     "tanh": _tanh_derivative,
     "sigmoid": lambda z: _sigmoid(z) * _sigmoid(-z),
@@ -131,6 +144,10 @@ _DERIVATIVES: dict[str, Callable[..., Array]] = {
         (alpha * z + beta > 0) & (alpha * z + beta < 1), alpha, 0.0
     ),
     "hard_swish": lambda z: np.where(z <= -3, 0.0, np.where(z < 3, z / 3 + 0.5, 1.0)),
+    "sin": np.cos,
+    "gated": lambda z, alpha, beta: (
+        _silu_derivative(alpha * z) + beta * _silu_derivative(-alpha * z)
+    ),
 }
 
 

@@ -44,7 +44,8 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
         If `net` is not an MLP.
     ValueError
         If the name ends as files of another kind do, if a float64 network has gelu (ONNX Runtime
-        has no erf in float64), or if its labels are neither numbers nor text.
+        has no erf in float64), if it has sin or gated, or if its labels are neither numbers nor
+        text.
     OSError
         If a file cannot be written.
     ImportError

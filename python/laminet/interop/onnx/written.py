@@ -118,6 +118,8 @@ class _Builder:
         if name == "hard_swish":
             gate = node("Clip", node("Add", z, number(3.0)), number(0.0), number(6.0))
             return node("Mul", node("Mul", z, gate), number(1 / 6))
+        if name in ("sin", "gated"):
+            raise ValueError(f"to_onnx does not write the activation {name!r}")
         if self.dtype == np.float64:
             return self._spelled_out(name, alpha or 0.0, beta or 0.0, z)
         if name == "gelu":

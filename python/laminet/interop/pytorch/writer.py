@@ -36,6 +36,8 @@ def to_torch(net: MLP) -> Any:
     ------
     TypeError
         If `net` is not an MLP.
+    ValueError
+        If PyTorch has no module for an activation: sin and gated.
 
     Notes
     -----
@@ -102,4 +104,6 @@ def _activation(activation: Activation) -> Any:
         "hard_sigmoid": nn.Hardsigmoid,
         "hard_swish": nn.Hardswish,
     }
+    if activation.name not in modules:
+        raise ValueError(f"PyTorch has no module for the activation {activation.name!r}")
     return modules[activation.name]()
