@@ -11,6 +11,7 @@
 
 #include "bindings.h"
 #include "laminet/base/check.h"
+#include "laminet/network/build.h"
 #include "network.h"
 #include "numpy_views.h"
 #include "pin.h"
@@ -25,12 +26,8 @@ class NetworkDerivatives {
  public:
   explicit NetworkDerivatives(const py::object& network)
       : network_(network), derivatives_(mlp_of<T>(network)) {
-    const Mlp<T>& net = derivatives_.net();
-    for (const Dense<T>& layer : net.layers()) {
-      weights_ +=
-          static_cast<double>(layer.in_features()) * static_cast<double>(layer.out_features());
-    }
-    jacobian_flops_ = jacobian_flops(net.sizes(), choose_jacobian_mode(net.sizes()));
+    weights_ = static_cast<double>(derivatives_.net().program().weights());
+    jacobian_flops_ = derivatives_.rule().flops;
   }
 
   void prepare(std::size_t batch) const {
@@ -44,7 +41,6 @@ class NetworkDerivatives {
     const DerivativeBytes prepared = derivatives_.bytes_prepared();
     py::list result;
     result.append(py::make_tuple("packed, transposed", now.transposed, prepared.transposed));
-    result.append(py::make_tuple("first layer, transposed", now.first, prepared.first));
     return result;
   }
 
@@ -104,8 +100,8 @@ class NetworkDerivatives {
     const Input<T> input = checked_input(x);
     py::list result;
     std::vector<MatrixStack<T>> views;
-    for (const Dense<T>& layer : net().layers()) {
-      StackOutput<T> output(py::none(), input, layer.out_features(), layer.in_features());
+    for (const DenseView<T>& layer : net().layers()) {
+      StackOutput<T> output(py::none(), input, layer.weight.rows, layer.weight.columns);
       views.push_back(output.view);
       result.append(output.finish());
     }
@@ -128,12 +124,12 @@ class NetworkDerivatives {
     weight_views.reserve(depth);
     bias_views.reserve(depth);
     for (std::size_t l = 0; l < depth; ++l) {
-      const Dense<T>& layer = net().layers()[l];
-      const std::size_t n = layer.out_features();
-      py::array_t<T> weight = new_array<T>(n, layer.in_features(), false);
-      weight_views.push_back(dense_view(weight.mutable_data(), n, layer.in_features()));
+      const DenseView<T>& layer = net().layers()[l];
+      const std::size_t n = layer.weight.rows;
+      py::array_t<T> weight = new_array<T>(n, layer.weight.columns, false);
+      weight_views.push_back(dense_view(weight.mutable_data(), n, layer.weight.columns));
       weights[l] = std::move(weight);
-      if (!layer.bias()) {
+      if (!layer.bias) {
         bias_views.push_back(nullptr);
         biases[l] = py::none();
         continue;
@@ -206,12 +202,11 @@ void register_class(py::module_& module, const char* name) {
       .def("gradients", &N::gradients, py::arg("x"), py::arg("grad_output"));
 }
 
-// ("reverse" or "forward", FLOPs of one sample's chain of products).
-py::tuple jacobian_rule(const std::vector<std::size_t>& sizes) {
+// Of a chain of dense layers: ("reverse" or "forward", FLOPs of one sample's chain of products).
+py::tuple rule_of_chain(const std::vector<std::size_t>& sizes) {
   require(sizes.size() >= 2, "sizes must name at least an input and an output");
-  const JacobianMode mode = choose_jacobian_mode(sizes);
-  return py::make_tuple(mode == JacobianMode::reverse ? "reverse" : "forward",
-                        jacobian_flops(sizes, mode));
+  const JacobianRule rule = jacobian_rule(chain_of(sizes));
+  return py::make_tuple(rule.mode == JacobianMode::reverse ? "reverse" : "forward", rule.flops);
 }
 
 }  // namespace
@@ -219,7 +214,7 @@ py::tuple jacobian_rule(const std::vector<std::size_t>& sizes) {
 void register_derivatives(py::module_& module) {
   register_class<float>(module, "DerivativesF32");
   register_class<double>(module, "DerivativesF64");
-  module.def("jacobian_rule", &jacobian_rule, py::arg("sizes"));
+  module.def("jacobian_rule", &rule_of_chain, py::arg("sizes"));
 }
 
 }  // namespace laminet

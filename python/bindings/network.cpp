@@ -4,7 +4,6 @@
 
 #include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -12,41 +11,27 @@
 #include "laminet/base/check.h"
 #include "laminet/base/thread_count.h"
 #include "laminet/network/mlp.h"
+#include "layers.h"
 #include "numpy_views.h"
 #include "release_gil.h"
 
 namespace laminet {
 namespace {
 
-// (weight, bias or None, activation), as Python's Dense has them.
-using LayerTuple = std::tuple<py::object, py::object, py::object>;
-
 template <class T>
 class Network {
  public:
-  static py::object create(const std::vector<LayerTuple>& layers, const std::string& head,
-                           const py::object& feature_names) {
-    std::vector<Input<T>> weights;
-    std::vector<py::array> biases;
-    std::vector<DenseView<T>> views;
-    for (const auto& [weight, bias, activation] : layers) {
-      weights.push_back(as_matrix<T>(weight, "weight"));
-      const ConstMatrixView<T> w = weights.back().view;
-      biases.push_back(as_vector_or_none<T>(bias, "bias", w.rows));
-      const T* b = bias.is_none() ? nullptr : static_cast<const T*>(biases.back().data());
-      views.push_back({w, b, as_activation(activation)});
-    }
-    return owned(std::make_unique<Network>(std::span<const DenseView<T>>(views), as_head(head),
-                                           feature_names));
+  static py::object create(const py::sequence& layers, const std::string& head,
+                           const py::object& feature_names, std::size_t in_features) {
+    LayerArrays<T> arrays;
+    const SeriesView<T> views = arrays.series(layers);
+    return owned(std::make_unique<Network>(views, as_head(head), in_features, feature_names));
   }
 
-  Network(std::span<const DenseView<T>> layers, Head head, py::object feature_names)
-      : mlp_(copied(layers, head)), feature_names_(std::move(feature_names)) {
-    for (const Dense<T>& layer : mlp_.layers()) {
-      flops_ += 2.0 * static_cast<double>(layer.in_features()) *
-                static_cast<double>(layer.out_features());
-    }
-  }
+  Network(const SeriesView<T>& layers, Head head, std::size_t in_features, py::object feature_names)
+      : mlp_(copied(layers, head, in_features)),
+        feature_names_(std::move(feature_names)),
+        flops_(mlp_.program().flops()) {}
 
   py::object forward(py::handle x, py::handle out) const {
     const Input<T> input = checked_input(x);
@@ -86,9 +71,9 @@ class Network {
     const MatrixView<T> first = add(mlp_.in_features(), activations);
     std::vector<MatrixView<T>> a;
     std::vector<MatrixView<T>> z;
-    for (const Dense<T>& layer : mlp_.layers()) {
-      z.push_back(add(layer.out_features(), pre_activations));
-      a.push_back(add(layer.out_features(), activations));
+    for (const DenseView<T>& layer : mlp_.layers()) {
+      z.push_back(add(layer.weight.rows, pre_activations));
+      a.push_back(add(layer.weight.rows, activations));
     }
     py::object output = activations[activations.size() - 1];
     MatrixView<T> headed{};
@@ -151,26 +136,20 @@ class Network {
 
   // Read-only arrays over the network's own memory, which `self` keeps alive.
   static py::array weight(const py::object& self, std::size_t layer) {
-    const ConstMatrixView<T> w = self.cast<const Network&>().layer(layer).weight();
+    const ConstMatrixView<T>& w = self.cast<const Network&>().layer(layer).weight;
     return read_only(py::array_t<T>({w.rows, w.columns}, w.data, self));
   }
   static py::object bias(const py::object& self, std::size_t layer) {
-    const Dense<T>& dense = self.cast<const Network&>().layer(layer);
-    if (!dense.bias()) return py::none();
-    return read_only(
-        py::array_t<T>(static_cast<py::ssize_t>(dense.out_features()), dense.bias(), self));
+    const DenseView<T>& dense = self.cast<const Network&>().layer(layer);
+    if (!dense.bias) return py::none();
+    return read_only(py::array_t<T>(static_cast<py::ssize_t>(dense.weight.rows), dense.bias, self));
   }
 
  private:
-  static Mlp<T> copied(std::span<const DenseView<T>> layers, Head head) {
+  static Mlp<T> copied(const SeriesView<T>& layers, Head head, std::size_t in_features) {
     // To copy an element takes as long as some 40 operations, where the memory is fresh.
-    double elements = 0.0;
-    for (const DenseView<T>& layer : layers) {
-      elements +=
-          static_cast<double>(layer.weight.rows) * static_cast<double>(layer.weight.columns);
-    }
-    const MaybeReleaseGil release(40.0 * elements);
-    return Mlp<T>(layers, head);
+    const MaybeReleaseGil release(40.0 * weight_elements(layers));
+    return Mlp<T>(std::span<const LayerView<T>>(layers), head, in_features);
   }
 
   static Head as_head(const std::string& name) {
@@ -186,7 +165,7 @@ class Network {
     return input;
   }
 
-  const Dense<T>& layer(std::size_t index) const {
+  const DenseView<T>& layer(std::size_t index) const {
     if (index >= mlp_.layers().size()) throw py::index_error("layer out of range");
     return mlp_.layers()[index];
   }
@@ -198,7 +177,7 @@ class Network {
 
   Mlp<T> mlp_;
   py::object feature_names_;  // a tuple of str, or None
-  double flops_ = 0.0;        // of one sample
+  double flops_;              // of one sample
 };
 
 template <class T>
@@ -207,7 +186,7 @@ void register_class(py::module_& module, const char* name) {
   py::class_<N> type(module, name);
   only_by_make(type);
   type.def_static("make", &N::create, py::arg("layers"), py::arg("head"),
-                  py::arg("feature_names") = py::none())
+                  py::arg("feature_names") = py::none(), py::arg("in_features") = 0)
       .def("forward_head", &N::forward_head, py::arg("x"), py::arg("head"))
       .def("trace", &N::trace, py::arg("x"))
       .def("plan", &N::plan, py::arg("batch"))

@@ -8,7 +8,6 @@
 #include "bindings.h"
 #include "laminet/base/check.h"
 #include "laminet/base/thread_count.h"
-#include "laminet/gemm/pack.h"
 #include "laminet/network/mlp.h"
 #include "network.h"
 
@@ -29,33 +28,6 @@ const char* split_name(Split split) {
   return "";
 }
 
-// What the thread that has most of a layer does: [(panels, mr, nr)], wide panels before the tail.
-template <class T>
-py::list largest_share(const PanelLayout<T>& layout, std::size_t column_parts) {
-  std::size_t most = 0;
-  PanelRange largest{0, 0};
-  const auto body_of = [&](PanelRange range) {
-    return std::min(range.last, layout.body_panels) - std::min(range.first, layout.body_panels);
-  };
-  for (std::size_t part = 0; part < column_parts; ++part) {
-    const PanelRange range = layout.share(column_parts, part);
-    const bool tail = range.last > layout.body_panels && range.last > range.first;
-    const std::size_t columns = body_of(range) * layout.body->nr + (tail ? layout.tail_nr() : 0);
-    if (columns > most) {
-      most = columns;
-      largest = range;
-    }
-  }
-  py::list panels;
-  if (const std::size_t body = body_of(largest); body > 0) {
-    panels.append(py::make_tuple(body, layout.body->mr, layout.body->nr));
-  }
-  if (largest.last > layout.body_panels) {
-    panels.append(py::make_tuple(1, layout.tail->mr, layout.tail->nr));
-  }
-  return panels;
-}
-
 // How a network works through a batch: "backend"; "split": none, rows or layers; "threads";
 // "block_rows", of rows that go through all layers, or one, together; for each layer the parts of
 // its rows and columns, the columns with padding, and the panels of the thread that has most of
@@ -66,25 +38,25 @@ py::dict plan(const py::object& network, std::size_t batch) {
   const Mlp<T>& mlp = mlp_of<T>(network);
   (void)thread_count();  // asks for the CPUs of now, as a report is read at leisure
   const Plan plan = mlp.plan(batch);
-  const bool layers_shared = plan.split == Split::layers;
-  const std::size_t chunk = std::min(batch, plan.chunk_rows);
   py::list layers;
-  for (const Dense<T>& layer : mlp.layers()) {
-    const PanelLayout<T> layout(layer.out_features(), mlp.instruction_set().template table<T>());
-    Grid grid{plan.split == Split::rows ? plan.threads : 1, 1};
-    if (layers_shared) grid = choose_grid(layout, chunk, plan.threads);
+  for (const LayerPlan& layer : mlp.layer_plans(plan)) {
     py::dict info;
-    info["row_parts"] = grid.row_parts;
-    info["column_parts"] = grid.column_parts;
-    info["padded_columns"] = layout.padded_columns();
-    info["panels"] = largest_share(layout, grid.column_parts);
+    py::list panels;
+    for (const PanelCount& count : {layer.wide, layer.narrow}) {
+      if (count.panels > 0) panels.append(py::make_tuple(count.panels, count.mr, count.nr));
+    }
+    info["row_parts"] = layer.row_parts;
+    info["column_parts"] = layer.column_parts;
+    info["padded_columns"] = layer.padded_columns;
+    info["panels"] = panels;
     layers.append(info);
   }
   py::dict result;
   result["backend"] = std::string(name(plan.backend));
   result["split"] = split_name(plan.split);
   result["threads"] = plan.threads;
-  result["block_rows"] = layers_shared ? chunk : plan.blocks.most_rows();
+  result["block_rows"] =
+      plan.split == Split::layers ? std::min(batch, plan.chunk_rows) : plan.blocks.most_rows();
   result["layers"] = layers;
   return result;
 }

@@ -6,6 +6,7 @@
 #include "laminet/gradients/split.h"
 #include "laminet/gradients/tape.h"
 #include "laminet/laminet.h"
+#include "laminet/network/build.h"
 #include "support.h"
 
 namespace laminet::testing {
@@ -90,23 +91,22 @@ TEST(Chain, DerivativesAllocateNothingAfterTheFirstCall) {
 TEST(Chain, TapeHoldsActivationsAndSlopes) {
   const SmallNet small({9, 20, 33, 4});
   const Mlp<float> net(small.layers);
-  const kernels::Table<float>& table = net.instruction_set().table<float>();
   set_backend("tiled");
-  const ChainWeights<float> weights{net.operands(net.plan(5)), {}, &table, Head::none, false};
+  const Program& program = net.program();
   std::vector<float> x(5 * 9);
   fill_with_integers(x, 3);
   std::vector<float> y(5 * 4), expected(5 * 4);
   Tape<float> tape;
   const auto x_view = dense_view<const float>(x.data(), 5, 9);
-  tape.record(weights, x_view, dense_view(y.data(), 5, 4));
+  tape.record(program, net.operands(net.plan(5)), x_view, dense_view(y.data(), 5, 4));
   net.forward(x_view, dense_view(expected.data(), 5, 4));
   EXPECT_EQ(y, expected);
   EXPECT_EQ(tape.samples(), 5u);
-  EXPECT_EQ(tape.slopes(2).data, nullptr);  // identity
+  const ConstMatrixView<float> a = tape.values()(program.steps()[1].inputs[0]);
+  const ConstMatrixView<float> slopes = tape.kept()({0, 0, 20});
   for (std::size_t i = 0; i < 5; ++i) {
     for (std::size_t j = 0; j < 20; ++j) {
-      const float a = tape.input(1)(i, j);
-      EXPECT_NEAR(tape.slopes(0)(i, j), 1 - a * a, 1e-6);
+      EXPECT_NEAR(slopes(i, j), 1 - a(i, j) * a(i, j), 1e-6);
     }
   }
   set_backend("auto");
@@ -128,12 +128,12 @@ TEST(Chain, RefusesWrongShapes) {
 }
 
 TEST(Split, ModeOfFewerOperations) {
-  const std::size_t narrowing[] = {17, 64, 64, 6};
-  const std::size_t widening[] = {6, 64, 64, 17};
-  const std::size_t even[] = {5, 7, 5};
-  EXPECT_EQ(choose_jacobian_mode(narrowing), JacobianMode::reverse);
-  EXPECT_EQ(choose_jacobian_mode(widening), JacobianMode::forward);
-  EXPECT_EQ(choose_jacobian_mode(even), JacobianMode::reverse);
+  const Program narrowing = chain_of(std::vector<std::size_t>{17, 64, 64, 6});
+  const Program widening = chain_of(std::vector<std::size_t>{6, 64, 64, 17});
+  const Program even = chain_of(std::vector<std::size_t>{5, 7, 5});
+  EXPECT_EQ(jacobian_rule(narrowing).mode, JacobianMode::reverse);
+  EXPECT_EQ(jacobian_rule(widening).mode, JacobianMode::forward);
+  EXPECT_EQ(jacobian_rule(even).mode, JacobianMode::reverse);
   EXPECT_EQ(jacobian_flops(narrowing, JacobianMode::reverse), 6.0 * 2 * (64 * 64 + 64 * 17));
   EXPECT_EQ(jacobian_flops(narrowing, JacobianMode::forward), 17.0 * 2 * (64 * 64 + 64 * 6));
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "laminet/base/thread_count.h"
+#include "laminet/network/build.h"
 #include "laminet/network/execute.h"
 #include "laminet/network/plan.h"
 #include "support.h"
@@ -79,21 +80,24 @@ TEST_P(PlanRuns, AsItSays) {
   const kernels::Table<float> table = recording_table();
   std::vector<AlignedArray<float>> weights;
   std::vector<PackedWeights<float>> packed;
-  std::vector<LayerOperands<float>> layers;
+  std::vector<DenseOperands<float>> layers;
   packed.reserve(sizes.size());
   for (std::size_t l = 0; l + 1 < sizes.size(); ++l) {
     weights.emplace_back(sizes[l + 1] * sizes[l]);
     const auto w = dense_view<const float>(weights.back().data(), sizes[l + 1], sizes[l]);
     packed.emplace_back(w, table);
-    layers.push_back({w, &packed.back(), nullptr, Activation{}});
+    layers.push_back({nullptr, {&packed.back(), 1}, {}, w});
   }
+  const Program program = chain_of(sizes);
+  const Operands<float> operands{layers, &table, true, false};
   const std::size_t before = num_threads();
   set_num_threads(1);  // whoever's part it is, the calls come one after the other
   std::set<Split> splits;
   bool by_rows = false;  // a layer that the threads share by rows
   for (const std::size_t batch : {1u, 2u, 6u, 7u, 20u, 61u, 700u}) {
     for (const std::size_t threads : {1u, 2u, 3u}) {
-      const Plan plan = make_plan({.sizes = sizes,
+      const Plan plan = make_plan({.weights = program.weights(),
+                                   .width = program.widest_step(),
                                    .batch = batch,
                                    .element_size = sizeof(float),
                                    .mr = table.tiles[0].mr,
@@ -108,14 +112,14 @@ TEST_P(PlanRuns, AsItSays) {
       if (plan.split == Split::layers && batch <= table.tiles[1].mr) continue;
       AlignedArray<float> x(batch * sizes.front()), y(batch * sizes.back());
       calls().clear();
-      run_forward<float>(layers, table, plan, Head::none,
+      run_forward<float>(program, operands, plan,
                          dense_view<const float>(x.data(), batch, sizes.front()),
                          dense_view(y.data(), batch, sizes.back()));
       for (std::size_t l = 0; l < layers.size(); ++l) {
         const std::string what = "layer " + std::to_string(l) + ", batch " + std::to_string(batch) +
                                  ", threads " + std::to_string(threads);
         const PanelLayout<float>& layout = packed[l].layout();
-        const LayerPlan shown = plan_layer(plan, layout, sizes[l], cache_sizes());
+        const LayerPlan shown = plan_layer(plan, layout, 1, sizes[l], cache_sizes());
         const float* const body = packed[l].body_panel(0);
         const float* const tail = packed[l].tail_panel();
         const float* const end = body + layout.padded_columns() * sizes[l];

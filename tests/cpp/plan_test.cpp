@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "laminet/network/build.h"
 #include "support.h"
 
 namespace laminet::testing {
@@ -15,7 +16,9 @@ double unknown() { return 0.0; }
 
 Plan plan_of(const std::vector<std::size_t>& sizes, std::size_t batch, std::size_t threads,
              Backend backend = Backend::tiled, double (*handoff)() = unknown) {
-  return make_plan({.sizes = sizes,
+  const Program program = chain_of(sizes);
+  return make_plan({.weights = program.weights(),
+                    .width = program.widest_step(),
                     .batch = batch,
                     .element_size = 4,
                     .mr = 6,

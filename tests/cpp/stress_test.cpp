@@ -128,8 +128,7 @@ std::vector<T> run(const Shared<T>& shared, Operation operation, std::size_t bat
       break;
     }
     case one_layer: {
-      const Dense<T>& layer = shared.net.layers()[0];
-      linear<T>(x, {layer.weight(), layer.bias(), layer.activation()}, result(batch, kSizes[1]));
+      linear<T>(x, shared.net.layers()[0], result(batch, kSizes[1]));
       break;
     }
   }

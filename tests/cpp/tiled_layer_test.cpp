@@ -119,7 +119,7 @@ TEST(BlasLayer, AgreesWithTheReference) {
       // y starts as NaN: beta = 0 must mean "not read".
       Problem problem(m, n, 33);
       std::fill(problem.y.begin(), problem.y.end(), std::numeric_limits<double>::quiet_NaN());
-      blas_layer<double>(problem.x_view(), problem.w_view(), problem.bias.data(), kRelu,
+      blas_layer<double>(problem.x_view(), problem.w_view(), false, problem.bias.data(), kRelu,
                          *kernels::kGeneric.f64, problem.y_view());
       problem.check();
     }

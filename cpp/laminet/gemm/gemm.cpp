@@ -22,19 +22,19 @@ void apply_activation(const ConstMatrixView<T>& z, const T* bias, const Activati
 }
 
 template <class T>
-void blas_layer(ConstMatrixView<T> x, ConstMatrixView<T> w, const T* bias,
+void blas_layer(ConstMatrixView<T> x, ConstMatrixView<T> w, bool accumulate, const T* bias,
                 const Activation& activation, const kernels::Table<T>& table, MatrixView<T> y) {
-  blas::multiply(x, w, y);
+  blas::multiply(x, w, y, accumulate);
   if (bias || activation.kind != ActivationKind::identity) {
     apply_activation<T>(y, bias, activation, table, y);
   }
 }
 
-#define LAMINET_INSTANTIATE(T)                                                                  \
-  template void apply_activation(const ConstMatrixView<T>&, const T*, const Activation&,        \
-                                 const kernels::Table<T>&, const MatrixView<T>&);               \
-  template void blas_layer(ConstMatrixView<T>, ConstMatrixView<T>, const T*, const Activation&, \
-                           const kernels::Table<T>&, MatrixView<T>);
+#define LAMINET_INSTANTIATE(T)                                                          \
+  template void apply_activation(const ConstMatrixView<T>&, const T*, const Activation&, \
+                                 const kernels::Table<T>&, const MatrixView<T>&);        \
+  template void blas_layer(ConstMatrixView<T>, ConstMatrixView<T>, bool, const T*,       \
+                           const Activation&, const kernels::Table<T>&, MatrixView<T>);
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 

@@ -37,17 +37,21 @@ template <class T>
 void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, const T* bias,
                  const Activation& activation, const MatrixView<T>& y);
 
-// Only the columns of y that these panels give; y and bias are those of the whole layer. Weights
-// from memory are fetched a block ahead.
+struct TiledOptions {
+  PanelRange panels;         // only the columns of y that these give
+  bool from_memory = false;  // the weights are, and are fetched a block ahead
+  bool accumulate = false;   // Y = s(Y + X W^T + b), the products being summed first
+};
+
+// y and bias are those of the whole layer, whatever the panels.
 template <class T>
-void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRange panels,
-                 bool from_memory, const T* bias, const Activation& activation,
-                 const MatrixView<T>& y);
+void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, TiledOptions options,
+                 const T* bias, const Activation& activation, const MatrixView<T>& y);
 
 // cblas_sgemv for one row, cblas_sgemm for more (or the d-versions), then bias and activation in
 // one pass. x, w (n, k) and y as blas::fits() demands.
 template <class T>
-void blas_layer(ConstMatrixView<T> x, ConstMatrixView<T> w, const T* bias,
+void blas_layer(ConstMatrixView<T> x, ConstMatrixView<T> w, bool accumulate, const T* bias,
                 const Activation& activation, const kernels::Table<T>& table, MatrixView<T> y);
 
 // y = s(z + bias), z and y with contiguous rows; y may be z.

@@ -56,8 +56,13 @@ template <class T>
 PackedWeights<T>::PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, T* storage,
                                 const T* bias)
     : n_(w.rows), k_(w.columns), table_(&table), layout_(w.rows, table), data_(storage) {
+  repack(w, bias);
+}
+
+template <class T>
+void PackedWeights<T>::repack(ConstMatrixView<T> w, const T* bias) {
   finite_ = true;
-  pack(w, storage, [this](const T* packed, std::size_t size) {
+  pack(w, data_, [this](const T* packed, std::size_t size) {
     finite_ = finite_ && std::all_of(packed, packed + size, [](T v) { return std::isfinite(v); });
   });
   may_skip_zeros_ = bias && finite_ &&

@@ -35,7 +35,7 @@ struct PanelLayout {
 };
 
 // W (n, k) as panels, one after the other; each holds, for every k, nr outputs side by side, those
-// past n being zero. Immutable, so any number of threads may read it.
+// past n being zero. Any number of threads may read it while nobody packs it anew.
 template <class T>
 class PackedWeights {
  public:
@@ -44,6 +44,9 @@ class PackedWeights {
   // As above, into `storage` of at least packed_size(...) elements that outlives this object.
   // `bias` is what the layer adds, or null.
   PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, T* storage, const T* bias);
+
+  // Of other numbers of the same shape, in the same place; only where the storage is another's.
+  void repack(ConstMatrixView<T> w, const T* bias);
 
   std::size_t n() const { return n_; }
   std::size_t k() const { return k_; }
@@ -70,7 +73,7 @@ class PackedWeights {
   const kernels::Table<T>* table_;
   PanelLayout<T> layout_;
   AlignedArray<T> owned_;
-  const T* data_;
+  T* data_;
   bool finite_ = false;
   bool may_skip_zeros_ = false;
 };

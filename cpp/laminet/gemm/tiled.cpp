@@ -21,6 +21,7 @@ struct Pass {
   std::size_t columns;  // may end within the last panel
   std::size_t first_depth;
   std::size_t depth;
+  bool accumulate;
   bool last_depth;
   const T* next;  // the first panel of the pass that follows, if that is to be fetched meanwhile
   std::size_t next_columns;
@@ -65,7 +66,7 @@ void run(const Pass<T>& pass, const ConstMatrixView<T>& x, const T* bias,
     args.a = x.row(i) + pass.first_depth;
     args.a_stride = x.row_stride;
     args.c_stride = y.row_stride;
-    args.accumulate = pass.first_depth > 0;
+    args.accumulate = pass.accumulate;
     args.relu = relu && pass.last_depth;
     args.prefetch = i == 0 && large;
     args.panel = pass.panels;
@@ -112,7 +113,8 @@ bool has_many_zeros(const T* x, std::size_t n) {
 // One row, without its zeros: what they add is zero, and no bit of the result changes.
 template <class T>
 void run_listed(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRange panels,
-                const T* bias, const Activation& activation, const MatrixView<T>& y) {
+                bool accumulate, const T* bias, const Activation& activation,
+                const MatrixView<T>& y) {
   // So many at a time: 8 KiB of stack, of which Python allows threads that have 32 in all.
   constexpr std::size_t kMost = 4096 / sizeof(T);
   T values[kMost];
@@ -130,7 +132,7 @@ void run_listed(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRan
       args.a = values;
       args.steps = places;
       args.panel = first_panel + p * tile.nr;
-      args.accumulate = p > 0;
+      args.accumulate = accumulate || p > 0;
       args.relu = last && activation.kind == ActivationKind::relu;
       args.prefetch = is_large<T>(depth, tile.nr);
       const std::size_t together = tile.row_panels * tile.nr;
@@ -180,11 +182,11 @@ std::array<Sweep<T>, 2> plan_sweeps(const PanelLayout<T>& layout, PanelRange pan
 }
 
 template <class T>
-void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRange panels,
-                 bool from_memory, const T* bias, const Activation& activation,
-                 const MatrixView<T>& y) {
+void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, TiledOptions options,
+                 const T* bias, const Activation& activation, const MatrixView<T>& y) {
+  const auto [panels, from_memory, accumulate] = options;
   if (x.rows == 1 && bias && w.may_skip_zeros() && has_many_zeros(x.data, w.k())) {
-    run_listed(x, w, panels, bias, activation, y);
+    run_listed(x, w, panels, accumulate, bias, activation, y);
     return;
   }
   for (const Sweep<T>& sweep : plan_sweeps(w.layout(), panels, x.rows, w.k(), cache_sizes())) {
@@ -210,6 +212,7 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRa
                            .columns = std::min(blocking.columns, sweep.columns - j),
                            .first_depth = p,
                            .depth = depth,
+                           .accumulate = accumulate || p > 0,
                            .last_depth = p + depth == w.k(),
                            .next = next,
                            .next_columns = std::min(blocking.columns, sweep.columns - next_first)};
@@ -223,15 +226,15 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRa
 template <class T>
 void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, const T* bias,
                  const Activation& activation, const MatrixView<T>& y) {
-  tiled_layer(x, w, PanelRange{0, w.layout().panels()}, false, bias, activation, y);
+  tiled_layer(x, w, TiledOptions{{0, w.layout().panels()}}, bias, activation, y);
 }
 
-#define LAMINET_INSTANTIATE(T)                                                                    \
-  template std::array<Sweep<T>, 2> plan_sweeps(const PanelLayout<T>&, PanelRange, std::size_t,    \
-                                               std::size_t, const CacheSizes&);                   \
-  template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, PanelRange, bool, \
-                            const T*, const Activation&, const MatrixView<T>&);                   \
-  template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, const T*,         \
+#define LAMINET_INSTANTIATE(T)                                                                 \
+  template std::array<Sweep<T>, 2> plan_sweeps(const PanelLayout<T>&, PanelRange, std::size_t, \
+                                               std::size_t, const CacheSizes&);                \
+  template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, TiledOptions,  \
+                            const T*, const Activation&, const MatrixView<T>&);                \
+  template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, const T*,      \
                             const Activation&, const MatrixView<T>&);
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE

@@ -5,7 +5,6 @@
 #include "laminet/base/float_mode.h"
 #include "laminet/base/thread_count.h"
 #include "laminet/gradients/blocks.h"
-#include "laminet/gradients/tape.h"
 #include "laminet/gradients/work.h"
 
 namespace laminet {
@@ -17,29 +16,22 @@ void Derivatives<T>::check_input(ConstMatrixView<T> x) const {
 }
 
 template <class T>
-ChainWeights<T> Derivatives<T>::weights(std::size_t batch, bool back) const {
-  ChainWeights<T> result{net_->operands(net_->plan(batch)),
-                         {},
-                         &net_->instruction_set().template table<T>(),
-                         net_->head(),
-                         false};
-  if (!back || !result.layers.front().packed) return result;
-  result.finite = true;
-  for (const LayerOperands<T>& layer : result.layers) {
-    result.finite = result.finite && layer.packed->finite();
-  }
-  result.transposed = transposed_.get([&result] {
-    auto transposed = std::make_unique<std::vector<PackedWeights<T>>>();
-    transposed->reserve(result.layers.size());
-    for (const LayerOperands<T>& layer : result.layers) {
-      const ConstMatrixView<T> w = layer.weight;
-      transposed->emplace_back(
-          ConstMatrixView<T>{w.data, w.columns, w.rows, w.column_stride, w.row_stride},
-          *result.table);
-    }
-    return transposed;
-  });
-  return result;
+const Operands<T>& Derivatives<T>::operands(std::size_t batch, bool back) const {
+  const Operands<T>& forward = net_->operands(net_->plan(batch));
+  if (!back || !forward.tiled) return forward;
+  return back_
+      .get([&] {
+        auto made = std::make_unique<Back>(Back{
+            Prepared<T>(net_->program(), net_->parameters(), net_->table(), Packing::transposed),
+            {forward.steps.begin(), forward.steps.end()},
+            forward});
+        for (std::size_t s = 0; s < made->steps.size(); ++s) {
+          made->steps[s].transposed = made->prepared[s];
+        }
+        made->operands.steps = made->steps;
+        return made;
+      })
+      .operands;
 }
 
 template <class T>
@@ -50,18 +42,18 @@ void Derivatives<T>::vjp(ConstMatrixView<T> x, ConstMatrixView<T> cotangent,
   check_rows<T>("result", result, x.rows, net_->in_features());
   if (x.rows == 0) return;
   const DefaultFloatMode mode;
-  const ChainWeights<T> chain = weights(x.rows, true);
-  const ChainSplit split = split_chain(product_work(*net_, chain, x.rows, 2), cache_sizes());
+  const Program& program = net_->program();
+  const Operands<T>& chain = operands(x.rows, true);
+  const ChainSplit split = split_chain(product_work(*net_, x.rows, 2), cache_sizes());
   for_blocks(split, x.rows, [&](std::size_t first, std::size_t count) {
     Tape<T>& tape = thread_tape<T>();
-    tape.record(chain, x.row_block(first, count), {});
-    ChainScratch<T> scratch(chain, count);
-    const MatrixView<T> g = scratch.next(net_->out_features());
-    copy<T>(cotangent.row_block(first, count), g);
-    apply_head_derivative<T>(chain, true, g, tape.probabilities(), 0, 1);
-    const std::size_t last = chain.depth() - 1;
-    scale_by_diagonal<T>(*chain.table, g, tape.slopes(last), 0, 1);
-    pull_back<T>(chain, tape, last, g, 0, 1, scratch, result.row_block(first, count));
+    tape.record(program, chain, x.row_block(first, count), {});
+    const auto gradients =
+        ChainFrame<T>::backward(program, chain, count, result.row_block(first, count));
+    copy<T>(cotangent.row_block(first, count), gradients.frame()(program.output()));
+    pull_back<T>(program, chain, {tape.values(), tape.kept(), 0, 1},
+                 {.last = program.steps().size() - 1}, gradients.frame());
+    gradients.finish();
   });
 }
 
@@ -73,32 +65,22 @@ void Derivatives<T>::jvp(ConstMatrixView<T> x, ConstMatrixView<T> tangent,
   check_rows<T>("result", result, x.rows, net_->out_features());
   if (x.rows == 0) return;
   const DefaultFloatMode mode;
-  const ChainWeights<T> chain = weights(x.rows, false);
-  const ChainSplit split = split_chain(product_work(*net_, chain, x.rows, 2), cache_sizes());
+  const Program& program = net_->program();
+  const Operands<T>& chain = operands(x.rows, false);
+  const ChainSplit split = split_chain(product_work(*net_, x.rows, 2), cache_sizes());
   for_blocks(split, x.rows, [&](std::size_t first, std::size_t count) {
     Tape<T>& tape = thread_tape<T>();
-    tape.record(chain, x.row_block(first, count), {});
-    ChainScratch<T> scratch(chain, count);
-    ConstMatrixView<T> t = tangent.row_block(first, count);
-    if (!chain.usable(t)) {
-      const MatrixView<T> gathered = scratch.next(t.columns);
-      copy<T>(t, gathered);
-      t = gathered;
-    }
-    const MatrixView<T> block = result.row_block(first, count);
-    if (chain.head == Head::none) {
-      push_forward<T>(chain, tape, 0, t, 0, 1, scratch, block);
-    } else {
-      const MatrixView<T> logits = push_forward<T>(chain, tape, 0, t, 0, 1, scratch, {});
-      apply_head_derivative<T>(chain, false, logits, tape.probabilities(), 0, 1);
-      copy<T>(logits, block);
-    }
+    tape.record(program, chain, x.row_block(first, count), {});
+    const auto tangents = ChainFrame<T>::forward(
+        program, chain, count, tangent.row_block(first, count), result.row_block(first, count));
+    push_forward<T>(program, chain, {tape.values(), tape.kept(), 0, 1}, 0, tangents.frame());
+    tangents.finish();
   });
 }
 
 #define LAMINET_INSTANTIATE(T)                                                                    \
   template void Derivatives<T>::check_input(ConstMatrixView<T>) const;                            \
-  template ChainWeights<T> Derivatives<T>::weights(std::size_t, bool) const;                      \
+  template const Operands<T>& Derivatives<T>::operands(std::size_t, bool) const;                  \
   template void Derivatives<T>::vjp(ConstMatrixView<T>, ConstMatrixView<T>, MatrixView<T>) const; \
   template void Derivatives<T>::jvp(ConstMatrixView<T>, ConstMatrixView<T>, MatrixView<T>) const;
 LAMINET_INSTANTIATE(float)

@@ -19,8 +19,8 @@
 #include <vector>
 
 #include "laminet/base/made_once.h"
-#include "laminet/gradients/products.h"
 #include "laminet/gradients/split.h"
+#include "laminet/gradients/tape.h"
 #include "laminet/network/mlp.h"
 
 namespace laminet {
@@ -45,8 +45,8 @@ struct MatrixStack {
   }
 };
 
-// Where parameter gradients go: per layer the shape of its weight, contiguous rows, and of its
-// bias, contiguous; a bias of null is left out.
+// Where parameter gradients go: per layer, in the order of Mlp::layers(), the shape of its weight,
+// contiguous rows, and of its bias, contiguous; a bias of null is left out.
 template <class T>
 struct ParameterGradients {
   std::span<const MatrixView<T>> weights;
@@ -54,17 +54,15 @@ struct ParameterGradients {
 };
 
 // Bytes that copies of a network's weights take for derivatives, besides its own (MlpBytes): packed
-// for the way back, where the back end is the tiled one; and W_1^T, where a Jacobian is multiplied
-// out from that end.
+// for the way back, where the back end is the tiled one.
 struct DerivativeBytes {
   std::size_t transposed;
-  std::size_t first;
 };
 
 template <class T>
 class Derivatives {
  public:
-  explicit Derivatives(const Mlp<T>& net) : net_(&net) {}
+  explicit Derivatives(const Mlp<T>& net) : net_(&net), rule_(jacobian_rule(net.program())) {}
 
   // What the first call of each of the functions below would do for `batch` samples besides its
   // work, as Mlp::prepare, which it includes but for the scratch of forward().
@@ -92,18 +90,23 @@ class Derivatives {
                  const ParameterGradients<T>& parameters, MatrixView<T> input) const;
 
   const Mlp<T>& net() const { return *net_; }
+  const JacobianRule& rule() const { return rule_; }
 
  private:
-  ChainWeights<T> weights(std::size_t batch, bool back) const;
+  // What is packed for the way back.
+  struct Back {
+    Prepared<T> prepared;
+    std::vector<DenseOperands<T>> steps;
+    Operands<T> operands;
+  };
+  const Operands<T>& operands(std::size_t batch, bool back) const;
   void check_input(ConstMatrixView<T> x) const;
-  // W_1^T (n_0, n_1), the first factor of forward mode.
-  ConstMatrixView<T> first_transposed() const;
   // Asks for the scratch of a thread that takes the Jacobians of so many samples at once.
-  void reserve_jacobian(const ChainWeights<T>& chain, std::size_t samples) const;
+  void reserve_jacobian(const Operands<T>& operands, std::size_t samples) const;
 
   const Mlp<T>* net_;
-  mutable MadeOnce<std::vector<PackedWeights<T>>> transposed_;
-  mutable MadeOnce<AlignedArray<T>> first_;
+  JacobianRule rule_;
+  mutable MadeOnce<Back> back_;
 };
 
 }  // namespace laminet

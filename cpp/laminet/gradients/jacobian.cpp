@@ -1,16 +1,17 @@
 // Jacobians of a network and of its layers.
 #include <algorithm>
-#include <memory>
+#include <optional>
 
 #include "laminet/base/float_mode.h"
 #include "laminet/base/interruption.h"
+#include "laminet/base/scratch.h"
 #include "laminet/base/thread_count.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/derivatives.h"
-#include "laminet/gradients/gather.h"
 #include "laminet/gradients/tape.h"
 #include "laminet/gradients/work.h"
-#include "laminet/network/workspace.h"
+#include "laminet/network/steps/dense.h"
+#include "laminet/network/steps/rows.h"
 
 namespace laminet {
 namespace {
@@ -36,40 +37,50 @@ std::size_t rows_between(std::size_t columns) {
 
 // For each sample the head's probabilities, and their product with the last layer's weights.
 template <class T>
-T* means_scratch(const ChainWeights<T>& chain, std::size_t samples) {
+T* means_scratch(const Program& program, std::size_t step, std::size_t samples) {
   struct MeansPurpose;
-  const std::size_t last = chain.depth() - 1;
+  const DenseStep& last = *program.dense(step);
   return thread_scratch<T, MeansPurpose>(
-      checked_product(samples, row_stride<T>(chain.out(last)) + row_stride<T>(chain.in(last))));
+      checked_product(samples, row_stride(last.out_features) + row_stride(last.in_features)));
 }
 
-// The first factor of reverse mode: rows `first` .. of D_L W_L D_{L-1}, weights scaled by two
-// diagonals, for each sample on the tape. With a head, whose derivative is diag(q) (I - 1 p^T), q
-// being p or ones, they are diag(q) (D_L W_L - 1 (p^T D_L W_L)) D_{L-1}.
+// The slopes of a step as a derivative has them: no data where they are 1.
 template <class T>
-void last_factor(const ChainWeights<T>& chain, const Tape<T>& tape, std::size_t first,
-                 MatrixView<T> g) {
-  const std::size_t last = chain.depth() - 1;
-  const std::size_t per_sample = chain.out(last);
-  const ConstMatrixView<T> d = tape.slopes(last);
-  const ConstMatrixView<T> below = last == 0 ? ConstMatrixView<T>{} : tape.slopes(last - 1);
-  const ConstMatrixView<T> p = tape.probabilities();
-  const ConstMatrixView<T> w = chain.layers[last].weight;
+ConstMatrixView<T> slopes_of(const Program& program, std::size_t step, const Tape<T>& tape) {
+  const DenseStep& dense = *program.dense(step);
+  if (dense.activation.kind == ActivationKind::identity) return {};
+  return tape.kept()({step, 0, program.steps()[step].output.count});
+}
+
+// The first factor of reverse mode, of step `last`: rows `first` .. of D_L W_L D_{L-1}, weights
+// scaled by two diagonals, for each sample on the tape. With a head, whose derivative is diag(q) (I
+// - 1 p^T), q being p or ones, they are diag(q) (D_L W_L - 1 (p^T D_L W_L)) D_{L-1}.
+template <class T>
+void last_factor(const Program& program, const Operands<T>& chain, const Tape<T>& tape,
+                 const JacobianRule& rule, Head head, std::size_t first, MatrixView<T> g) {
+  const std::size_t last = *rule.first;
+  const std::size_t per_sample = program.out_features();
+  const ConstMatrixView<T> d = slopes_of(program, last, tape);
+  const ConstMatrixView<T> below =
+      rule.below ? slopes_of(program, *rule.below, tape) : ConstMatrixView<T>{};
+  const ConstMatrixView<T> w = chain.steps[last].weight;
   const std::size_t from = first / per_sample;
+  ConstMatrixView<T> p{};
   MatrixView<T> means{};
-  if (p.data) {
+  if (head != Head::none) {
+    p = tape.kept()({program.steps().size() - 1, 0, per_sample});
     const std::size_t samples = (first + g.rows + per_sample - 1) / per_sample - from;
-    const std::size_t p_stride = row_stride<T>(p.columns);
-    const std::size_t m_stride = row_stride<T>(w.columns);
-    T* memory = means_scratch(chain, samples);
+    const std::size_t p_stride = row_stride(p.columns);
+    const std::size_t m_stride = row_stride(w.columns);
+    T* memory = means_scratch<T>(program, last, samples);
     const MatrixView<T> weighted{memory + samples * m_stride, samples, p.columns,
                                  static_cast<std::ptrdiff_t>(p_stride), 1};
     means = {memory, samples, w.columns, static_cast<std::ptrdiff_t>(m_stride), 1};
     copy<T>(p.row_block(from, samples), weighted);
     if (d.data) {
-      scale_by_diagonal<T>(*chain.table, weighted, d.row_block(from, samples), 0, 1);
+      steps::scale_by_diagonal<T>(*chain.table, weighted, d.row_block(from, samples), 0, 1);
     }
-    chain.backward(last, weighted, means);
+    steps::times_weight<T>(StepCall<T>{program, last, chain}, weighted, means);
   }
   for (std::size_t r = 0; r < g.rows;) {
     const std::size_t sample = (first + r) / per_sample;
@@ -82,7 +93,7 @@ void last_factor(const ChainWeights<T>& chain, const Tape<T>& tape, std::size_t 
                               .w_stride = w.row_stride,
                               .row_scale = d.data ? d.row(sample) + row : nullptr,
                               .minus = means.data ? means.row(sample - from) : nullptr,
-                              .after = chain.head == Head::softmax ? p.row(sample) + row : nullptr,
+                              .after = head == Head::softmax ? p.row(sample) + row : nullptr,
                               .column_scale = below.data ? below.row(sample) : nullptr,
                               .y = g.row(r),
                               .y_stride = g.row_stride});
@@ -90,81 +101,120 @@ void last_factor(const ChainWeights<T>& chain, const Tape<T>& tape, std::size_t 
   }
 }
 
+// Rows of an identity for each sample, from row `first` of all on.
+template <class T>
+void unit_rows(MatrixView<T> rows, std::size_t first) {
+  for (std::size_t i = 0; i < rows.rows; ++i) {
+    std::fill_n(rows.row(i), rows.columns, T{0});
+    rows.row(i)[(first + i) % rows.columns] = T{1};
+  }
+}
+
 // Rows `first` .. of the Jacobians of the samples on the tape, counted over all of them, in reverse
 // mode.
 template <class T>
-void reverse_rows(const ChainWeights<T>& chain, const Tape<T>& tape, std::size_t first,
-                  MatrixView<T> out) {
-  const std::size_t last = chain.depth() - 1;
-  ChainScratch<T> scratch(chain, out.rows);
-  const bool direct = last == 0 && chain.usable(out);
-  const MatrixView<T> g = direct ? out : scratch.next(chain.in(last));
-  last_factor<T>(chain, tape, first, g);
-  if (last > 0) {
-    pull_back<T>(chain, tape, last - 1, g, first, chain.out(last), scratch, out);
-  } else if (!direct) {
-    copy<T>(g, out);
+void reverse_rows(const Program& program, const Operands<T>& chain, const Tape<T>& tape,
+                  const JacobianRule& rule, Head head, std::size_t first, MatrixView<T> out) {
+  const auto gradients = ChainFrame<T>::backward(program, chain, out.rows, out);
+  const Recorded<T> recorded{tape.values(), tape.kept(), first, program.out_features()};
+  if (rule.first) {
+    begin_step(program, *rule.first, gradients.frame());
+    last_factor<T>(program, chain, tape, rule, head, first,
+                   gradients.frame()(program.steps()[*rule.first].inputs[0]));
+    if (*rule.first > 0) {
+      pull_back<T>(program, chain, recorded,
+                   {.last = *rule.first - 1, .scaled = rule.below.value_or(kNoStep)},
+                   gradients.frame());
+    }
+  } else {
+    unit_rows<T>(gradients.frame()(program.output()), first);
+    pull_back<T>(program, chain, recorded, {.last = program.steps().size() - 1}, gradients.frame());
+  }
+  gradients.finish();
+}
+
+// The first factor of forward mode, of the step `index`: rows `first` .. of W_1^T D_1 for each
+// sample on the tape.
+template <class T>
+void first_rows(const Program& program, const Operands<T>& chain, const Tape<T>& tape,
+                std::size_t index, std::size_t first, MatrixView<T> t) {
+  const DenseOperands<T>& own = chain.steps[index];
+  const ConstMatrixView<T> d = slopes_of(program, index, tape);
+  const std::size_t per_sample = own.weight.columns;
+  // The columns `from` to `end` of W^T are rows of `panel`, each of nr elements.
+  const auto scale = [&](const T* panel, std::size_t nr, std::size_t from, std::size_t end) {
+    for (std::size_t r = 0; r < t.rows;) {
+      const std::size_t sample = (first + r) / per_sample;
+      const std::size_t row = (first + r) % per_sample;
+      const std::size_t n = std::min({per_sample - row, t.rows - r, rows_between<T>(nr)});
+      interruption_point();
+      chain.table->scaled_copy({.rows = n,
+                                .columns = end - from,
+                                .w = panel + row * nr,
+                                .w_stride = static_cast<std::ptrdiff_t>(nr),
+                                .row_scale = nullptr,
+                                .minus = nullptr,
+                                .after = nullptr,
+                                .column_scale = d.data ? d.row(sample) + from : nullptr,
+                                .y = t.row(r) + from,
+                                .y_stride = t.row_stride});
+      r += n;
+    }
+  };
+  if (!chain.tiled) {
+    for (std::size_t r = 0; r < t.rows; ++r) {
+      const std::size_t sample = (first + r) / per_sample;
+      for (std::size_t j = 0; j < t.columns; ++j) {
+        const T slope = d.data ? d(sample, j) : T{1};
+        t(r, j) = own.weight(j, (first + r) % per_sample) * slope;
+      }
+    }
+    return;
+  }
+  const PackedWeights<T>& packed = own.packed[0];
+  const PanelLayout<T>& layout = packed.layout();
+  const std::size_t nr = layout.body->nr;
+  for (std::size_t p = 0; p < layout.body_panels; ++p) {
+    scale(packed.body_panel(p), nr, p * nr, (p + 1) * nr);
+  }
+  if (layout.tail_columns > 0) {
+    scale(packed.tail_panel(), layout.tail->nr, layout.body_panels * nr, packed.n());
   }
 }
 
 // Rows of the transposed Jacobians likewise, in forward mode: (rows, n_L), in the scratch.
 template <class T>
-MatrixView<T> forward_rows(const ChainWeights<T>& chain, const Tape<T>& tape,
-                           ConstMatrixView<T> w_first, std::size_t first, std::size_t rows,
-                           ChainScratch<T>& scratch) {
-  const std::size_t per_sample = chain.in(0);
-  const MatrixView<T> t = scratch.next(chain.out(0));
-  const ConstMatrixView<T> d = tape.slopes(0);
-  for (std::size_t r = 0; r < rows;) {
-    const std::size_t sample = (first + r) / per_sample;
-    const std::size_t row = (first + r) % per_sample;
-    const std::size_t n = std::min({per_sample - row, rows - r, rows_between<T>(w_first.columns)});
-    interruption_point();
-    chain.table->scaled_copy({.rows = n,
-                              .columns = w_first.columns,
-                              .w = w_first.row(row),
-                              .w_stride = w_first.row_stride,
-                              .row_scale = nullptr,
-                              .minus = nullptr,
-                              .after = nullptr,
-                              .column_scale = d.data ? d.row(sample) : nullptr,
-                              .y = t.row(r),
-                              .y_stride = t.row_stride});
-    r += n;
+MatrixView<T> forward_rows(const Program& program, const Operands<T>& chain, const Tape<T>& tape,
+                           const JacobianRule& rule, std::size_t first, std::size_t rows) {
+  const auto tangents = ChainFrame<T>::forward(program, chain, rows, {}, {});
+  const Recorded<T> recorded{tape.values(), tape.kept(), first, program.in_features()};
+  std::size_t from = 0;
+  if (rule.first) {
+    first_rows<T>(program, chain, tape, *rule.first, first,
+                  tangents.frame()(program.steps()[*rule.first].output));
+    from = *rule.first + 1;
+  } else {
+    unit_rows<T>(tangents.frame()(program.input()), first);
   }
-  const MatrixView<T> result = push_forward<T>(chain, tape, 1, t, first, per_sample, scratch, {});
-  apply_head_derivative<T>(chain, false, result, tape.probabilities(), first, per_sample);
-  return result;
+  push_forward<T>(program, chain, recorded, from, tangents.frame());
+  return tangents.frame()(program.output());
 }
 
 }  // namespace
 
 template <class T>
-ConstMatrixView<T> Derivatives<T>::first_transposed() const {
-  const ConstMatrixView<T> w = net_->layers().front().weight();
-  const AlignedArray<T>& made = first_.get([&w] {
-    auto array = std::make_unique<AlignedArray<T>>(w.rows * w.columns);
-    constexpr std::size_t kBlock = 1024;
-    for (std::size_t i = 0; i < w.rows; i += kBlock) {
-      interruption_point();
-      const std::size_t n = std::min(kBlock, w.rows - i);
-      copy<T>({w.row(i), w.columns, n, w.column_stride, w.row_stride},
-              dense_view(array->data(), w.columns, w.rows).column_block(i, n));
-    }
-    return array;
-  });
-  return dense_view<const T>(made.data(), w.columns, w.rows);
-}
-
-template <class T>
-void Derivatives<T>::reserve_jacobian(const ChainWeights<T>& chain, std::size_t samples) const {
-  const bool reverse = choose_jacobian_mode(net_->sizes()) == JacobianMode::reverse;
+void Derivatives<T>::reserve_jacobian(const Operands<T>& operands, std::size_t samples) const {
+  const Program& program = net_->program();
+  const bool reverse = rule_.mode == JacobianMode::reverse;
   const std::size_t per_sample = reverse ? net_->out_features() : net_->in_features();
   const std::size_t rows = checked_product(samples, per_sample);
-  ChainScratch<T>(chain, rows).touch();
+  ChainFrame<T>::reserve(program, rows);
   if (!reverse) return;
-  reserve_gather(chain, rows, samples, per_sample);
-  if (chain.head != Head::none) means_scratch(chain, samples);
+  for (std::size_t s = 0; s < program.steps().size(); ++s) {
+    const DenseStep* const dense = program.dense(s);
+    if (dense) steps::reserve_pull_back(*dense, operands, rows, per_sample);
+  }
+  if (rule_.first && net_->head() != Head::none) means_scratch<T>(program, *rule_.first, samples);
 }
 
 template <class T>
@@ -179,19 +229,19 @@ void Derivatives<T>::jacobian(ConstMatrixView<T> x, MatrixView<T> y,
           ")");
   if (x.rows == 0) return;
   const DefaultFloatMode mode;
-  const bool reverse = choose_jacobian_mode(net_->sizes()) == JacobianMode::reverse;
-  const ChainWeights<T> chain = weights(x.rows, reverse);
+  const Program& program = net_->program();
+  const bool reverse = rule_.mode == JacobianMode::reverse;
+  const Operands<T>& chain = operands(x.rows, reverse);
   const std::size_t per_sample = reverse ? n_out : n_in;
-  const ChainSplit split = split_chain(jacobian_work(*net_, chain, x.rows), cache_sizes());
-  const ConstMatrixView<T> w_first = reverse ? ConstMatrixView<T>{} : first_transposed();
+  const ChainSplit split = split_chain(jacobian_work(*net_, rule_, x.rows), cache_sizes());
   const auto record = [&](Tape<T>& tape, std::size_t first, std::size_t count) {
     const MatrixView<T> block = y.data ? y.row_block(first, count) : MatrixView<T>{};
     if (!y.data || chain.usable(block)) {
-      tape.record(chain, x.row_block(first, count), block);
+      tape.record(program, chain, x.row_block(first, count), block);
     } else {
-      ChainScratch<T> scratch(chain, count);
-      const MatrixView<T> dense = scratch.next(n_out);
-      tape.record(chain, x.row_block(first, count), dense);
+      const auto scratch = ChainFrame<T>::forward(program, chain, count, {}, {});
+      const MatrixView<T> dense = scratch.frame()(program.output());
+      tape.record(program, chain, x.row_block(first, count), dense);
       copy<T>(dense, block);
     }
   };
@@ -200,8 +250,7 @@ void Derivatives<T>::jacobian(ConstMatrixView<T> x, MatrixView<T> y,
                             std::size_t rows) {
     const MatrixStack<T> block = j.block(sample, tape.samples());
     if (!reverse) {
-      ChainScratch<T> scratch(chain, rows);
-      const MatrixView<T> transposed = forward_rows<T>(chain, tape, w_first, first, rows, scratch);
+      const MatrixView<T> transposed = forward_rows<T>(program, chain, tape, rule_, first, rows);
       for (std::size_t r = 0; r < rows; ++r) {
         const MatrixView<T> one = block[(first + r) / n_in].column_block((first + r) % n_in, 1);
         for (std::size_t i = 0; i < n_out; ++i) one(i, 0) = transposed(r, i);
@@ -210,12 +259,13 @@ void Derivatives<T>::jacobian(ConstMatrixView<T> x, MatrixView<T> y,
     }
     const MatrixView<T> out = as_rows(block);
     if (out.data) {
-      reverse_rows<T>(chain, tape, first, out.row_block(first, rows));
+      reverse_rows<T>(program, chain, tape, rule_, net_->head(), first, out.row_block(first, rows));
     } else {
       for (std::size_t r = 0; r < rows;) {
         const std::size_t row = (first + r) % n_out;
         const std::size_t n = std::min(n_out - row, rows - r);
-        reverse_rows<T>(chain, tape, first + r, block[(first + r) / n_out].row_block(row, n));
+        reverse_rows<T>(program, chain, tape, rule_, net_->head(), first + r,
+                        block[(first + r) / n_out].row_block(row, n));
         r += n;
       }
     }
@@ -243,27 +293,30 @@ template <class T>
 void Derivatives<T>::layer_jacobians(ConstMatrixView<T> x,
                                      std::span<const MatrixStack<T>> layers) const {
   check_input(x);
-  const ChainWeights<T> chain = weights(x.rows, false);
-  require(layers.size() == chain.depth(), "layer_jacobians takes ", chain.depth(),
+  const Program& program = net_->program();
+  const Operands<T>& chain = operands(x.rows, false);
+  const std::span<const DenseView<T>> own = net_->layers();
+  require(layers.size() == own.size(), "layer_jacobians takes ", own.size(),
           " stacks of matrices, got ", layers.size());
-  for (std::size_t l = 0; l < chain.depth(); ++l) {
+  for (std::size_t l = 0; l < own.size(); ++l) {
     const MatrixStack<T>& j = layers[l];
-    require(j.count == x.rows && j.rows == chain.out(l) && j.columns == chain.in(l) &&
+    const ConstMatrixView<T>& w = own[l].weight;
+    require(j.count == x.rows && j.rows == w.rows && j.columns == w.columns &&
                 (j.column_stride == 1 || j.columns == 1 || j.count == 0),
             "the Jacobians of layer ", l, " have shape (", j.count, ", ", j.rows, ", ", j.columns,
-            "), expected (", x.rows, ", ", chain.out(l), ", ", chain.in(l),
-            ") with contiguous rows");
+            "), expected (", x.rows, ", ", w.rows, ", ", w.columns, ") with contiguous rows");
   }
   if (x.rows == 0) return;
   const DefaultFloatMode mode;
-  const ChainSplit split = split_chain(layer_jacobians_work(*net_, chain, x.rows), cache_sizes());
+  const ChainSplit split = split_chain(layer_jacobians_work(*net_, x.rows), cache_sizes());
   for_blocks(split, x.rows, [&](std::size_t first, std::size_t count) {
     Tape<T>& tape = thread_tape<T>();
-    tape.record(chain, x.row_block(first, count), {});
-    for (std::size_t l = 0; l < chain.depth(); ++l) {
-      const ConstMatrixView<T> d = tape.slopes(l);
+    tape.record(program, chain, x.row_block(first, count), {});
+    for (std::size_t l = 0; l < own.size(); ++l) {
+      const ConstMatrixView<T> w = own[l].weight;
+      ConstMatrixView<T> d = slopes_of(program, net_->places()[l].step, tape);
+      if (d.data) d = d.column_block(net_->places()[l].first, w.rows);
       for (std::size_t i = 0; i < count; ++i) {
-        const ConstMatrixView<T> w = chain.layers[l].weight;
         const MatrixView<T> j = layers[l][first + i];
         const std::size_t step = rows_between<T>(w.columns);
         for (std::size_t r = 0; r < w.rows; r += step) {
@@ -284,17 +337,14 @@ void Derivatives<T>::layer_jacobians(ConstMatrixView<T> x,
   });
 }
 
-template ConstMatrixView<float> Derivatives<float>::first_transposed() const;
-template ConstMatrixView<double> Derivatives<double>::first_transposed() const;
-template void Derivatives<float>::reserve_jacobian(const ChainWeights<float>&, std::size_t) const;
-template void Derivatives<double>::reserve_jacobian(const ChainWeights<double>&, std::size_t) const;
-template void Derivatives<float>::jacobian(ConstMatrixView<float>, MatrixView<float>,
-                                           const MatrixStack<float>&) const;
-template void Derivatives<double>::jacobian(ConstMatrixView<double>, MatrixView<double>,
-                                            const MatrixStack<double>&) const;
-template void Derivatives<float>::layer_jacobians(ConstMatrixView<float>,
-                                                  std::span<const MatrixStack<float>>) const;
-template void Derivatives<double>::layer_jacobians(ConstMatrixView<double>,
-                                                   std::span<const MatrixStack<double>>) const;
+#define LAMINET_INSTANTIATE(T)                                                                     \
+  template void Derivatives<T>::reserve_jacobian(const Operands<T>&, std::size_t) const;           \
+  template void Derivatives<T>::jacobian(ConstMatrixView<T>, MatrixView<T>, const MatrixStack<T>&) \
+      const;                                                                                       \
+  template void Derivatives<T>::layer_jacobians(ConstMatrixView<T>,                                \
+                                                std::span<const MatrixStack<T>>) const;
+LAMINET_INSTANTIATE(float)
+LAMINET_INSTANTIATE(double)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

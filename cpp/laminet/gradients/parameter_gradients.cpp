@@ -20,44 +20,22 @@ namespace {
 // Forward, then back to dZ of every layer, which takes the place of the slopes; and dX, unless
 // input.data is null. For `count` samples from `first` on.
 template <class T>
-void run_samples(const ChainWeights<T>& chain, Tape<T>& tape, std::size_t first, std::size_t count,
-                 ConstMatrixView<T> grad_output, MatrixView<T> input) {
-  tape.run(chain, first, count, {});
-  ChainScratch<T> scratch(chain, count);
-  const auto delta = [&](std::size_t l) { return tape.deltas(l).row_block(first, count); };
-  const auto store = [&](std::size_t l, ConstMatrixView<T> g) {
-    if (tape.slopes(l).data) {
-      scale_by_diagonal<T>(*chain.table, delta(l), g, 0, 1);
-    } else if (g.data != delta(l).data) {
-      copy<T>(g, delta(l));
-    }
-  };
-  const std::size_t last = chain.depth() - 1;
-  ConstMatrixView<T> g = grad_output;
-  if (chain.head != Head::none || (!g.contiguous_rows() && tape.slopes(last).data)) {
-    const MatrixView<T> gathered = scratch.next(g.columns);
-    copy<T>(g, gathered);
-    apply_head_derivative<T>(chain, true, gathered, tape.probabilities(), first, 1);
-    g = gathered;
-  }
-  store(last, g);
-  for (std::size_t l = last; l > 0; --l) {
-    const MatrixView<T> product =
-        tape.slopes(l - 1).data ? scratch.next(chain.in(l)) : delta(l - 1);
-    chain.backward(l, delta(l), product);
-    store(l - 1, product);
-  }
-  if (!input.data) return;
-  const MatrixView<T> result = chain.usable(input) ? input : scratch.next(input.columns);
-  chain.backward(0, delta(0), result);
-  if (result.data != input.data) copy<T>(result, input);
+void run_samples(const Program& program, const Operands<T>& chain, Tape<T>& tape, std::size_t first,
+                 std::size_t count, ConstMatrixView<T> grad_output, MatrixView<T> input) {
+  tape.run(program, chain, first, count, {});
+  const auto gradients = ChainFrame<T>::backward(program, chain, count, input);
+  copy<T>(grad_output, gradients.frame()(program.output()));
+  pull_back<T>(program, chain,
+               {tape.values().rows(first, count), tape.kept().rows(first, count), 0, 1},
+               {.last = program.steps().size() - 1, .keep = true}, gradients.frame());
+  gradients.finish();
 }
 
 // c = or += a^T b.
 template <class T>
-void add_product(const ChainWeights<T>& chain, ConstMatrixView<T> a, ConstMatrixView<T> b,
+void add_product(const Operands<T>& chain, ConstMatrixView<T> a, ConstMatrixView<T> b,
                  bool accumulate, MatrixView<T> c) {
-  if (!chain.layers.front().packed) {
+  if (!chain.tiled) {
     blas::multiply<T>({a.data, a.columns, a.rows, a.column_stride, a.row_stride},
                       {b.data, b.columns, b.rows, b.column_stride, b.row_stride}, c, accumulate);
     return;
@@ -90,16 +68,19 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
   check_input(x);
   check_rows<T>("grad_output", grad_output, x.rows, net_->out_features());
   if (input.data) check_rows<T>("input", input, x.rows, net_->in_features());
-  const ChainWeights<T> chain = weights(x.rows, true);
-  const std::size_t depth = chain.depth();
+  const Program& program = net_->program();
+  const Operands<T>& chain = operands(x.rows, true);
+  const std::span<const DenseView<T>> layers = net_->layers();
+  const std::size_t depth = layers.size();
   require(parameters.weights.size() == depth && parameters.biases.size() == depth,
           "gradients take ", depth, " weights and biases, got ", parameters.weights.size(), " and ",
           parameters.biases.size());
   for (std::size_t l = 0; l < depth; ++l) {
     const MatrixView<T>& w = parameters.weights[l];
-    require(w.rows == chain.out(l) && w.columns == chain.in(l) && w.contiguous_rows(),
+    const ConstMatrixView<T>& own = layers[l].weight;
+    require(w.rows == own.rows && w.columns == own.columns && w.contiguous_rows(),
             "the gradient of weight ", l, " has shape (", w.rows, ", ", w.columns, "), expected (",
-            chain.out(l), ", ", chain.in(l), ") with contiguous rows");
+            own.rows, ", ", own.columns, ") with contiguous rows");
   }
   if (x.rows == 0) {
     for (std::size_t l = 0; l < depth; ++l) {
@@ -111,34 +92,39 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
   }
   const DefaultFloatMode mode;
   Tape<T>& tape = thread_tape<T>();
-  const std::size_t mr = chain.table->gradient_tile.mr;
+  const std::size_t mr = net_->table().gradient_tile.mr;
   for (std::size_t pass = 0; pass < x.rows; pass += kPassRows) {
     const std::size_t rows = std::min(kPassRows, x.rows - pass);
-    tape.start(chain, x.row_block(pass, rows));
-    const ChainSplit split = split_chain(product_work(*net_, chain, rows, 3), cache_sizes());
+    tape.start(program, chain, x.row_block(pass, rows));
+    const ChainSplit split = split_chain(product_work(*net_, rows, 3), cache_sizes());
     for_blocks(split, rows, [&](std::size_t first, std::size_t count) {
-      run_samples<T>(chain, tape, first, count, grad_output.row_block(pass + first, count),
+      run_samples<T>(program, chain, tape, first, count, grad_output.row_block(pass + first, count),
                      input.data ? input.row_block(pass + first, count) : MatrixView<T>{});
     });
     const bool accumulate = pass > 0;
     const std::size_t tasks = split.threads;
     for_tasks(split.threads, tasks, [&](std::size_t i) {
       for (std::size_t l = 0; l < depth; ++l) {
+        const auto [step, group, from] = net_->places()[l];
+        const std::size_t out = layers[l].weight.rows;
+        const std::size_t in = layers[l].weight.columns;
         // An equal share of each gradient's rows, in whole tiles.
-        const std::size_t share = round_up((chain.out(l) + tasks - 1) / tasks, mr);
-        const std::size_t first = std::min(i * share, chain.out(l));
-        const std::size_t count = std::min(share, chain.out(l) - first);
+        const std::size_t share = round_up((out + tasks - 1) / tasks, mr);
+        const std::size_t first = std::min(i * share, out);
+        const std::size_t count = std::min(share, out - first);
         if (count == 0) continue;
-        const ConstMatrixView<T> delta = tape.deltas(l).column_block(first, count);
-        add_product<T>(chain, delta, tape.input(l), accumulate,
+        const ConstMatrixView<T> delta = tape.kept()({step, from + first, count});
+        Columns read = program.steps()[step].inputs[0];
+        read = {read.buffer, read.first + group * in, in};
+        add_product<T>(chain, delta, tape.values()(read), accumulate,
                        parameters.weights[l].row_block(first, count));
         if (!parameters.biases[l]) continue;
-        chain.table->column_sums({.rows = rows,
-                                  .columns = count,
-                                  .x = delta.data,
-                                  .x_stride = delta.row_stride,
-                                  .sums = parameters.biases[l] + first,
-                                  .accumulate = accumulate});
+        net_->table().column_sums({.rows = rows,
+                                   .columns = count,
+                                   .x = delta.data,
+                                   .x_stride = delta.row_stride,
+                                   .sums = parameters.biases[l] + first,
+                                   .accumulate = accumulate});
       }
     });
   }

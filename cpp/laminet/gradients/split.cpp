@@ -10,23 +10,43 @@ constexpr double kLeastFlopsToSplit = 1e6;
 
 std::size_t up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-}  // namespace
-
-double jacobian_flops(std::span<const std::size_t> sizes, JacobianMode mode) {
-  const std::size_t depth = sizes.size() - 1;
-  const bool reverse = mode == JacobianMode::reverse;
-  double sum = 0.0;
-  for (std::size_t l = reverse ? 0 : 1; l < (reverse ? depth - 1 : depth); ++l) {
-    sum += 2.0 * static_cast<double>(sizes[l]) * static_cast<double>(sizes[l + 1]);
+std::optional<std::size_t> first_factor(const Program& program, JacobianMode mode) {
+  const auto alone = [&](std::size_t step) {
+    const DenseStep* const dense = program.dense(step);
+    return dense && dense->groups == 1 && program.steps()[step].inputs.size() == 1;
+  };
+  std::optional<std::size_t> found;
+  if (mode == JacobianMode::forward) {
+    found = program.only_reader(Program::kInput);
+  } else {
+    found = program.only_writer(program.output().buffer);
+    if (found && std::holds_alternative<SoftmaxStep>(program.steps()[*found].operation)) {
+      found = program.only_writer(program.steps()[*found].inputs[0].buffer);
+    }
   }
-  return sum * static_cast<double>(reverse ? sizes.back() : sizes.front());
+  return found && alone(*found) ? found : std::nullopt;
 }
 
-JacobianMode choose_jacobian_mode(std::span<const std::size_t> sizes) {
-  return jacobian_flops(sizes, JacobianMode::reverse) <=
-                 jacobian_flops(sizes, JacobianMode::forward)
-             ? JacobianMode::reverse
-             : JacobianMode::forward;
+}  // namespace
+
+double jacobian_flops(const Program& program, JacobianMode mode) {
+  double flops = program.flops();
+  if (const auto first = first_factor(program, mode)) flops -= program.dense(*first)->flops();
+  const bool reverse = mode == JacobianMode::reverse;
+  return flops * static_cast<double>(reverse ? program.out_features() : program.in_features());
+}
+
+JacobianRule jacobian_rule(const Program& program) {
+  const double reverse = jacobian_flops(program, JacobianMode::reverse);
+  const double forward = jacobian_flops(program, JacobianMode::forward);
+  const JacobianMode mode = reverse <= forward ? JacobianMode::reverse : JacobianMode::forward;
+  JacobianRule rule{mode, std::min(reverse, forward), first_factor(program, mode), std::nullopt};
+  if (mode == JacobianMode::reverse && rule.first) {
+    const Columns& in = program.steps()[*rule.first].inputs[0];
+    const auto below = program.only_writer(in.buffer);
+    if (below && program.dense(*below) && program.only_reader(in.buffer)) rule.below = below;
+  }
+  return rule;
 }
 
 std::size_t most_block_samples(const ChainWork& work, const CacheSizes& caches) {

@@ -2,23 +2,35 @@
 #pragma once
 
 #include <cstddef>
-#include <span>
+#include <optional>
 
 #include "laminet/base/cpu_info.h"
+#include "laminet/network/program.h"
 
 namespace laminet {
 
 enum class JacobianMode { reverse, forward };
 
-// FLOPs of one sample's Jacobian by its chain of products, the forward pass apart. `sizes` are
-// n_0 .. n_L. The first product is a scaled copy of weights and counts nothing:
+// FLOPs of one sample's Jacobian by its products, the forward pass apart, that of the first factor
+// left out. Of a chain of layers of the sizes n_0 .. n_L:
 //
 //   reverse:  n_L sum_{l=1}^{L-1} 2 n_l n_{l-1}      from W_L down, n_L rows
 //   forward:  n_0 sum_{l=2}^{L}   2 n_l n_{l-1}      from W_1 up, n_0 rows
-double jacobian_flops(std::span<const std::size_t> sizes, JacobianMode mode);
+double jacobian_flops(const Program& program, JacobianMode mode);
 
-// The mode of fewer FLOPs; reverse where they are equal, whose result needs no transposition.
-JacobianMode choose_jacobian_mode(std::span<const std::size_t> sizes);
+// How a network's Jacobian is multiplied out.
+struct JacobianRule {
+  JacobianMode mode;  // of fewer FLOPs; reverse where they are equal, which needs no transposition
+  double flops;
+  // The product that it begins with, by scaling its weights: W_L in reverse mode, where it is the
+  // last step but for a head, and W_1 in forward mode, where nothing else reads the input.
+  std::optional<std::size_t> first;
+  // In reverse mode the dense step whose result is all that `first` reads, and read by nobody else:
+  // the weights are scaled by its slopes too.
+  std::optional<std::size_t> below;
+};
+
+JacobianRule jacobian_rule(const Program& program);
 
 // Blocks of samples that go through the whole chain before the next; where one sample or few have
 // much work, the rows of their chains are split instead.

@@ -3,48 +3,43 @@
 #include <algorithm>
 
 #include "laminet/base/per_thread.h"
-#include "laminet/gradients/gather.h"
-#include "laminet/network/workspace.h"
+#include "laminet/base/scratch.h"
 
 namespace laminet {
 namespace {
 
 struct ChainPurpose;
 
-// The last product writes into `out` itself where it can.
+// A matrix of rows with the strides of a frame's.
 template <class T>
-MatrixView<T> last_result(const ChainWeights<T>& weights, MatrixView<T> out,
-                          ChainScratch<T>& scratch) {
-  return weights.usable(out) ? out : scratch.next(out.columns);
+MatrixView<T> rows_at(T* memory, std::size_t rows, std::size_t columns) {
+  return {memory, rows, columns, static_cast<std::ptrdiff_t>(row_stride(columns)), 1};
 }
 
-template <class T>
-void finish(MatrixView<T> result, MatrixView<T> out) {
-  if (result.data != out.data) copy<T>(result, out);
+// Elements of a row of the input and of the output, each of which begins on a cache line.
+std::size_t line_of(std::size_t columns) { return round_up(columns, 16); }
+
+// The adjoint layout, and the input's gradient; or the forward layout, and both ends.
+std::size_t backward_elements(const Program& program) {
+  return program.adjoint_layout().columns + line_of(program.in_features());
+}
+
+std::size_t forward_elements(const Program& program) {
+  return program.forward_layout().columns + line_of(program.in_features()) +
+         line_of(program.out_features());
 }
 
 }  // namespace
 
 template <class T>
-std::size_t row_stride(std::size_t columns) {
-  constexpr std::size_t line = AlignedArray<T>::kAlignment / sizeof(T);
-  return columns < line ? columns : round_up(columns, line);
+std::size_t Tape<T>::elements_per_sample(const Program& program) {
+  return program.tape_layout().columns + program.kept_layout().columns +
+         line_of(program.in_features()) + line_of(program.out_features());
 }
 
 template <class T>
-std::size_t Tape<T>::elements_per_sample(const ChainWeights<T>& weights) {
-  std::size_t elements = row_stride<T>(weights.in(0));  // of a copy of x
-  for (std::size_t l = 0; l < weights.depth(); ++l) elements += 2 * row_stride<T>(weights.out(l));
-  return elements;  // twice for the last layer: its slopes, and the probabilities of a head
-}
-
-template <class T>
-void Tape<T>::grow(const ChainWeights<T>& weights, std::size_t samples) {
-  layers_.resize(weights.depth());
-  constexpr std::size_t line = AlignedArray<T>::kAlignment / sizeof(T);
-  // A line for each matrix besides, since each starts on one.
-  const std::size_t size =
-      checked_product(samples, elements_per_sample(weights)) + (2 * weights.depth() + 1) * line;
+void Tape<T>::grow(const Program& program, std::size_t samples) {
+  const std::size_t size = checked_product(samples, elements_per_sample(program));
   if (memory_.size() < size) {
     memory_ = AlignedArray<T>();
     memory_ = AlignedArray<T>(size);
@@ -52,80 +47,38 @@ void Tape<T>::grow(const ChainWeights<T>& weights, std::size_t samples) {
 }
 
 template <class T>
-void Tape<T>::reserve(const ChainWeights<T>& weights, std::size_t samples) {
-  grow(weights, samples);
+void Tape<T>::reserve(const Program& program, std::size_t samples) {
+  grow(program, samples);
   std::fill(memory_.begin(), memory_.end(), T{0});
 }
 
 template <class T>
-void Tape<T>::start(const ChainWeights<T>& weights, ConstMatrixView<T> x) {
-  const std::size_t depth = weights.depth();
+void Tape<T>::start(const Program& program, const Operands<T>& operands, ConstMatrixView<T> x) {
   samples_ = x.rows;
   x_ = x;
-  grow(weights, x.rows);
-  constexpr std::size_t line = AlignedArray<T>::kAlignment / sizeof(T);
-  T* free = memory_.data();
-  const auto take = [&](std::size_t columns) {
-    const std::size_t stride = row_stride<T>(columns);
-    const MatrixView<T> view{free, x.rows, columns, static_cast<std::ptrdiff_t>(stride), 1};
-    free += round_up(x.rows * stride, line);
-    return view;
-  };
-  for (std::size_t l = 0; l < depth; ++l) {
-    Layer& layer = layers_[l];
-    layer.own_input = l > 0 || !weights.usable(x) ? take(weights.in(l)) : MatrixView<T>{};
-    layer.input = layer.own_input.data ? layer.own_input : x;
-    layer.slopes = take(weights.out(l));
-    layer.constant = weights.layers[l].activation.kind == ActivationKind::identity;
-  }
-  probabilities_ = {};
-  if (weights.head != Head::none) probabilities_ = take(weights.out(depth - 1));
+  grow(program, x.rows);
+  T* const kept = memory_.data() + x.rows * program.tape_layout().columns;
+  T* const ends = kept + x.rows * program.kept_layout().columns;
+  own_x_ = operands.usable(x) ? MatrixView<T>{} : rows_at(ends, x.rows, x.columns);
+  // No step writes the input.
+  MatrixView<T> in{const_cast<T*>(x.data), x.rows, x.columns, x.row_stride, x.column_stride};
+  if (own_x_.data) in = own_x_;
+  const MatrixView<T> out =
+      rows_at(ends + x.rows * line_of(x.columns), x.rows, program.out_features());
+  values_.emplace(program.tape_layout(), memory_.data(), x.rows, in, out);
+  kept_.emplace(program.kept_layout(), kept, x.rows, MatrixView<T>{}, MatrixView<T>{});
 }
 
 template <class T>
-void Tape<T>::run(const ChainWeights<T>& weights, std::size_t first, std::size_t count,
-                  MatrixView<T> y) {
-  if (layers_[0].own_input.data) {
-    copy(x_.row_block(first, count), layers_[0].own_input.row_block(first, count));
-  }
-  const std::size_t depth = weights.depth();
-  const MatrixView<T> p =
-      probabilities_.data ? probabilities_.row_block(first, count) : MatrixView<T>{};
-  const MatrixView<T> result = y.data ? y : p;
-  for (std::size_t l = 0; l < depth; ++l) {
-    const LayerOperands<T>& layer = weights.layers[l];
-    const ConstMatrixView<T> in = layers_[l].input.row_block(first, count);
-    const bool last = l + 1 == depth;
-    const MatrixView<T> out = last ? result : layers_[l + 1].own_input.row_block(first, count);
-    if (layers_[l].constant) {
-      if (out.data) weights.forward(l, in, layer.bias, out);
-      continue;
-    }
-    // The bias is added in the pass that follows, which makes the slopes and the activations of z.
-    const MatrixView<T> d = layers_[l].slopes.row_block(first, count);
-    const MatrixView<T> z = out.data ? out : d;
-    weights.forward(l, in, nullptr, z);
-    weights.table->derivatives[static_cast<std::size_t>(layer.activation.kind)](
-        {.rows = z.rows,
-         .columns = z.columns,
-         .z = z.data,
-         .z_stride = z.row_stride,
-         .y = out.data,
-         .y_stride = out.row_stride,
-         .d = d.data,
-         .d_stride = d.row_stride,
-         .bias = layer.bias,
-         .alpha = layer.activation.alpha,
-         .beta = layer.activation.beta});
-  }
-  if (!p.data) return;
-  if (y.data) copy<T>(y, p);
-  apply_head(Head::softmax, *weights.table, p);
-  if (!y.data) return;
-  if (weights.head == Head::softmax) {
-    copy<T>(p, y);
-  } else {
-    apply_head(weights.head, *weights.table, y);
+void Tape<T>::run(const Program& program, const Operands<T>& operands, std::size_t first,
+                  std::size_t count, MatrixView<T> y) {
+  if (own_x_.data) copy(x_.row_block(first, count), own_x_.row_block(first, count));
+  Frame<T> values = values_->rows(first, count);
+  if (y.data) values.set_output(y);
+  const Frame<T> kept = kept_->rows(first, count);
+  const std::size_t steps = program.steps().size();
+  for (std::size_t s = 0; s < steps; ++s) {
+    laminet::record(StepCall<T>{program, s, operands}, values, kept, y.data || s + 1 < steps);
   }
 }
 
@@ -134,76 +87,87 @@ Tape<T>& thread_tape() {
   return thread_object<Tape<T>>();
 }
 
-template <class T>
-std::size_t chain_elements_per_row(const ChainWeights<T>& weights) {
-  std::size_t widest = weights.in(0);
-  for (std::size_t l = 0; l < weights.depth(); ++l) widest = std::max(widest, weights.out(l));
-  return 2 * row_stride<T>(widest);
+std::size_t chain_elements_per_row(const Program& program) {
+  return std::max(backward_elements(program), forward_elements(program));
 }
 
 template <class T>
-ChainScratch<T>::ChainScratch(const ChainWeights<T>& weights, std::size_t rows)
-    : rows_(rows),
-      half_(round_up(checked_product(rows, chain_elements_per_row(weights) / 2),
-                     AlignedArray<T>::kAlignment / sizeof(T))),
-      memory_(thread_scratch<T, ChainPurpose>(checked_product(2, half_))) {}
-
-template <class T>
-MatrixView<T> ChainScratch<T>::next(std::size_t columns) {
-  second_ = !second_;
-  return {memory_ + (second_ ? half_ : 0), rows_, columns,
-          static_cast<std::ptrdiff_t>(row_stride<T>(columns)), 1};
+void ChainFrame<T>::reserve(const Program& program, std::size_t rows) {
+  const std::size_t size = checked_product(rows, chain_elements_per_row(program));
+  std::fill_n(thread_scratch<T, ChainPurpose>(size), size, T{0});
 }
 
 template <class T>
-void pull_back(const ChainWeights<T>& weights, const Tape<T>& tape, std::size_t layer,
-               ConstMatrixView<T> g, std::size_t first, std::size_t repeat,
-               ChainScratch<T>& scratch, MatrixView<T> out) {
-  for (std::size_t l = layer + 1; l-- > 0;) {
-    const MatrixView<T> result =
-        l == 0 ? last_result(weights, out, scratch) : scratch.next(weights.in(l));
-    // Of `layer` itself g has been multiplied by the slopes, which are 0 or 1 where it gathers.
-    if (gathers(weights, l, repeat)) {
-      gathered_product<T>(weights, l, g, tape.slopes(l), first, repeat, result);
-    } else {
-      weights.backward(l, g, result);
-    }
-    if (l == 0) return finish(result, out);
-    if (!gathers(weights, l - 1, repeat)) {
-      scale_by_diagonal<T>(*weights.table, result, tape.slopes(l - 1), first, repeat);
-    }
-    g = result;
+ChainFrame<T> ChainFrame<T>::backward(const Program& program, const Operands<T>& operands,
+                                      std::size_t rows, MatrixView<T> input) {
+  T* const memory =
+      thread_scratch<T, ChainPurpose>(checked_product(rows, backward_elements(program)));
+  MatrixView<T> own{};
+  if (input.data && !operands.usable(input)) {
+    own = rows_at(memory + rows * program.adjoint_layout().columns, rows, input.columns);
+  }
+  return {Frame<T>(program.adjoint_layout(), memory, rows, own.data ? own : input, {}), own, input};
+}
+
+template <class T>
+ChainFrame<T> ChainFrame<T>::forward(const Program& program, const Operands<T>& operands,
+                                     std::size_t rows, ConstMatrixView<T> input,
+                                     MatrixView<T> output) {
+  T* const memory =
+      thread_scratch<T, ChainPurpose>(checked_product(rows, forward_elements(program)));
+  T* const ends = memory + rows * program.forward_layout().columns;
+  MatrixView<T> in{const_cast<T*>(input.data), rows, input.columns, input.row_stride,
+                   input.column_stride};
+  if (!input.data || !operands.usable(input)) {
+    in = rows_at(ends, rows, program.in_features());
+    if (input.data) copy<T>(input, in);
+  }
+  MatrixView<T> own{};
+  if (!output.data || !operands.usable(output)) {
+    own = rows_at(ends + rows * line_of(program.in_features()), rows, program.out_features());
+  }
+  return {Frame<T>(program.forward_layout(), memory, rows, in, own.data ? own : output), own,
+          output};
+}
+
+template <class T>
+void begin_step(const Program& program, std::size_t step, const Frame<T>& gradients) {
+  for (const std::size_t buffer : program.backward(step).zeroed) {
+    const MatrixView<T> g = gradients(program.all_of(buffer));
+    if (!g.data) continue;
+    for (std::size_t i = 0; i < g.rows; ++i) std::fill_n(g.row(i), g.columns, T{0});
   }
 }
 
 template <class T>
-MatrixView<T> push_forward(const ChainWeights<T>& weights, const Tape<T>& tape, std::size_t layer,
-                           ConstMatrixView<T> t, std::size_t first, std::size_t repeat,
-                           ChainScratch<T>& scratch, MatrixView<T> out) {
-  for (std::size_t l = layer; l < weights.depth(); ++l) {
-    const bool last = l + 1 == weights.depth();
-    const MatrixView<T> result =
-        last && out.data ? last_result(weights, out, scratch) : scratch.next(weights.out(l));
-    weights.forward(l, t, nullptr, result);
-    scale_by_diagonal<T>(*weights.table, result, tape.slopes(l), first, repeat);
-    if (last && out.data) finish(result, out);
-    if (last) return out.data ? out : result;
-    t = result;
+void pull_back(const Program& program, const Operands<T>& operands, const Recorded<T>& recorded,
+               const WayBack& way, const Frame<T>& gradients) {
+  for (std::size_t s = way.last + 1; s-- > 0;) {
+    begin_step(program, s, gradients);
+    const Slopes slopes = way.keep          ? Slopes::keep
+                          : s == way.scaled ? Slopes::skip
+                                            : Slopes::multiply;
+    pull_back(StepCall<T>{program, s, operands}, recorded, gradients, slopes);
   }
-  return out;
 }
 
-#define LAMINET_INSTANTIATE(T)                                                                     \
-  template class Tape<T>;                                                                          \
-  template class ChainScratch<T>;                                                                  \
-  template Tape<T>& thread_tape();                                                                 \
-  template std::size_t row_stride<T>(std::size_t);                                                 \
-  template std::size_t chain_elements_per_row(const ChainWeights<T>&);                             \
-  template void pull_back(const ChainWeights<T>&, const Tape<T>&, std::size_t, ConstMatrixView<T>, \
-                          std::size_t, std::size_t, ChainScratch<T>&, MatrixView<T>);              \
-  template MatrixView<T> push_forward(const ChainWeights<T>&, const Tape<T>&, std::size_t,         \
-                                      ConstMatrixView<T>, std::size_t, std::size_t,                \
-                                      ChainScratch<T>&, MatrixView<T>);
+template <class T>
+void push_forward(const Program& program, const Operands<T>& operands, const Recorded<T>& recorded,
+                  std::size_t from, const Frame<T>& tangents) {
+  for (std::size_t s = from; s < program.steps().size(); ++s) {
+    push_forward(StepCall<T>{program, s, operands}, recorded, tangents);
+  }
+}
+
+#define LAMINET_INSTANTIATE(T)                                                                    \
+  template class Tape<T>;                                                                         \
+  template class ChainFrame<T>;                                                                   \
+  template Tape<T>& thread_tape();                                                                \
+  template void begin_step(const Program&, std::size_t, const Frame<T>&);                          \
+  template void pull_back(const Program&, const Operands<T>&, const Recorded<T>&, const WayBack&, \
+                          const Frame<T>&);                                                       \
+  template void push_forward(const Program&, const Operands<T>&, const Recorded<T>&, std::size_t, \
+                             const Frame<T>&);
 LAMINET_INSTANTIATE(float)
 LAMINET_INSTANTIATE(double)
 #undef LAMINET_INSTANTIATE

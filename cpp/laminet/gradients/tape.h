@@ -1,20 +1,23 @@
-// What a forward pass leaves for derivatives: the activations and the slopes s_l'(Z_l) of a block
-// of samples. Forward and backward stand side by side here:
+// What a forward pass leaves for derivatives: the buffers of a block of samples, and what its steps
+// keep besides. Forward and backward stand side by side here:
 //
 //   Tape<float> tape;                          // reused from block to block
-//   tape.record(weights, x, y);                // Y, and what the chain rule needs at X
-//   pull_back(weights, tape, ...);             // gradients from the output to the input
-//   push_forward(weights, tape, ...);          // tangents from the input to the output
+//   tape.record(program, operands, x, y);      // Y, and what the chain rule needs at X
+//   pull_back(...);                            // gradients from the output to the input
+//   push_forward(...);                         // tangents from the input to the output
 //
 // One thread's work. Allocates nothing after the first block of a size.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
-#include <vector>
+#include <limits>
+#include <optional>
 
 #include "laminet/base/matrix.h"
-#include "laminet/gradients/products.h"
+#include "laminet/network/frame.h"
+#include "laminet/network/operands.h"
+#include "laminet/network/program.h"
+#include "laminet/network/steps/steps.h"
 
 namespace laminet {
 
@@ -22,53 +25,41 @@ template <class T>
 class Tape {
  public:
   // Asks for the memory of so many samples, and for the pages behind it.
-  void reserve(const ChainWeights<T>& weights, std::size_t samples);
+  void reserve(const Program& program, std::size_t samples);
 
   // Makes room for the samples of x (m, n_0), any strides, which must stay as it is while the tape
   // is used.
-  void start(const ChainWeights<T>& weights, ConstMatrixView<T> x);
+  void start(const Program& program, const Operands<T>& operands, ConstMatrixView<T> x);
 
   // Runs the network for `count` samples from `first` on. y (count, n_L), contiguous rows, gets the
   // outputs; with y.data null they are not wanted, and the last product is left out where no
   // derivative depends on it. Threads may run different samples at once.
-  void run(const ChainWeights<T>& weights, std::size_t first, std::size_t count, MatrixView<T> y);
+  void run(const Program& program, const Operands<T>& operands, std::size_t first,
+           std::size_t count, MatrixView<T> y);
 
   // Both, for all samples.
-  void record(const ChainWeights<T>& weights, ConstMatrixView<T> x, MatrixView<T> y) {
-    start(weights, x);
-    run(weights, 0, x.rows, y);
+  void record(const Program& program, const Operands<T>& operands, ConstMatrixView<T> x,
+              MatrixView<T> y) {
+    start(program, operands, x);
+    run(program, operands, 0, x.rows, y);
   }
 
   std::size_t samples() const { return samples_; }
-  // A_l, the input of layer l, counted from 0: (m, n_l), contiguous rows; A_0 is x or a copy of it.
-  ConstMatrixView<T> input(std::size_t l) const { return layers_[l].input; }
-  // s_l'(Z_l) of layer l: (m, n_{l+1}). No data where it is 1 everywhere, as for identity, whose
-  // derivative does not depend on z.
-  ConstMatrixView<T> slopes(std::size_t l) const {
-    return layers_[l].constant ? ConstMatrixView<T>{} : layers_[l].slopes;
-  }
-  // softmax(A_L), (m, n_L), where the network has a head; else no data.
-  ConstMatrixView<T> probabilities() const { return probabilities_; }
-  // The memory of the slopes, for the gradients with respect to Z_l that take their place.
-  MatrixView<T> deltas(std::size_t l) const { return layers_[l].slopes; }
+  // What steps read; but for the output, which is the caller's.
+  const Frame<T>& values() const { return *values_; }
+  const Frame<T>& kept() const { return *kept_; }
 
   // Elements of memory that a sample takes on it.
-  static std::size_t elements_per_sample(const ChainWeights<T>& weights);
+  static std::size_t elements_per_sample(const Program& program);
 
  private:
-  void grow(const ChainWeights<T>& weights, std::size_t samples);
-
-  struct Layer {
-    MatrixView<T> own_input;  // no data where input is x itself
-    ConstMatrixView<T> input;
-    MatrixView<T> slopes;
-    bool constant;
-  };
+  void grow(const Program& program, std::size_t samples);
 
   std::size_t samples_ = 0;
   ConstMatrixView<T> x_;
-  std::vector<Layer> layers_;
-  MatrixView<T> probabilities_;
+  MatrixView<T> own_x_;
+  std::optional<Frame<T>> values_;
+  std::optional<Frame<T>> kept_;
   AlignedArray<T> memory_;
 };
 
@@ -76,46 +67,61 @@ class Tape {
 template <class T>
 Tape<T>& thread_tape();
 
-// Rows of a matrix in scratch: those of a vector's length or more start on cache lines.
-template <class T>
-std::size_t row_stride(std::size_t columns);
+// Elements of scratch that a row of gradients or tangents takes.
+std::size_t chain_elements_per_row(const Program& program);
 
-// Elements of scratch that a row takes in pull_back and push_forward.
+// Gradients or tangents of all buffers, in the calling thread's scratch.
 template <class T>
-std::size_t chain_elements_per_row(const ChainWeights<T>& weights);
-
-// Two halves of a thread's scratch that serve in turn as the results of a chain of products.
-template <class T>
-class ChainScratch {
+class ChainFrame {
  public:
-  ChainScratch(const ChainWeights<T>& weights, std::size_t rows);
-  MatrixView<T> next(std::size_t columns);
-  // Asks for the pages behind it.
-  void touch() { std::fill_n(memory_, 2 * half_, T{0}); }
+  // Gradients of `rows` rows. That of the network's input is written into `input` where products
+  // can, and else copied there by finish(); with input.data null it is not wanted.
+  static ChainFrame backward(const Program& program, const Operands<T>& operands, std::size_t rows,
+                             MatrixView<T> input);
+  // Tangents. `input` are those of the network's input, or without data memory for them; the
+  // output's as the gradient of the input above, or without data memory for it.
+  static ChainFrame forward(const Program& program, const Operands<T>& operands, std::size_t rows,
+                            ConstMatrixView<T> input, MatrixView<T> output);
+
+  const Frame<T>& frame() const { return frame_; }
+  void finish() const {
+    if (own_.data && wanted_.data) copy<T>(own_, wanted_);
+  }
+
+  // Asks for the memory of so many rows, and for the pages behind it.
+  static void reserve(const Program& program, std::size_t rows);
 
  private:
-  std::size_t rows_;
-  std::size_t half_;
-  T* memory_;
-  bool second_ = false;
+  ChainFrame(Frame<T> frame, MatrixView<T> own, MatrixView<T> wanted)
+      : frame_(frame), own_(own), wanted_(wanted) {}
+
+  Frame<T> frame_;
+  MatrixView<T> own_;
+  MatrixView<T> wanted_;
 };
 
-// The head's derivative is no part of the chains below: apply_head_derivative.
+inline constexpr std::size_t kNoStep = std::numeric_limits<std::size_t>::max();
 
-// out = g W_l D_{l-1} W_{l-1} ... D_0 W_0. Row i of g, the gradient with respect to Z of layer
-// `layer`, belongs to sample (first + i) / repeat of the tape. g may be the scratch's last result;
-// out has any strides.
-template <class T>
-void pull_back(const ChainWeights<T>& weights, const Tape<T>& tape, std::size_t layer,
-               ConstMatrixView<T> g, std::size_t first, std::size_t repeat,
-               ChainScratch<T>& scratch, MatrixView<T> out);
+// The way back through steps.
+struct WayBack {
+  std::size_t last;              // the first of them to be gone through; then all before it
+  bool keep = false;             // Slopes::keep for all
+  std::size_t scaled = kNoStep;  // the gradient of this one's result has been multiplied: skip
+};
 
-// out = t W_l^T D_l ... W_{L-1}^T D_{L-1}. Row i of t, a tangent of the input of layer `layer`,
-// belongs to sample (first + i) / repeat of the tape. Returns out; with out.data null the result,
-// which is then in the scratch.
+// Sets to zero the gradients that a step is the first to add to, before it does.
 template <class T>
-MatrixView<T> push_forward(const ChainWeights<T>& weights, const Tape<T>& tape, std::size_t layer,
-                           ConstMatrixView<T> t, std::size_t first, std::size_t repeat,
-                           ChainScratch<T>& scratch, MatrixView<T> out);
+void begin_step(const Program& program, std::size_t step, const Frame<T>& gradients);
+
+// From the gradients of what steps up to `last` give, in `gradients`, to that of the network's
+// input.
+template <class T>
+void pull_back(const Program& program, const Operands<T>& operands, const Recorded<T>& recorded,
+               const WayBack& way, const Frame<T>& gradients);
+
+// From the tangents of what the steps from `from` on take to that of the output.
+template <class T>
+void push_forward(const Program& program, const Operands<T>& operands, const Recorded<T>& recorded,
+                  std::size_t from, const Frame<T>& tangents);
 
 }  // namespace laminet

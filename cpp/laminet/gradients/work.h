@@ -1,6 +1,7 @@
 // How much work the derivatives are, as split_chain asks.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "laminet/base/thread_count.h"
@@ -15,56 +16,43 @@ namespace laminet {
 // L2. The rounding of the sums depends on it, hence constant.
 inline constexpr std::size_t kPassRows = 512;
 
-// FLOPs of one sample's forward pass, products alone.
+namespace detail {
+
+// `chain_rows` rows of gradients or tangents go through the program for each sample.
 template <class T>
-double forward_flops(const Mlp<T>& net) {
-  double flops = 0.0;
-  for (const Dense<T>& layer : net.layers()) {
-    flops +=
-        2.0 * static_cast<double>(layer.in_features()) * static_cast<double>(layer.out_features());
-  }
-  return flops;
+ChainWork work_of(const Mlp<T>& net, std::size_t batch, std::size_t chain_rows, double flops,
+                  double chain_flops) {
+  const Program& program = net.program();
+  return {.batch = batch,
+          .rows = std::max<std::size_t>(1, chain_rows),
+          .flops = flops,
+          .chain_flops = chain_flops,
+          .bytes = (Tape<T>::elements_per_sample(program) +
+                    chain_rows * chain_elements_per_row(program)) *
+                   sizeof(T),
+          .mr = net.table().tiles[0].mr,
+          .threads = num_threads()};
 }
+
+}  // namespace detail
 
 // Of so many times the forward pass's FLOPs: 2 for vjp and jvp, 3 for parameter gradients.
 template <class T>
-ChainWork product_work(const Mlp<T>& net, const ChainWeights<T>& chain, std::size_t batch,
-                       double passes) {
-  return {
-      .batch = batch,
-      .rows = 1,
-      .flops = passes * forward_flops(net),
-      .chain_flops = 0,
-      .bytes = (Tape<T>::elements_per_sample(chain) + chain_elements_per_row(chain)) * sizeof(T),
-      .mr = chain.table->tiles[0].mr,
-      .threads = num_threads()};
+ChainWork product_work(const Mlp<T>& net, std::size_t batch, double passes) {
+  return detail::work_of(net, batch, 1, passes * net.program().flops(), 0);
 }
 
 template <class T>
-ChainWork jacobian_work(const Mlp<T>& net, const ChainWeights<T>& chain, std::size_t batch) {
-  const JacobianMode way = choose_jacobian_mode(net.sizes());
-  const std::size_t rows = way == JacobianMode::reverse ? net.out_features() : net.in_features();
-  const double flops = jacobian_flops(net.sizes(), way);
-  return {.batch = batch,
-          .rows = rows,
-          .flops = forward_flops(net) + flops,
-          .chain_flops = flops,
-          .bytes = (Tape<T>::elements_per_sample(chain) + rows * chain_elements_per_row(chain)) *
-                   sizeof(T),
-          .mr = chain.table->tiles[0].mr,
-          .threads = num_threads()};
+ChainWork jacobian_work(const Mlp<T>& net, const JacobianRule& rule, std::size_t batch) {
+  const bool reverse = rule.mode == JacobianMode::reverse;
+  return detail::work_of(net, batch, reverse ? net.out_features() : net.in_features(),
+                         net.program().flops() + rule.flops, rule.flops);
 }
 
 // Of the Jacobians of all layers: an element of them is one FLOP.
 template <class T>
-ChainWork layer_jacobians_work(const Mlp<T>& net, const ChainWeights<T>& chain, std::size_t batch) {
-  return {.batch = batch,
-          .rows = 1,
-          .flops = 1.5 * forward_flops(net),
-          .chain_flops = 0,
-          .bytes = Tape<T>::elements_per_sample(chain) * sizeof(T),
-          .mr = chain.table->tiles[0].mr,
-          .threads = num_threads()};
+ChainWork layer_jacobians_work(const Mlp<T>& net, std::size_t batch) {
+  return detail::work_of(net, batch, 0, 1.5 * net.program().flops(), 0);
 }
 
 }  // namespace laminet

@@ -1,30 +1,35 @@
 #include "laminet/network/mlp.h"
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include "laminet/base/check.h"
 #include "laminet/base/each_thread.h"
 #include "laminet/base/float_mode.h"
+#include "laminet/base/interruption.h"
 #include "laminet/base/parallel.h"
 #include "laminet/base/thread_count.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/kernels/dispatch.h"
+#include "laminet/network/build.h"
 
 namespace laminet {
 namespace {
 
 template <class T>
-Plan plan_for(std::span<const std::size_t> sizes, std::size_t batch, double flops_per_sample,
-              const kernels::InstructionSet& set, double (*handoff)() = team_handoff) {
+Plan plan_for(const Program& program, std::size_t batch, const kernels::InstructionSet& set,
+              double (*handoff)() = team_handoff) {
   const Backend requested = backend();
   const bool fused = &set != &kernels::baseline_instruction_set();
   const PlanInput input{
-      .sizes = sizes,
+      .weights = program.weights(),
+      .width = program.widest_step(),
       .batch = batch,
       .element_size = sizeof(T),
       .mr = set.table<T>().tiles[0].mr,
-      .threads = num_threads(flops_per_sample * static_cast<double>(batch)),
+      .threads = num_threads(program.flops() * static_cast<double>(batch)),
       .handoff = handoff,
       .requested = requested,
       // Asked only where the answer matters: it loads the library.
@@ -39,105 +44,139 @@ void require_blas_fits(ConstMatrixView<T> weight) {
           ") is too large for the 32-bit integers of BLAS; use back end 'tiled'");
 }
 
-}  // namespace
-
+// With a place to be interrupted every few milliseconds.
 template <class T>
-Mlp<T>::Mlp(std::span<const DenseView<T>> layers, Head head)
-    : head_(head), instruction_set_(&kernels::active_instruction_set()) {
-  require(!layers.empty(), "a network needs at least one layer");
-  layers_.reserve(layers.size());
-  for (std::size_t l = 0; l < layers.size(); ++l) {
-    layers_.emplace_back(layers[l]);
-    const std::size_t in = layers_[l].in_features();
-    if (l == 0) sizes_.push_back(in);
-    require(in == sizes_.back(), "layer ", l, " takes ", in, " features, layer ", l - 1, " gives ",
-            sizes_.back());
-    sizes_.push_back(layers_[l].out_features());
-    flops_ += 2.0 * static_cast<double>(in) * static_cast<double>(layers_[l].out_features());
-  }
-  for (const Dense<T>& layer : layers_) {
-    blas_operands_.push_back({layer.weight(), nullptr, layer.bias(), layer.activation()});
+void copy_weight(ConstMatrixView<T> from, MatrixView<T> to) {
+  constexpr std::size_t kBetween = std::size_t{1} << 20;  // elements
+  const std::size_t step = std::max<std::size_t>(1, kBetween / from.columns);
+  for (std::size_t i = 0; i < from.rows; i += step) {
+    interruption_point();
+    const std::size_t rows = std::min(step, from.rows - i);
+    copy<T>(from.row_block(i, rows), to.row_block(i, rows));
   }
 }
 
 template <class T>
+std::vector<LayerView<T>> as_layers(std::span<const DenseView<T>> layers) {
+  std::vector<LayerView<T>> result;
+  for (const DenseView<T>& layer : layers) result.push_back({layer});
+  return result;
+}
+
+LayerPlace place_of(const Program& program, const ParameterBlock& weight) {
+  for (std::size_t s = 0; s < program.steps().size(); ++s) {
+    const DenseStep* const dense = program.dense(s);
+    if (!dense || weight.start < dense->weight.start) continue;
+    const std::size_t from = weight.start - dense->weight.start;
+    if (from >= dense->weight.size()) continue;
+    const std::size_t row = from / dense->in_features;
+    return {s, row / dense->out_features, row};
+  }
+  throw std::logic_error("a layer of no step");
+}
+
+}  // namespace
+
+template <class T>
+Mlp<T>::Mlp(std::span<const DenseView<T>> layers, Head head)
+    : Mlp(std::span<const LayerView<T>>(as_layers(layers)), head) {}
+
+template <class T>
+Mlp<T>::Mlp(std::span<const LayerView<T>> layers, Head head, std::size_t in_features)
+    : Mlp(build(layers, head, in_features), head) {}
+
+template <class T>
+Mlp<T>::Mlp(Built<T> built, Head head)
+    : head_(head),
+      program_(std::move(built.program)),
+      parameters_(built.parameters),
+      layers_(std::move(built.layers)),
+      instruction_set_(&kernels::active_instruction_set()) {
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    DenseView<T>& layer = layers_[l];
+    const DenseBlocks& blocks = built.blocks[l];
+    places_.push_back(place_of(program_, blocks.weight));
+    copy_weight<T>(layer.weight, parameters_.change(blocks.weight));
+    layer.weight = parameters_[blocks.weight];
+    if (!layer.bias) continue;
+    copy_weight<T>(dense_view(layer.bias, 1, blocks.bias.columns), parameters_.change(blocks.bias));
+    layer.bias = parameters_[blocks.bias].data;
+  }
+  blas_steps_ = step_operands();
+  blas_operands_ = {blas_steps_, &table(), false, false};
+}
+
+template <class T>
+std::vector<DenseOperands<T>> Mlp<T>::step_operands() const {
+  std::vector<DenseOperands<T>> steps(program_.steps().size());
+  for (std::size_t s = 0; s < steps.size(); ++s) {
+    if (const DenseStep* dense = program_.dense(s)) {
+      steps[s].weight = parameters_[dense->weight];
+      steps[s].bias = parameters_[dense->bias].data;
+    }
+  }
+  return steps;
+}
+
+template <class T>
 Plan Mlp<T>::plan(std::size_t batch) const {
-  return plan_for<T>(sizes_, batch, flops_, *instruction_set_);
+  return plan_for<T>(program_, batch, *instruction_set_);
 }
 
 template <class T>
 std::vector<LayerPlan> Mlp<T>::layer_plans(const Plan& plan) const {
   std::vector<LayerPlan> result;
-  for (const Dense<T>& layer : layers_) {
-    const PanelLayout<T> layout(layer.out_features(), instruction_set_->table<T>());
-    result.push_back(plan_layer(plan, layout, layer.in_features(), cache_sizes()));
+  for (std::size_t s = 0; s < program_.steps().size(); ++s) {
+    if (const DenseStep* dense = program_.dense(s)) {
+      const PanelLayout<T> layout(dense->out_features, table());
+      result.push_back(plan_layer(plan, layout, dense->groups, dense->in_features, cache_sizes()));
+    }
   }
   return result;
 }
 
 template <class T>
-std::span<const LayerOperands<T>> Mlp<T>::operands(const Plan& plan) const {
+const Operands<T>& Mlp<T>::operands(const Plan& plan) const {
   if (plan.backend == Backend::blas) {
-    for (const Dense<T>& layer : layers_) require_blas_fits(layer.weight());
+    for (const DenseOperands<T>& step : blas_steps_) {
+      if (step.weight.data) require_blas_fits(step.weight);
+    }
     return blas_operands_;
   }
-  return packed_.get([this] { return pack(); }).operands;
-}
-
-// Where the panels of each layer start in the memory of all, in elements, and where that ends.
-template <class T>
-std::vector<std::size_t> Mlp<T>::packed_starts() const {
-  const kernels::Table<T>& table = instruction_set_->table<T>();
-  std::vector<std::size_t> starts = {0};
-  for (const Dense<T>& layer : layers_) {
-    starts.push_back(starts.back() +
-                     round_up(packed_size(layer.out_features(), layer.in_features(), table),
-                              AlignedArray<T>::kAlignment / sizeof(T)));
-  }
-  return starts;
-}
-
-template <class T>
-auto Mlp<T>::pack() const -> std::unique_ptr<const Packed> {
-  const std::vector<std::size_t> starts = packed_starts();
-  auto packed = std::make_unique<Packed>();
-  packed->memory = HugePageArray<T>(starts.back());
-  packed->operands = blas_operands_;
-  packed->weights.reserve(layers_.size());  // the operands point into it
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    packed->weights.emplace_back(layers_[l].weight(), instruction_set_->table<T>(),
-                                 packed->memory.data() + starts[l], layers_[l].bias());
-    packed->operands[l].packed = &packed->weights[l];
-  }
-  return packed;
+  const Packed& packed = packed_.get([this] {
+    auto made = std::make_unique<Packed>(
+        Packed{Prepared<T>(program_, parameters_, table(), Packing::forward), step_operands(), {}});
+    for (std::size_t s = 0; s < made->steps.size(); ++s) made->steps[s].packed = made->prepared[s];
+    made->operands = {made->steps, &table(), true, made->prepared.finite()};
+    return made;
+  });
+  return packed.operands;
 }
 
 template <class T>
 MlpBytes Mlp<T>::bytes() const {
-  MlpBytes result{0, 0};
-  for (const Dense<T>& layer : layers_) result.given += layer.bytes();
-  if (const Packed* packed = packed_.if_made()) result.packed = packed->memory.bytes();
-  return result;
+  const Packed* packed = packed_.if_made();
+  return {parameters_.bytes(), packed ? packed->prepared.bytes() : 0};
 }
 
 template <class T>
 MlpBytes Mlp<T>::bytes_prepared() const {
   MlpBytes result = bytes();
   if (result.packed == 0 && plan(1).backend == Backend::tiled) {
-    result.packed = page_bytes(packed_starts().back() * sizeof(T));
+    result.packed = Prepared<T>::bytes_of(program_, table(), Packing::forward);
   }
   return result;
 }
 
 template <class T>
 bool Mlp<T>::prepare(std::size_t batch) const {
-  const std::span<const LayerOperands<T>> layers = operands(plan(batch));
+  (void)operands(plan(batch));
   ScratchRows rows{0, 0};
   std::size_t parts = 0;
   // However far apart the CPUs will be.
   const auto include = [&](std::size_t n) {
     for (double (*handoff)() : {+[] { return 0.0; }, +[] { return 1.0; }}) {
-      const Plan chosen = plan_for<T>(sizes_, n, flops_, *instruction_set_, handoff);
+      const Plan chosen = plan_for<T>(program_, n, *instruction_set_, handoff);
       const ScratchRows needed = scratch_rows(chosen);
       rows = {std::max(rows.caller, needed.caller), std::max(rows.others, needed.others)};
       if (chosen.split == Split::layers) parts = std::max(parts, chosen.threads);
@@ -150,14 +189,27 @@ bool Mlp<T>::prepare(std::size_t batch) const {
   if (batch > seen) include(batch);
   if (batch == 0) return true;
 
-  reserve_scratch(layers, rows.caller);
-  if (!layers.front().packed) blas::warm_up<T>();
+  reserve_scratch<T>(program_, rows.caller);
+  if (plan(batch).backend == Backend::blas) blas::warm_up<T>();
   // What the team keeps of each phase and part of a job, one of the head besides.
-  if (parts > 1) parallel_phases(layers.size() + 1, parts, Wake::always, [](auto, auto) {});
+  const std::size_t phases = program_.steps().size() + 1;
+  if (parts > 1) parallel_phases(phases, parts, Wake::always, [](auto, auto) {});
   if (rows.others == 0 && parts <= 1) return true;
   return on_each_thread([&] {
-    if (rows.others > 0) reserve_scratch(layers, rows.others);
+    if (rows.others > 0) reserve_scratch<T>(program_, rows.others);
   });
+}
+
+template <class T>
+const Program& Mlp<T>::headed(Head head) const {
+  if (head == head_) return program_;
+  return headed_[static_cast<std::size_t>(head)].get(
+      [this, head] { return std::make_unique<const Program>(program_.with_head(head)); });
+}
+
+template <class T>
+void Mlp<T>::forward(ConstMatrixView<T> x, MatrixView<T> y) const {
+  forward(x, y, head_);
 }
 
 template <class T>
@@ -167,7 +219,7 @@ void Mlp<T>::forward(ConstMatrixView<T> x, MatrixView<T> y, Head head) const {
   require(y.rows == x.rows && y.columns == out_features(), "out has shape (", y.rows, ", ",
           y.columns, "), expected (", x.rows, ", ", out_features(), ")");
   const Plan chosen = plan(x.rows);
-  run_forward(operands(chosen), instruction_set_->table<T>(), chosen, head, x, y);
+  run_forward(headed(head), operands(chosen), chosen, x, y);
 }
 
 template <class T>
@@ -175,19 +227,22 @@ void Mlp<T>::trace(ConstMatrixView<T> x, std::span<const MatrixView<T>> pre_acti
                    std::span<const MatrixView<T>> activations) const {
   require(x.columns == in_features(), "x has ", x.columns, " features, the network takes ",
           in_features());
+  std::vector<std::size_t> widths;
+  for (std::size_t s = 0; s < program_.steps().size(); ++s) {
+    if (program_.dense(s)) widths.push_back(program_.steps()[s].output.count);
+  }
   for (const auto& views : {pre_activations, activations}) {
-    require(views.size() == layers_.size(), "trace takes ", layers_.size(), " views of each kind, ",
+    require(views.size() == widths.size(), "trace takes ", widths.size(), " views of each kind, ",
             "got ", views.size());
     for (std::size_t l = 0; l < views.size(); ++l) {
       const MatrixView<T>& view = views[l];
-      require(view.rows == x.rows && view.columns == sizes_[l + 1] && view.contiguous_rows(),
+      require(view.rows == x.rows && view.columns == widths[l] && view.contiguous_rows(),
               "a view of layer ", l, " has shape (", view.rows, ", ", view.columns, "), expected (",
-              x.rows, ", ", sizes_[l + 1], ") with contiguous rows");
+              x.rows, ", ", widths[l], ") with contiguous rows");
     }
   }
   const Plan chosen = plan(x.rows);
-  run_trace(operands(chosen), instruction_set_->table<T>(), chosen, x, pre_activations,
-            activations);
+  run_trace(program_, operands(chosen), chosen, x, pre_activations, activations);
 }
 
 template <class T>
@@ -195,7 +250,7 @@ void Mlp<T>::apply_head(MatrixView<T> rows) const {
   require(rows.columns == out_features() && rows.contiguous_rows(), "rows have ", rows.columns,
           " elements, expected ", out_features(), ", contiguous");
   const DefaultFloatMode mode;
-  laminet::apply_head(head_, instruction_set_->table<T>(), rows);
+  laminet::apply_head(head_, table(), rows);
 }
 
 template <class T>
@@ -209,24 +264,31 @@ void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
           "), expected (", x.rows, ", ", w.rows, ")");
   check_activation<T>(layer.activation);
   const kernels::InstructionSet& set = kernels::active_instruction_set();
-  const std::size_t sizes[] = {w.columns, w.rows};
-  const double flops = 2.0 * static_cast<double>(w.rows) * static_cast<double>(w.columns);
-  const Plan plan = plan_for<T>(sizes, x.rows, flops, set);
-  LayerOperands<T> operands{w, nullptr, layer.bias, layer.activation};
+  const ParameterBlock weight{0, w.rows, w.columns};
+  const Program program({w.columns, w.rows},
+                        {{DenseStep{w.columns, w.rows, 1, layer.activation, weight, {}},
+                          {{Program::kInput, 0, w.columns}},
+                          {1, 0, w.rows}}},
+                        1);
+  const Plan plan = plan_for<T>(program, x.rows, set);
+  DenseOperands<T> step{layer.bias, {}, {}, w};
+  const bool tiled = plan.backend == Backend::tiled;
   const auto run = [&] {
-    run_forward<T>(std::span<const LayerOperands<T>>(&operands, 1), set.table<T>(), plan,
-                   Head::none, x, y);
+    const Operands<T> operands{{&step, 1}, &set.table<T>(), tiled, false};
+    run_forward<T>(program, operands, plan, x, y);
   };
-  if (plan.backend == Backend::tiled) {
+  if (tiled) {
     const PackedWeights<T> packed(w, set.table<T>());
-    operands.packed = &packed;
+    step.packed = {&packed, 1};
     run();
   } else if (blas::fits(w)) {
     run();
   } else {
-    const Dense<T> dense(layer);
-    require_blas_fits(dense.weight());
-    operands.weight = dense.weight();
+    AlignedArray<T> rows(checked_product(w.rows, w.columns));
+    const MatrixView<T> copied = dense_view(rows.data(), w.rows, w.columns);
+    copy_weight<T>(w, copied);
+    require_blas_fits<T>(copied);
+    step.weight = copied;
     run();
   }
 }

@@ -1,27 +1,34 @@
-// A multilayer perceptron: A_0 = X, Z_l = A_{l-1} W_l^T + b_l, A_l = s_l(Z_l), Y = head(A_L), where
-// the head is the identity, or softmax or log-softmax of each row. Samples are rows.
+// A network that never changes: a program and parameters. Samples are rows.
+//
+// A multilayer perceptron is A_0 = X, Z_l = A_{l-1} W_l^T + b_l, A_l = s_l(Z_l), Y = head(A_L),
+// where the head is the identity, or softmax or log-softmax of each row; layers may stand side by
+// side and be summed besides (layers.h).
 //
 //   laminet::Mlp<float> net(layers);          // copies the weights once
 //   net.forward(x, y);                        // x (B, n_0), y (B, n_L), views of any strides
 //
-// A network never changes, so any number of threads may call it at once; each call may use the
-// team of threads besides (base/parallel.h). It is neither copied nor moved; keep it in a
-// std::unique_ptr or a container of nodes.
+// Any number of threads may call a network at once; each call may use the team of threads besides
+// (base/parallel.h). It is neither copied nor moved; keep it in a std::unique_ptr or a container of
+// nodes.
 #pragma once
 
-#include <memory>
+#include <array>
 #include <span>
 #include <vector>
 
-#include "laminet/base/huge_pages.h"
 #include "laminet/base/made_once.h"
-#include "laminet/gemm/pack.h"
-#include "laminet/network/dense.h"
 #include "laminet/network/execute.h"
 #include "laminet/network/head.h"
+#include "laminet/network/layers.h"
+#include "laminet/network/parameters.h"
 #include "laminet/network/plan.h"
+#include "laminet/network/prepared.h"
+#include "laminet/network/program.h"
 
 namespace laminet {
+
+template <class T>
+struct Built;
 
 // Bytes that a network's weights and biases take: as the constructor copied them, and packed for
 // the tiled back end.
@@ -30,28 +37,44 @@ struct MlpBytes {
   std::size_t packed;
 };
 
+// A dense layer in a program: the outputs from `first` on of that group of a dense step.
+struct LayerPlace {
+  std::size_t step;
+  std::size_t group;
+  std::size_t first;
+};
+
 template <class T>
 class Mlp {
  public:
-  // Throws std::invalid_argument where there is no layer or the shapes do not chain.
+  // Throws std::invalid_argument where there is no layer or the shapes do not chain. `in_features`
+  // where the layers do not say it.
   explicit Mlp(std::span<const DenseView<T>> layers, Head head = Head::none);
+  explicit Mlp(std::span<const LayerView<T>> layers, Head head = Head::none,
+               std::size_t in_features = 0);
 
-  std::span<const Dense<T>> layers() const { return layers_; }
-  std::span<const std::size_t> sizes() const { return sizes_; }
-  std::size_t in_features() const { return sizes_.front(); }
-  std::size_t out_features() const { return sizes_.back(); }
+  const Program& program() const { return program_; }
+  const Parameters<T>& parameters() const { return parameters_; }
+  // The dense layers as they were given, each before those that follow it, and where they lie now.
+  std::span<const DenseView<T>> layers() const { return layers_; }
+  // Which step computes each of them, and from which of its outputs on.
+  std::span<const LayerPlace> places() const { return places_; }
+  std::size_t in_features() const { return program_.in_features(); }
+  std::size_t out_features() const { return program_.out_features(); }
   Head head() const { return head_; }
   const kernels::InstructionSet& instruction_set() const { return *instruction_set_; }
+  const kernels::Table<T>& table() const { return instruction_set_->template table<T>(); }
 
   // y = Y. The same bits whatever the batch, the strides and the threads, on the tiled back end
   // with AVX2 or wider. Allocates nothing after the first call of a size. y must not overlap x.
-  void forward(ConstMatrixView<T> x, MatrixView<T> y) const { forward(x, y, head_); }
+  void forward(ConstMatrixView<T> x, MatrixView<T> y) const;
 
   // The same with another head in place of the network's own.
   void forward(ConstMatrixView<T> x, MatrixView<T> y, Head head) const;
 
-  // Every pre-activation Z_1 .. Z_L and activation A_1 .. A_L, contiguous (B, n_l); the same bits
-  // as forward. The head comes after them: apply_head makes Y of a copy of A_L, contiguous rows.
+  // Every pre-activation Z_l and activation A_l of the dense steps, contiguous (B, n_l); the same
+  // bits as forward. The head comes after them: apply_head makes Y of a copy of A_L, contiguous
+  // rows.
   void trace(ConstMatrixView<T> x, std::span<const MatrixView<T>> pre_activations,
              std::span<const MatrixView<T>> activations) const;
   void apply_head(MatrixView<T> rows) const;
@@ -69,29 +92,33 @@ class Mlp {
   MlpBytes bytes_prepared() const;
 
   Plan plan(std::size_t batch) const;
+  // By dense step.
   std::vector<LayerPlan> layer_plans(const Plan& plan) const;
 
-  // The layers as the plan's back end takes them; packed on the first call for the tiled one.
-  std::span<const LayerOperands<T>> operands(const Plan& plan) const;
+  // The numbers as the plan's back end takes them; packed on the first call for the tiled one.
+  const Operands<T>& operands(const Plan& plan) const;
 
  private:
-  std::vector<Dense<T>> layers_;
-  std::vector<std::size_t> sizes_;
-  double flops_ = 0.0;  // of one sample's products
-  Head head_;
-  const kernels::InstructionSet* instruction_set_;
-  std::vector<LayerOperands<T>> blas_operands_;
-
-  // For the tiled back end. The panels of all layers lie one after the other.
   struct Packed {
-    HugePageArray<T> memory;
-    std::vector<PackedWeights<T>> weights;
-    std::vector<LayerOperands<T>> operands;
+    Prepared<T> prepared;
+    std::vector<DenseOperands<T>> steps;
+    Operands<T> operands;
   };
-  std::vector<std::size_t> packed_starts() const;
-  std::unique_ptr<const Packed> pack() const;
 
+  Mlp(Built<T> built, Head head);
+  std::vector<DenseOperands<T>> step_operands() const;
+  const Program& headed(Head head) const;
+
+  Head head_;
+  Program program_;
+  Parameters<T> parameters_;
+  std::vector<DenseView<T>> layers_;
+  std::vector<LayerPlace> places_;
+  const kernels::InstructionSet* instruction_set_;
+  std::vector<DenseOperands<T>> blas_steps_;
+  Operands<T> blas_operands_;
   mutable MadeOnce<Packed> packed_;
+  mutable std::array<MadeOnce<Program>, kHeads.size()> headed_;
 };
 
 // Y = s(X W^T + b), one layer whose weights are used as they are: nothing of them is kept. Shapes

@@ -52,15 +52,35 @@ Backend resolve(const PlanInput& input) {
   return input.fused || !input.blas_available ? Backend::tiled : Backend::blas;
 }
 
+// Of those panels, the wide ones.
+template <class T>
+std::size_t body_panels(const PanelLayout<T>& layout, PanelRange range) {
+  return std::min(range.last, layout.body_panels) - std::min(range.first, layout.body_panels);
+}
+
+// The panels of the share that has most columns, with padding.
+template <class T>
+PanelRange largest_share(const PanelLayout<T>& layout, std::size_t shares) {
+  std::size_t most = 0;
+  PanelRange largest{0, 0};
+  for (std::size_t part = 0; part < shares; ++part) {
+    const PanelRange range = layout.share(shares, part);
+    const bool tail = range.last > layout.body_panels && range.last > range.first;
+    const std::size_t columns =
+        body_panels(layout, range) * layout.body->nr + (tail ? layout.tail_nr() : 0);
+    if (columns > most) {
+      most = columns;
+      largest = range;
+    }
+  }
+  return largest;
+}
+
 }  // namespace
 
 Plan make_plan(const PlanInput& input, const CacheSizes& caches) {
-  std::size_t width = 0;
-  double weights = 0.0;
-  for (std::size_t l = 0; l + 1 < input.sizes.size(); ++l) {
-    width = std::max(width, input.sizes[l] + input.sizes[l + 1]);
-    weights += static_cast<double>(input.sizes[l]) * static_cast<double>(input.sizes[l + 1]);
-  }
+  const std::size_t width = input.width;
+  const auto weights = static_cast<double>(input.weights);
   const double bytes = weights * static_cast<double>(input.element_size);
   const double flops = 2.0 * weights * static_cast<double>(input.batch);
   const auto threads = static_cast<double>(std::max<std::size_t>(1, input.threads));
@@ -106,35 +126,46 @@ Plan make_plan(const PlanInput& input, const CacheSizes& caches) {
 }
 
 template <class T>
-Grid choose_grid(const PanelLayout<T>& layout, std::size_t rows, std::size_t threads) {
+Grid choose_grid(const PanelLayout<T>& layout, std::size_t groups, std::size_t rows,
+                 std::size_t threads) {
+  if (groups > 1) {
+    return choose_grid(rows, groups, layout.padded_columns(), 0, layout.body->mr, threads);
+  }
   return choose_grid(rows, layout.body_panels, layout.body->nr, layout.tail_nr(), layout.body->mr,
                      threads);
 }
 
 template <class T>
-LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t depth,
-                     const CacheSizes& caches) {
+LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t groups,
+                     std::size_t depth, const CacheSizes& caches) {
   LayerPlan result{};
   result.rows = plan.blocks.most_rows();
   result.row_parts = plan.threads;
   result.column_parts = 1;
+  result.padded_columns = groups * layout.padded_columns();
+  if (plan.split == Split::layers) {
+    const std::size_t rows = std::min(plan.blocks.batch, plan.chunk_rows);
+    const Grid grid = choose_grid(layout, groups, rows, plan.threads);
+    result.rows = share_of_rows(rows, grid.row_parts, 0).count;
+    result.row_parts = grid.row_parts;
+    result.column_parts = grid.column_parts;
+  }
+  const PanelRange most = largest_share(layout, groups > 1 ? 1 : result.column_parts);
+  const std::size_t own_groups =
+      share_of_rows(groups, groups > 1 ? result.column_parts : 1, 0).count;
+  result.wide = {own_groups * body_panels(layout, most), layout.body->mr, layout.body->nr};
+  result.narrow = {most.last > layout.body_panels ? own_groups : 0, layout.tail->mr,
+                   layout.tail->nr};
   if (plan.backend == Backend::blas) {
     const std::size_t columns = layout.body_panels * layout.body->nr + layout.tail_columns;
     result.body = {0, 0, columns, depth};
     return result;
   }
-  if (plan.split == Split::layers) {
-    const std::size_t rows = std::min(plan.blocks.batch, plan.chunk_rows);
-    const Grid grid = choose_grid(layout, rows, plan.threads);
-    result.rows = share_of_rows(rows, grid.row_parts, 0).count;
-    result.row_parts = grid.row_parts;
-    result.column_parts = grid.column_parts;
-  }
-  std::size_t wide = 0;  // panels of the thread that has most
-  for (std::size_t part = 0; part < result.column_parts; ++part) {
-    const PanelRange range = layout.share(result.column_parts, part);
-    wide = std::max(
-        wide, std::min(range.last, layout.body_panels) - std::min(range.first, layout.body_panels));
+  // Of the widest share of whole panels, which need not be the one with the tail.
+  std::size_t wide = 0;
+  const std::size_t shares = groups > 1 ? 1 : result.column_parts;
+  for (std::size_t part = 0; part < shares; ++part) {
+    wide = std::max(wide, body_panels(layout, layout.share(shares, part)));
   }
   const auto of = [](const Sweep<T>& sweep) {
     if (sweep.columns == 0) return TilePlan{};
@@ -151,9 +182,10 @@ LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t
   return result;
 }
 
-#define LAMINET_INSTANTIATE(T)                                                \
-  template Grid choose_grid(const PanelLayout<T>&, std::size_t, std::size_t); \
-  template LayerPlan plan_layer(const Plan&, const PanelLayout<T>&, std::size_t, const CacheSizes&);
+#define LAMINET_INSTANTIATE(T)                                                                \
+  template Grid choose_grid(const PanelLayout<T>&, std::size_t, std::size_t, std::size_t);    \
+  template LayerPlan plan_layer(const Plan&, const PanelLayout<T>&, std::size_t, std::size_t, \
+                                const CacheSizes&);
 LAMINET_INSTANTIATE(float)
 LAMINET_INSTANTIATE(double)
 #undef LAMINET_INSTANTIATE

@@ -35,16 +35,24 @@ struct TilePlan {
   std::size_t columns, depth;  // 0 where there is no such tile
 };
 
+struct PanelCount {
+  std::size_t panels;
+  std::size_t mr, nr;  // of their tile
+};
+
 // How one layer runs under a plan: of the largest share of a thread the largest block.
 struct LayerPlan {
   std::size_t rows;                     // of the activations
   TilePlan body;                        // the widest tile that runs
   TilePlan tail;                        // the one of the last columns, where it is another sweep
   std::size_t row_parts, column_parts;  // what the threads share, at one time
+  std::size_t padded_columns;           // of all panels
+  PanelCount wide, narrow;              // of the thread that has most of them
 };
 
 struct PlanInput {
-  std::span<const std::size_t> sizes;  // in_features, ..., out_features
+  std::size_t weights;  // elements of all products' weights
+  std::size_t width;    // elements of a row that a step reads and writes, at most
   std::size_t batch;
   std::size_t element_size;
   std::size_t mr;  // rows of the widest register tile
@@ -57,13 +65,15 @@ struct PlanInput {
 
 Plan make_plan(const PlanInput& input, const CacheSizes& caches);
 
-// How the threads share `rows` rows of a layer, where they share layers.
+// How the threads share `rows` rows of a layer of so many equal products side by side, where they
+// share layers: of several, each is a thread's alone.
 template <class T>
-Grid choose_grid(const PanelLayout<T>& layout, std::size_t rows, std::size_t threads);
+Grid choose_grid(const PanelLayout<T>& layout, std::size_t groups, std::size_t rows,
+                 std::size_t threads);
 
 // How the engine runs a layer of `depth` inputs and these panels.
 template <class T>
-LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t depth,
-                     const CacheSizes& caches);
+LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t groups,
+                     std::size_t depth, const CacheSizes& caches);
 
 }  // namespace laminet

@@ -52,8 +52,8 @@ class WeightCopy:
     Attributes
     ----------
     kind : str
-        ``"as given"``, with the biases; ``"packed"`` and ``"packed, transposed"`` for the tiled
-        back end; ``"first layer, transposed"``.
+        ``"as given"``, with the biases; ``"packed"`` and, for the way back, ``"packed,
+        transposed"`` for the tiled back end.
     now : int
         What it takes.
     prepared, with_derivatives : int

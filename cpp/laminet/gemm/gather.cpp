@@ -1,11 +1,11 @@
-#include "laminet/gradients/gather.h"
+#include "laminet/gemm/gather.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "laminet/base/interruption.h"
-#include "laminet/network/workspace.h"
+#include "laminet/base/scratch.h"
 
 namespace laminet {
 namespace {
@@ -61,32 +61,24 @@ void mark_left_out(ConstMatrixView<T> g, const T* slopes, MatrixView<T> out) {
 
 }  // namespace
 
-template <class T>
-bool gathers(const ChainWeights<T>& weights, std::size_t layer, std::size_t repeat) {
-  const ActivationKind kind = weights.layers[layer].activation.kind;
-  return weights.finite && weights.layers[layer].packed && repeat >= kLeastRows &&
-         (kind == ActivationKind::relu || kind == ActivationKind::relu6);
+bool gathers(const Activation& activation, std::size_t repeat) {
+  return repeat >= kLeastRows &&
+         (activation.kind == ActivationKind::relu || activation.kind == ActivationKind::relu6);
 }
 
 template <class T>
-void reserve_gather(const ChainWeights<T>& weights, std::size_t rows, std::size_t samples,
-                    std::size_t repeat) {
-  std::size_t depth = 0;
-  for (std::size_t l = 0; l + 1 < weights.depth(); ++l) {
-    if (gathers(weights, l, repeat)) depth = std::max(depth, weights.out(l));
-  }
-  if (depth == 0) return;
+void reserve_gather(std::size_t rows, std::size_t depth, std::size_t repeat) {
+  const std::size_t samples = (rows + repeat - 1) / repeat + 1;  // the first one's rows may be few
   const GatherScratch<T> scratch = gather_scratch<T>(rows, samples, depth);
   std::fill_n(scratch.packed, (rows + 1) * depth, T{0});
   std::fill_n(scratch.lists, samples * (depth + 1), 0);
 }
 
 template <class T>
-void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMatrixView<T> g,
+void gathered_product(ConstMatrixView<T> w, const kernels::Table<T>& table, ConstMatrixView<T> g,
                       ConstMatrixView<T> d, std::size_t first, std::size_t repeat,
                       MatrixView<T> out) {
-  const kernels::GatherTile<T>& tile = weights.table->gather_tile;
-  const ConstMatrixView<T> w = weights.layers[layer].weight;
+  const kernels::GatherTile<T>& tile = table.gather_tile;
   const std::size_t depth = g.columns;
   const std::size_t samples = (first + g.rows + repeat - 1) / repeat - first / repeat;
   const auto [packed, lists] = gather_scratch<T>(g.rows, samples, depth);
@@ -101,12 +93,12 @@ void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMa
     std::ptrdiff_t* found = list + 1;
     std::size_t count = 0;
     // A sum that is finite has no other terms; one that overflows is looked into below.
-    weights.table->column_sums({.rows = n,
-                                .columns = depth,
-                                .x = g.row(r),
-                                .x_stride = g.row_stride,
-                                .sums = sums,
-                                .accumulate = false});
+    table.column_sums({.rows = n,
+                       .columns = depth,
+                       .x = g.row(r),
+                       .x_stride = g.row_stride,
+                       .sums = sums,
+                       .accumulate = false});
     for (std::size_t p = 0; p < depth; ++p) {
       found[count] = static_cast<std::ptrdiff_t>(p);
       const bool counts = slopes[p] != T{0};  // NaN does
@@ -152,10 +144,9 @@ void gathered_product(const ChainWeights<T>& weights, std::size_t layer, ConstMa
   });
 }
 
-#define LAMINET_INSTANTIATE(T)                                                                 \
-  template bool gathers(const ChainWeights<T>&, std::size_t, std::size_t);                     \
-  template void reserve_gather(const ChainWeights<T>&, std::size_t, std::size_t, std::size_t); \
-  template void gathered_product(const ChainWeights<T>&, std::size_t, ConstMatrixView<T>,      \
+#define LAMINET_INSTANTIATE(T)                                                                     \
+  template void reserve_gather<T>(std::size_t, std::size_t, std::size_t);                          \
+  template void gathered_product(ConstMatrixView<T>, const kernels::Table<T>&, ConstMatrixView<T>, \
                                  ConstMatrixView<T>, std::size_t, std::size_t, MatrixView<T>);
 LAMINET_INSTANTIATE(float)
 LAMINET_INSTANTIATE(double)

@@ -1,0 +1,38 @@
+// The numbers of a network as its steps take them.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "laminet/base/matrix.h"
+#include "laminet/gemm/blas.h"
+#include "laminet/gemm/pack.h"
+#include "laminet/kernels/kernels.h"
+
+namespace laminet {
+
+// Of a dense step.
+template <class T>
+struct DenseOperands {
+  const T* bias = nullptr;  // null where there is none
+  // By group. Of W, for the way forward, and of W^T, for the way back, where that is wanted; none
+  // where the step runs on the BLAS back end.
+  std::span<const PackedWeights<T>> packed;
+  std::span<const PackedWeights<T>> transposed;
+  ConstMatrixView<T> weight;  // of all groups, one below the other
+};
+
+template <class T>
+struct Operands {
+  std::span<const DenseOperands<T>> steps;  // by step; empty ones where it has no product
+  const kernels::Table<T>* table;
+  bool tiled;   // the back end
+  bool finite;  // no weight is infinite or NaN; known where `transposed` is
+
+  // Whether products can read or write the view where it lies.
+  bool usable(const ConstMatrixView<T>& view) const {
+    return tiled ? view.contiguous_rows() : blas::fits(view);
+  }
+};
+
+}  // namespace laminet

@@ -1,0 +1,94 @@
+#include "laminet/network/prepared.h"
+
+#include <algorithm>
+
+namespace laminet {
+namespace {
+
+ParameterBlock rows_of(const ParameterBlock& block, std::size_t first, std::size_t count) {
+  return {block.start + first * block.columns, count, block.columns};
+}
+
+ParameterBlock columns_of(const ParameterBlock& row, std::size_t first, std::size_t count) {
+  return row.rows == 0 ? row : ParameterBlock{row.start + first, 1, count};
+}
+
+template <class T>
+ConstMatrixView<T> oriented(ConstMatrixView<T> w, Packing packing) {
+  if (packing == Packing::forward) return w;
+  return {w.data, w.columns, w.rows, w.column_stride, w.row_stride};
+}
+
+// Elements of a group's panels, from one that starts on a cache line to the next that does.
+template <class T>
+std::size_t panel_elements(const DenseStep& dense, const kernels::Table<T>& table,
+                           Packing packing) {
+  const bool forward = packing == Packing::forward;
+  return round_up(packed_size(forward ? dense.out_features : dense.in_features,
+                              forward ? dense.in_features : dense.out_features, table),
+                  AlignedArray<T>::kAlignment / sizeof(T));
+}
+
+template <class T>
+std::size_t elements_of(const Program& program, const kernels::Table<T>& table, Packing packing) {
+  std::size_t elements = 0;
+  for (std::size_t s = 0; s < program.steps().size(); ++s) {
+    if (const DenseStep* dense = program.dense(s)) {
+      elements += dense->groups * panel_elements(*dense, table, packing);
+    }
+  }
+  return elements;
+}
+
+}  // namespace
+
+template <class T>
+std::size_t Prepared<T>::bytes_of(const Program& program, const kernels::Table<T>& table,
+                                  Packing packing) {
+  return page_bytes(elements_of(program, table, packing) * sizeof(T));
+}
+
+template <class T>
+Prepared<T>::Prepared(const Program& program, const Parameters<T>& parameters,
+                      const kernels::Table<T>& table, Packing packing)
+    : packing_(packing),
+      memory_(elements_of(program, table, packing)),
+      version_(parameters.version()) {
+  T* free = memory_.data();
+  for (std::size_t s = 0; s < program.steps().size(); ++s) {
+    first_.push_back(parts_.size());
+    const DenseStep* dense = program.dense(s);
+    for (std::size_t g = 0; dense && g < dense->groups; ++g) {
+      const std::size_t n = dense->out_features;
+      // What is added on the way forward is not on the way back.
+      const ParameterBlock bias = packing == Packing::forward ? dense->bias : ParameterBlock{};
+      parts_.push_back({rows_of(dense->weight, g * n, n), columns_of(bias, g * n, n)});
+      const Part& part = parts_.back();
+      weights_.emplace_back(oriented(parameters[part.weight], packing), table, free,
+                            parameters[part.bias].data);
+      free += panel_elements(*dense, table, packing);
+    }
+  }
+  first_.push_back(parts_.size());
+}
+
+template <class T>
+void Prepared<T>::refresh(const Parameters<T>& parameters) {
+  if (parameters.version() == version_) return;
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    weights_[i].repack(oriented(parameters[parts_[i].weight], packing_),
+                       parameters[parts_[i].bias].data);
+  }
+  version_ = parameters.version();
+}
+
+template <class T>
+bool Prepared<T>::finite() const {
+  return std::all_of(weights_.begin(), weights_.end(),
+                     [](const PackedWeights<T>& weights) { return weights.finite(); });
+}
+
+template class Prepared<float>;
+template class Prepared<double>;
+
+}  // namespace laminet

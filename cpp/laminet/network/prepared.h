@@ -1,0 +1,59 @@
+// What is packed of a network's parameters for the tiled back end.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "laminet/base/huge_pages.h"
+#include "laminet/gemm/pack.h"
+#include "laminet/kernels/kernels.h"
+#include "laminet/network/parameters.h"
+#include "laminet/network/program.h"
+
+namespace laminet {
+
+// The weights of W for the way forward, or of W^T for the way back.
+enum class Packing { forward, transposed };
+
+// All panels of a network, in one piece of memory. Any number of threads may read it while nobody
+// refreshes it.
+template <class T>
+class Prepared {
+ public:
+  Prepared(const Program& program, const Parameters<T>& parameters, const kernels::Table<T>& table,
+           Packing packing);
+
+  // Packs anew what has changed, in place; nothing where it is of this version.
+  void refresh(const Parameters<T>& parameters);
+  std::uint64_t version() const { return version_; }
+
+  // By group of that step; empty where it has no product.
+  std::span<const PackedWeights<T>> operator[](std::size_t step) const {
+    return std::span<const PackedWeights<T>>(weights_).subspan(first_[step],
+                                                               first_[step + 1] - first_[step]);
+  }
+  // Whether all weights are finite.
+  bool finite() const;
+  std::size_t bytes() const { return memory_.bytes(); }
+
+  // What the memory takes, without it.
+  static std::size_t bytes_of(const Program& program, const kernels::Table<T>& table,
+                              Packing packing);
+
+ private:
+  struct Part {  // of a step's weight: a group
+    ParameterBlock weight;
+    ParameterBlock bias;
+  };
+
+  Packing packing_;
+  std::vector<Part> parts_;
+  std::vector<std::size_t> first_;  // part of each step
+  HugePageArray<T> memory_;
+  std::vector<PackedWeights<T>> weights_;
+  std::uint64_t version_;
+};
+
+}  // namespace laminet

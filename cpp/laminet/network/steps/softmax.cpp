@@ -1,0 +1,75 @@
+#include "laminet/network/steps/softmax.h"
+
+#include "laminet/network/steps/instantiate.h"
+#include "laminet/network/steps/rows.h"
+
+namespace laminet::steps {
+namespace {
+
+using kernels::HeadProduct;
+
+// The product of rows with the derivative, in place.
+template <class T>
+void multiply(HeadProduct product, const StepCall<T>& call, const Recorded<T>& recorded,
+              MatrixView<T> rows) {
+  const MatrixView<T> p = kept_of(call, recorded.kept);
+  call.table().head_product({.product = product,
+                             .rows = rows.rows,
+                             .columns = rows.columns,
+                             .x = rows.data,
+                             .x_stride = rows.row_stride,
+                             .p = p.row(recorded.first / recorded.repeat),
+                             .p_stride = p.row_stride,
+                             .first = recorded.first % recorded.repeat,
+                             .repeat = recorded.repeat});
+}
+
+}  // namespace
+
+// The probabilities.
+std::size_t kept_columns(const SoftmaxStep&, const Step& step) { return step.output.count; }
+
+template <class T>
+void forward(const SoftmaxStep& operation, const StepCall<T>& call, const Frame<T>& values) {
+  const MatrixView<T> out = values(call.step().output);
+  give<T>(values(call.step().inputs[0]), out, false);
+  apply_head(operation.kind, call.table(), out);
+}
+
+template <class T>
+void record(const SoftmaxStep& operation, const StepCall<T>& call, const Frame<T>& values,
+            const Frame<T>& kept, bool wanted) {
+  const MatrixView<T> in = values(call.step().inputs[0]);
+  const MatrixView<T> p = kept_of(call, kept);
+  give<T>(in, p, false);
+  apply_head(Head::softmax, call.table(), p);
+  if (!wanted) return;
+  if (operation.kind == Head::softmax) {
+    give<T>(p, values(call.step().output), false);
+  } else {
+    forward(operation, call, values);
+  }
+}
+
+template <class T>
+void pull_back(const SoftmaxStep& operation, const StepCall<T>& call, const Recorded<T>& recorded,
+               const Frame<T>& gradients, Slopes) {
+  const MatrixView<T> g = gradients(call.step().output);
+  multiply(
+      operation.kind == Head::softmax ? HeadProduct::softmax : HeadProduct::log_softmax_transpose,
+      call, recorded, g);
+  give<T>(g, gradients(call.step().inputs[0]), call.program.backward(call.index).adds[0]);
+}
+
+template <class T>
+void push_forward(const SoftmaxStep& operation, const StepCall<T>& call,
+                  const Recorded<T>& recorded, const Frame<T>& tangents) {
+  const MatrixView<T> out = tangents(call.step().output);
+  give<T>(tangents(call.step().inputs[0]), out, false);
+  multiply(operation.kind == Head::softmax ? HeadProduct::softmax : HeadProduct::log_softmax, call,
+           recorded, out);
+}
+
+LAMINET_STEP(SoftmaxStep)
+
+}  // namespace laminet::steps

@@ -1,0 +1,87 @@
+// What a step does: forward, forward with what derivatives need kept, back, and forward for
+// tangents. One file an operation; each defines these functions for its own.
+//
+// Nothing here allocates or starts threads: callers give each thread its own rows. Views of frames
+// have contiguous rows.
+#pragma once
+
+#include <cstddef>
+
+#include "laminet/network/frame.h"
+#include "laminet/network/operands.h"
+#include "laminet/network/program.h"
+
+namespace laminet {
+
+// A step of a program with its numbers.
+template <class T>
+struct StepCall {
+  const Program& program;
+  std::size_t index;
+  const Operands<T>& operands;
+
+  const Step& step() const { return program.steps()[index]; }
+  const DenseOperands<T>& dense() const { return operands.steps[index]; }
+  const kernels::Table<T>& table() const { return *operands.table; }
+};
+
+// The result of a step, of rows of values.
+template <class T>
+void forward(const StepCall<T>& call, const Frame<T>& values);
+
+// Of a dense step: in W^T + b + add alone, into z: (rows, outputs), contiguous rows.
+template <class T>
+void pre_activation(const StepCall<T>& call, const Frame<T>& values, MatrixView<T> z);
+
+// How the threads share a step of all rows of a batch.
+struct StepPart {
+  std::size_t part;
+  std::size_t parts;
+  bool from_memory;  // as Plan has it
+};
+
+template <class T>
+void forward_part(const StepCall<T>& call, const Frame<T>& values, const StepPart& part);
+
+// Columns that a step keeps for derivatives, besides values.
+std::size_t kept_columns(const Step& step);
+
+// The same as forward(), and keeps. Without `wanted` the result is not: no derivative needs it.
+template <class T>
+void record(const StepCall<T>& call, const Frame<T>& values, const Frame<T>& kept, bool wanted);
+
+// What has been recorded of samples, and the rows that derivatives have of them: row i belongs to
+// sample (first + i) / repeat.
+template <class T>
+struct Recorded {
+  const Frame<T>& values;
+  const Frame<T>& kept;
+  std::size_t first;
+  std::size_t repeat;
+};
+
+// From the gradient of the step's result to those of its inputs, which are written or added to, as
+// Program::backward has it. That of the result is lost.
+//
+// How a dense step treats D, the diagonal of its slopes:
+//   multiply  by it
+//   skip      it has been multiplied
+//   keep      by it, and what comes of it, the gradient with respect to Z, takes the slopes' place
+enum class Slopes { multiply, skip, keep };
+
+template <class T>
+void pull_back(const StepCall<T>& call, const Recorded<T>& recorded, const Frame<T>& gradients,
+               Slopes slopes);
+
+// From the tangents of the step's inputs to that of its result.
+template <class T>
+void push_forward(const StepCall<T>& call, const Recorded<T>& recorded, const Frame<T>& tangents);
+
+// What a step kept, (samples, kept_columns); no data where that is nothing.
+template <class T>
+MatrixView<T> kept_of(const StepCall<T>& call, const Frame<T>& kept) {
+  const std::size_t columns = kept_columns(call.step());
+  return columns > 0 ? kept({call.index, 0, columns}) : MatrixView<T>{};
+}
+
+}  // namespace laminet

@@ -1,0 +1,27 @@
+// Sums and means of branches.
+#pragma once
+
+#include <cstddef>
+
+#include "laminet/network/steps/steps.h"
+
+namespace laminet::steps {
+
+std::size_t kept_columns(const SumStep& operation, const Step& step);
+
+template <class T>
+void forward(const SumStep& operation, const StepCall<T>& call, const Frame<T>& values);
+
+template <class T>
+void record(const SumStep& operation, const StepCall<T>& call, const Frame<T>& values,
+            const Frame<T>& kept, bool wanted);
+
+template <class T>
+void pull_back(const SumStep& operation, const StepCall<T>& call, const Recorded<T>& recorded,
+               const Frame<T>& gradients, Slopes slopes);
+
+template <class T>
+void push_forward(const SumStep& operation, const StepCall<T>& call, const Recorded<T>& recorded,
+                  const Frame<T>& tangents);
+
+}  // namespace laminet::steps
