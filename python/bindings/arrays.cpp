@@ -42,7 +42,7 @@ namespace {
 template <class T>
 py::array to_array(py::handle x, const char* name, py::handle feature_names = Py_None) {
   if (readable_in_place<T>(x)) return py::reinterpret_borrow<py::array>(x);
-  const py::object convert = py::module_::import("laminet._convert").attr("as_real_array");
+  const py::object convert = py::module_::import("laminet.core.conversion").attr("as_real_array");
   return py::array(convert(x, py::dtype::of<T>(), name, feature_names));
 }
 

@@ -94,7 +94,7 @@ class Network {
     return py::make_tuple(std::move(activations), std::move(pre_activations), std::move(output));
   }
 
-  // What laminet.analysis.plan makes a result of.
+  // What laminet.core.plan makes a result of.
   py::dict plan(std::size_t batch) const {
     (void)thread_count();  // asks for the CPUs of now, as a report is read at leisure
     const Plan plan = mlp_.plan(batch);

@@ -1,4 +1,4 @@
-"""Modules by names that they had before: pickles hold them, and the extension asks for one."""
+"""Modules by names that they had before: pickles hold them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 
 from laminet.core import (
     activation,
-    conversion,
     errors,
     gradients,
     mlp,
@@ -19,7 +18,6 @@ from laminet.core import (
 from laminet.core.layers import dense
 
 _FORMER = {
-    "_convert": conversion,  # for python/bindings/arrays.cpp
     "activation": activation,
     "analysis.plan": plan,
     "dense": dense,
