@@ -351,9 +351,7 @@ class MLP(_core.NetworkCall, Differentiable):
 
         - packed for the tiled back end, from the first call on (none with BLAS);
         - packed once more for the way back, transposed, from the first call of `vjp`, `gradients`
-          or a Jacobian multiplied out from the outputs on (none with BLAS);
-        - the first layer alone, transposed, from the first Jacobian on that is multiplied out from
-          the inputs, as where they are fewer than the outputs.
+          or a Jacobian multiplied out from the outputs on (none with BLAS).
 
         They stay as long as the network. Packed weights take some more than the others: the last
         outputs fill up a register tile, and from 512 KiB on the memory is whole pages of 2 MiB.
