@@ -6,6 +6,7 @@
 
 #include "laminet/base/interruption.h"
 #include "laminet/base/scratch.h"
+#include "laminet/base/types.h"
 
 namespace laminet {
 namespace {
@@ -148,8 +149,7 @@ void gathered_product(ConstMatrixView<T> w, const kernels::Table<T>& table, Cons
   template void reserve_gather<T>(std::size_t, std::size_t, std::size_t);                          \
   template void gathered_product(ConstMatrixView<T>, const kernels::Table<T>&, ConstMatrixView<T>, \
                                  ConstMatrixView<T>, std::size_t, std::size_t, MatrixView<T>);
-LAMINET_INSTANTIATE(float)
-LAMINET_INSTANTIATE(double)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

@@ -9,7 +9,7 @@
 
 #include "laminet/base/matrix.h"
 #include "laminet/kernels/activation.h"
-#include "laminet/kernels/kernels.h"
+#include "laminet/kernels/table.h"
 
 namespace laminet {
 

@@ -4,6 +4,7 @@
 
 #include "laminet/base/float_mode.h"
 #include "laminet/base/thread_count.h"
+#include "laminet/base/types.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/work.h"
 
@@ -83,8 +84,7 @@ void Derivatives<T>::jvp(ConstMatrixView<T> x, ConstMatrixView<T> tangent,
   template const Operands<T>& Derivatives<T>::operands(std::size_t, bool) const;                  \
   template void Derivatives<T>::vjp(ConstMatrixView<T>, ConstMatrixView<T>, MatrixView<T>) const; \
   template void Derivatives<T>::jvp(ConstMatrixView<T>, ConstMatrixView<T>, MatrixView<T>) const;
-LAMINET_INSTANTIATE(float)
-LAMINET_INSTANTIATE(double)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

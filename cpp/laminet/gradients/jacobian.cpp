@@ -6,6 +6,7 @@
 #include "laminet/base/interruption.h"
 #include "laminet/base/scratch.h"
 #include "laminet/base/thread_count.h"
+#include "laminet/base/types.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/derivatives.h"
 #include "laminet/gradients/tape.h"
@@ -343,8 +344,7 @@ void Derivatives<T>::layer_jacobians(ConstMatrixView<T> x,
       const;                                                                                       \
   template void Derivatives<T>::layer_jacobians(ConstMatrixView<T>,                                \
                                                 std::span<const MatrixStack<T>>) const;
-LAMINET_INSTANTIATE(float)
-LAMINET_INSTANTIATE(double)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

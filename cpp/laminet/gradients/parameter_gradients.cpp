@@ -8,6 +8,7 @@
 #include "laminet/base/float_mode.h"
 #include "laminet/base/interruption.h"
 #include "laminet/base/thread_count.h"
+#include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/derivatives.h"
@@ -130,11 +131,10 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
   }
 }
 
-template void Derivatives<float>::gradients(ConstMatrixView<float>, ConstMatrixView<float>,
-                                            const ParameterGradients<float>&,
-                                            MatrixView<float>) const;
-template void Derivatives<double>::gradients(ConstMatrixView<double>, ConstMatrixView<double>,
-                                             const ParameterGradients<double>&,
-                                             MatrixView<double>) const;
+#define LAMINET_INSTANTIATE(T)                                                    \
+  template void Derivatives<T>::gradients(ConstMatrixView<T>, ConstMatrixView<T>, \
+                                          const ParameterGradients<T>&, MatrixView<T>) const;
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "laminet/base/each_thread.h"
+#include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gradients/derivatives.h"
 #include "laminet/gradients/work.h"
@@ -57,8 +58,7 @@ DerivativeBytes Derivatives<T>::bytes_prepared() const {
   template bool Derivatives<T>::prepare(std::size_t) const; \
   template DerivativeBytes Derivatives<T>::bytes() const;   \
   template DerivativeBytes Derivatives<T>::bytes_prepared() const;
-LAMINET_INSTANTIATE(float)
-LAMINET_INSTANTIATE(double)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

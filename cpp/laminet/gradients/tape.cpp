@@ -4,6 +4,7 @@
 
 #include "laminet/base/per_thread.h"
 #include "laminet/base/scratch.h"
+#include "laminet/base/types.h"
 
 namespace laminet {
 namespace {
@@ -163,13 +164,12 @@ void push_forward(const Program& program, const Operands<T>& operands, const Rec
   template class Tape<T>;                                                                         \
   template class ChainFrame<T>;                                                                   \
   template Tape<T>& thread_tape();                                                                \
-  template void begin_step(const Program&, std::size_t, const Frame<T>&);                          \
+  template void begin_step(const Program&, std::size_t, const Frame<T>&);                         \
   template void pull_back(const Program&, const Operands<T>&, const Recorded<T>&, const WayBack&, \
                           const Frame<T>&);                                                       \
   template void push_forward(const Program&, const Operands<T>&, const Recorded<T>&, std::size_t, \
                              const Frame<T>&);
-LAMINET_INSTANTIATE(float)
-LAMINET_INSTANTIATE(double)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "laminet/base/check.h"
+#include "laminet/base/types.h"
 #include "laminet/network/parameters.h"
 
 namespace laminet {
@@ -358,7 +359,9 @@ Program chain_of(std::span<const std::size_t> sizes) {
   return Program({sizes.begin(), sizes.end()}, std::move(steps), sizes.size() - 1);
 }
 
-template Built<float> build(std::span<const LayerView<float>>, Head, std::size_t);
-template Built<double> build(std::span<const LayerView<double>>, Head, std::size_t);
+#define LAMINET_INSTANTIATE(T) \
+  template Built<T> build(std::span<const LayerView<T>>, Head, std::size_t);
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

@@ -6,6 +6,7 @@
 #include "laminet/base/interruption.h"
 #include "laminet/base/parallel.h"
 #include "laminet/base/scratch.h"
+#include "laminet/base/types.h"
 #include "laminet/gemm/gemm.h"
 #include "laminet/network/frame.h"
 #include "laminet/network/steps/steps.h"
@@ -179,8 +180,7 @@ void reserve_scratch(const Program& program, std::size_t rows) {
   template void reserve_scratch<T>(const Program&, std::size_t);                                 \
   template void run_trace(const Program&, const Operands<T>&, const Plan&, ConstMatrixView<T>,   \
                           std::span<const MatrixView<T>>, std::span<const MatrixView<T>>);
-LAMINET_INSTANTIATE(float)
-LAMINET_INSTANTIATE(double)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "laminet/base/check.h"
+#include "laminet/base/types.h"
 
 namespace laminet {
 
@@ -20,7 +21,8 @@ void check_activation(const Activation& activation) {
   check(row.has_beta, "beta", activation.beta);
 }
 
-template void check_activation<float>(const Activation&);
-template void check_activation<double>(const Activation&);
+#define LAMINET_INSTANTIATE(T) template void check_activation<T>(const Activation&);
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

@@ -11,6 +11,7 @@
 #include "laminet/base/interruption.h"
 #include "laminet/base/parallel.h"
 #include "laminet/base/thread_count.h"
+#include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/kernels/dispatch.h"
 #include "laminet/network/build.h"
@@ -293,9 +294,10 @@ void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
   }
 }
 
-template class Mlp<float>;
-template class Mlp<double>;
-template void linear(ConstMatrixView<float>, const DenseView<float>&, MatrixView<float>);
-template void linear(ConstMatrixView<double>, const DenseView<double>&, MatrixView<double>);
+#define LAMINET_INSTANTIATE(T) \
+  template class Mlp<T>;       \
+  template void linear(ConstMatrixView<T>, const DenseView<T>&, MatrixView<T>);
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

@@ -7,7 +7,7 @@
 #include "laminet/base/matrix.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gemm/pack.h"
-#include "laminet/kernels/kernels.h"
+#include "laminet/kernels/table.h"
 
 namespace laminet {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "laminet/base/types.h"
 #include "laminet/gemm/blocking.h"
 #include "laminet/gemm/gemm.h"
 
@@ -186,8 +187,7 @@ LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t
   template Grid choose_grid(const PanelLayout<T>&, std::size_t, std::size_t, std::size_t);    \
   template LayerPlan plan_layer(const Plan&, const PanelLayout<T>&, std::size_t, std::size_t, \
                                 const CacheSizes&);
-LAMINET_INSTANTIATE(float)
-LAMINET_INSTANTIATE(double)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

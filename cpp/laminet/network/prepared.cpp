@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "laminet/base/types.h"
+
 namespace laminet {
 namespace {
 
@@ -88,7 +90,8 @@ bool Prepared<T>::finite() const {
                      [](const PackedWeights<T>& weights) { return weights.finite(); });
 }
 
-template class Prepared<float>;
-template class Prepared<double>;
+#define LAMINET_INSTANTIATE(T) template class Prepared<T>;
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

@@ -8,7 +8,7 @@
 
 #include "laminet/base/huge_pages.h"
 #include "laminet/gemm/pack.h"
-#include "laminet/kernels/kernels.h"
+#include "laminet/kernels/table.h"
 #include "laminet/network/parameters.h"
 #include "laminet/network/program.h"
 

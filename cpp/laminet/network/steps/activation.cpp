@@ -57,6 +57,8 @@ void push_forward(const ActivationStep&, const StepCall<T>& call, const Recorded
                        recorded.repeat);
 }
 
-LAMINET_STEP(ActivationStep)
+#define LAMINET_INSTANTIATE(T) LAMINET_STEP(ActivationStep, T)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet::steps

@@ -31,6 +31,8 @@ void push_forward(const CopyStep& operation, const StepCall<T>& call, const Reco
   forward(operation, call, tangents);
 }
 
-LAMINET_STEP(CopyStep)
+#define LAMINET_INSTANTIATE(T) LAMINET_STEP(CopyStep, T)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet::steps

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gemm/gather.h"
 #include "laminet/gemm/gemm.h"
@@ -236,15 +237,16 @@ void reserve_pull_back(const DenseStep& operation, const Operands<T>& operands, 
   }
 }
 
-LAMINET_STEP(DenseStep)
+#define LAMINET_INSTANTIATE(T) LAMINET_STEP(DenseStep, T)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 #define LAMINET_INSTANTIATE(T)                                                       \
   template void pre_activation(const StepCall<T>&, const Frame<T>&, MatrixView<T>);  \
   template void forward_part(const StepCall<T>&, const Frame<T>&, const StepPart&);  \
   template void times_weight(const StepCall<T>&, ConstMatrixView<T>, MatrixView<T>); \
   template void reserve_pull_back(const DenseStep&, const Operands<T>&, std::size_t, std::size_t);
-LAMINET_INSTANTIATE(float)
-LAMINET_INSTANTIATE(double)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 
 }  // namespace laminet::steps

@@ -4,7 +4,7 @@
 #include <cstddef>
 
 #include "laminet/base/matrix.h"
-#include "laminet/kernels/kernels.h"
+#include "laminet/kernels/table.h"
 
 namespace laminet::steps {
 

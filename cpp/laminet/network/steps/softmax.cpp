@@ -70,6 +70,8 @@ void push_forward(const SoftmaxStep& operation, const StepCall<T>& call,
            recorded, out);
 }
 
-LAMINET_STEP(SoftmaxStep)
+#define LAMINET_INSTANTIATE(T) LAMINET_STEP(SoftmaxStep, T)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet::steps

@@ -2,6 +2,7 @@
 
 #include <variant>
 
+#include "laminet/base/types.h"
 #include "laminet/gemm/blocking.h"
 #include "laminet/network/steps/activation.h"
 #include "laminet/network/steps/copy.h"
@@ -64,8 +65,7 @@ void push_forward(const StepCall<T>& call, const Recorded<T>& recorded, const Fr
   template void record(const StepCall<T>&, const Frame<T>&, const Frame<T>&, bool);         \
   template void pull_back(const StepCall<T>&, const Recorded<T>&, const Frame<T>&, Slopes); \
   template void push_forward(const StepCall<T>&, const Recorded<T>&, const Frame<T>&);
-LAMINET_INSTANTIATE(float)
-LAMINET_INSTANTIATE(double)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 
 }  // namespace laminet

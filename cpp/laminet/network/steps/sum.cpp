@@ -63,6 +63,8 @@ void push_forward(const SumStep& operation, const StepCall<T>& call, const Recor
   forward(operation, call, tangents);
 }
 
-LAMINET_STEP(SumStep)
+#define LAMINET_INSTANTIATE(T) LAMINET_STEP(SumStep, T)
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
 
 }  // namespace laminet::steps
