@@ -326,8 +326,13 @@ Activation as_activation(py::handle activation) {
   const std::optional<ActivationKind> kind = find_activation(name);
   require(kind.has_value(), "unknown activation '", name, "'");
   Activation result = info(*kind).defaults;
-  if (info(*kind).has_alpha) result.alpha = activation.attr("alpha").cast<double>();
-  if (info(*kind).has_beta) result.beta = activation.attr("beta").cast<double>();
+  // One for each unit comes apart (layers.cpp).
+  const auto read = [&](const char* parameter, double& number) {
+    const py::object value = activation.attr(parameter);
+    if (!py::isinstance<py::array>(value)) number = value.cast<double>();
+  };
+  if (info(*kind).has_alpha) read("alpha", result.alpha);
+  if (info(*kind).has_beta) read("beta", result.beta);
   return result;
 }
 

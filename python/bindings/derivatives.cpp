@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bindings.h"
@@ -112,7 +113,8 @@ class NetworkDerivatives {
     return result;
   }
 
-  // ([dW_1 ..], [db_1 or None ..], dX), all of them new arrays.
+  // ([dW_1 ..], [db_1 or None ..], dX, [(dweight or None, dbias or None) of each norm]), all of
+  // them new arrays.
   py::tuple gradients(const py::object& x, const py::object& grad_output) const {
     const Input<T> input = checked_input(x);
     const Input<T> g = matching_input(grad_output, "grad_output", input, net().out_features());
@@ -138,12 +140,31 @@ class NetworkDerivatives {
       bias_views.push_back(bias.mutable_data());
       biases[l] = std::move(bias);
     }
+    py::list norms;
+    std::vector<std::pair<T*, T*>> norm_views;
+    for (const NormView<T>& norm : net().norms()) {
+      py::list pair;
+      const auto row = [&](const T* own) -> T* {
+        if (!own) {
+          pair.append(py::none());
+          return nullptr;
+        }
+        py::array_t<T> array = new_array<T>(1, norm.features, true);
+        T* const data = array.mutable_data();
+        pair.append(std::move(array));
+        return data;
+      };
+      T* const weight = row(norm.weight);
+      norm_views.emplace_back(weight, row(norm.bias));
+      norms.append(py::tuple(pair));
+    }
     Output<T> output(py::none(), input, net().in_features());
     {
       const MaybeReleaseGil release(6.0 * weights_ * samples(input), {input.holder, g.holder});
-      derivatives_.gradients(input.view, g.view, {weight_views, bias_views}, output.view);
+      derivatives_.gradients(input.view, g.view, {weight_views, bias_views, norm_views},
+                             output.view);
     }
-    return py::make_tuple(std::move(weights), std::move(biases), output.finish());
+    return py::make_tuple(std::move(weights), std::move(biases), output.finish(), std::move(norms));
   }
 
  private:

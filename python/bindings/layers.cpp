@@ -1,5 +1,8 @@
 #include "layers.h"
 
+#include <pybind11/stl.h>
+
+#include <limits>
 #include <string>
 #include <variant>
 
@@ -18,23 +21,86 @@ Join as_join(const std::string& name) {
 }  // namespace
 
 template <class T>
+const T* LayerArrays<T>::row(const py::object& array, const char* name, std::size_t& features) {
+  if (array.is_none()) return nullptr;
+  const Input<T> input = as_input<T>(array, name);
+  const ConstMatrixView<T>& view = input.view;
+  require(input.single && view.columns > 0, name, " must have one axis and an element at least");
+  if (features == 0) features = view.columns;
+  require(view.columns == features, name, " must have ", features, " elements, got ", view.columns);
+  py::array_t<T> copied(static_cast<py::ssize_t>(features));
+  copy<T>(view, dense_view(copied.mutable_data(), 1, features));
+  rows_.push_back(copied);
+  return copied.data();
+}
+
+template <class T>
+ByFeature<T> LayerArrays<T>::by_feature(const py::object& value, const char* name,
+                                        std::size_t& features) {
+  if (py::isinstance<py::float_>(value)) return {static_cast<T>(value.cast<double>()), nullptr};
+  return {T{0}, row(value, name, features)};
+}
+
+template <class T>
+UnitArrays<T> LayerArrays<T>::units(const py::object& activation, std::size_t& features) {
+  const auto array = [&](const char* name) -> const T* {
+    const py::object value = activation.attr(name);
+    return py::isinstance<py::array>(value) ? row(value, name, features) : nullptr;
+  };
+  return {array("alpha"), array("beta")};
+}
+
+template <class T>
 DenseView<T> LayerArrays<T>::dense(const py::tuple& one) {
   weights_.push_back(as_matrix<T>(one[0], "weight"));
   const ConstMatrixView<T> w = weights_.back().view;
   const py::object bias = one[1];
-  biases_.push_back(as_vector_or_none<T>(bias, "bias", w.rows));
-  const T* b = bias.is_none() ? nullptr : static_cast<const T*>(biases_.back().data());
-  return {w, b, as_activation(one[2])};
+  rows_.push_back(as_vector_or_none<T>(bias, "bias", w.rows));
+  const T* b = bias.is_none() ? nullptr : static_cast<const T*>(rows_.back().data());
+  std::size_t features = w.rows;
+  return {w, b, as_activation(one[2]), units(one[2], features)};
+}
+
+template <class T>
+RescaleView<T> LayerArrays<T>::rescale(const py::tuple& one) {
+  RescaleView<T> view;
+  const py::object low = one[3];
+  const py::object high = one[4];
+  constexpr T kInfinity = std::numeric_limits<T>::infinity();
+  view.scale = by_feature(one[1], "scale", view.features);
+  view.shift = by_feature(one[2], "shift", view.features);
+  view.clip = !low.is_none() || !high.is_none();
+  view.low = {-kInfinity, nullptr};
+  view.high = {kInfinity, nullptr};
+  if (!low.is_none()) view.low = by_feature(low, "low", view.features);
+  if (!high.is_none()) view.high = by_feature(high, "high", view.features);
+  return view;
+}
+
+template <class T>
+NormView<T> LayerArrays<T>::norm(const py::tuple& one) {
+  NormView<T> view;
+  const auto kind = one[1].cast<std::string>();
+  require(kind == "layer" || kind == "rms", "unknown norm ", kind);
+  view.center = kind == "layer";
+  view.weight = row(one[2], "weight", view.features);
+  view.bias = row(one[3], "bias", view.features);
+  view.eps = one[4].cast<double>();
+  return view;
 }
 
 template <class T>
 LayerView<T> LayerArrays<T>::layer(const py::tuple& one) {
   if (!py::isinstance<py::str>(one[0])) return {dense(one)};
   const auto kind = one[0].cast<std::string>();
-  if (kind == "activation") return {as_activation(one[1])};
-  if (kind == "select") {
-    return {SelectView{one[1].cast<std::size_t>(), one[2].cast<std::size_t>()}};
+  if (kind == "activation") {
+    ActivationView<T> view{as_activation(one[1])};
+    view.units = units(one[1], view.features);
+    return {view};
   }
+  if (kind == "rescale") return {rescale(one)};
+  if (kind == "norm") return {norm(one)};
+  if (kind == "select") return {SelectView{one[1].cast<std::vector<std::size_t>>()}};
   if (kind == "residual") return {ResidualView<T>{series(py::sequence(one[1]))}};
   require(kind == "parallel", "unknown kind of layer ", kind);
   ParallelView<T> parallel{{}, as_join(one[2].cast<std::string>())};

@@ -8,7 +8,7 @@ from typing_extensions import disjoint_base
 
 from laminet.core.names import ActivationName, BackendName, InstructionSetName
 
-_Layer = tuple[Any, Any, Any]
+_Layer = tuple[Any, ...]
 
 __version__: str
 
@@ -69,7 +69,12 @@ class DerivativesF32:
     def layer_jacobians(self, x: Any) -> list[NDArray[Any]]: ...
     def gradients(
         self, x: Any, grad_output: Any
-    ) -> tuple[list[NDArray[Any]], list[NDArray[Any] | None], NDArray[Any]]: ...
+    ) -> tuple[
+        list[NDArray[Any]],
+        list[NDArray[Any] | None],
+        NDArray[Any],
+        list[tuple[NDArray[Any] | None, NDArray[Any] | None]],
+    ]: ...
 
 class DerivativesF64:
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...  # a TypeError: `make` makes them
@@ -86,7 +91,12 @@ class DerivativesF64:
     def layer_jacobians(self, x: Any) -> list[NDArray[Any]]: ...
     def gradients(
         self, x: Any, grad_output: Any
-    ) -> tuple[list[NDArray[Any]], list[NDArray[Any] | None], NDArray[Any]]: ...
+    ) -> tuple[
+        list[NDArray[Any]],
+        list[NDArray[Any] | None],
+        NDArray[Any],
+        list[tuple[NDArray[Any] | None, NDArray[Any] | None]],
+    ]: ...
 
 def jacobian_rule(sizes: Sequence[int]) -> tuple[str, float]: ...
 def linear_f32(x: Any, weight: Any, bias: Any, activation: Any, out: Any) -> NDArray[Any]: ...

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "laminet/base/made_once.h"
@@ -51,6 +52,9 @@ template <class T>
 struct ParameterGradients {
   std::span<const MatrixView<T>> weights;
   std::span<T* const> biases;
+  // Of norms, in the order of Mlp::norms(): pairs of weight and bias, null where left out; none at
+  // all where nobody wants them.
+  std::span<const std::pair<T*, T*>> norms = {};
 };
 
 // Bytes that copies of a network's weights take for derivatives, besides its own (MlpBytes): packed

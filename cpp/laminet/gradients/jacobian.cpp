@@ -50,7 +50,7 @@ template <class T>
 ConstMatrixView<T> slopes_of(const Program& program, std::size_t step, const Tape<T>& tape) {
   const DenseStep& dense = *program.dense(step);
   if (dense.activation.kind == ActivationKind::identity) return {};
-  return tape.kept()({step, 0, program.steps()[step].output.count});
+  return tape.kept()({program.first_kept(step), 0, program.steps()[step].output.count});
 }
 
 // The first factor of reverse mode, of step `last`: rows `first` .. of D_L W_L D_{L-1}, weights
@@ -69,7 +69,7 @@ void last_factor(const Program& program, const Operands<T>& chain, const Tape<T>
   ConstMatrixView<T> p{};
   MatrixView<T> means{};
   if (head != Head::none) {
-    p = tape.kept()({program.steps().size() - 1, 0, per_sample});
+    p = tape.kept()({program.first_kept(program.steps().size() - 1), 0, per_sample});
     const std::size_t samples = (first + g.rows + per_sample - 1) / per_sample - from;
     const std::size_t p_stride = row_stride(p.columns);
     const std::size_t m_stride = row_stride(w.columns);

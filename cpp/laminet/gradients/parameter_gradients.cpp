@@ -14,6 +14,7 @@
 #include "laminet/gradients/derivatives.h"
 #include "laminet/gradients/tape.h"
 #include "laminet/gradients/work.h"
+#include "laminet/network/steps/norm.h"
 
 namespace laminet {
 namespace {
@@ -61,6 +62,43 @@ void add_product(const Operands<T>& chain, ConstMatrixView<T> a, ConstMatrixView
   }
 }
 
+template <class T>
+std::size_t norm_columns(const Mlp<T>& net, std::size_t i) {
+  const NormPlace& place = net.norm_places()[i];
+  if (place.step == net.program().steps().size()) return 0;
+  const Step& step = net.program().steps()[place.step];
+  return step.output.count / std::get<NormStep>(step.operation).groups;
+}
+
+// dweight = column sums of g * normalized, dbias = column sums of g, g being the gradient of a
+// norm's result.
+template <class T>
+void add_norm_gradients(const Mlp<T>& net, const Operands<T>& chain, const Tape<T>& tape,
+                        bool accumulate, std::span<const std::pair<T*, T*>> norms) {
+  for (std::size_t i = 0; i < norms.size(); ++i) {
+    const std::size_t columns = norm_columns(net, i);
+    if (columns == 0) continue;
+    const StepCall<T> call{net.program(), net.norm_places()[i].step, chain};
+    const std::size_t first = net.norm_places()[i].first;
+    const MatrixView<T> g = steps::gradient_of(call, tape.kept()).column_block(first, columns);
+    const MatrixView<T> normalized =
+        steps::normalized_of(call, tape.kept()).column_block(first, columns);
+    const auto add = [&](T* sums, const T* by) {
+      if (!sums) return;
+      net.table().column_sums({.rows = g.rows,
+                               .columns = columns,
+                               .x = g.data,
+                               .x_stride = g.row_stride,
+                               .sums = sums,
+                               .accumulate = accumulate,
+                               .by = by,
+                               .by_stride = normalized.row_stride});
+    };
+    add(norms[i].first, normalized.data);
+    add(norms[i].second, nullptr);
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -83,7 +121,15 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
             "the gradient of weight ", l, " has shape (", w.rows, ", ", w.columns, "), expected (",
             own.rows, ", ", own.columns, ") with contiguous rows");
   }
+  require(parameters.norms.empty() || parameters.norms.size() == net_->norms().size(),
+          "gradients take pairs of ", net_->norms().size(), " norms, got ",
+          parameters.norms.size());
   if (x.rows == 0) {
+    for (std::size_t i = 0; i < parameters.norms.size(); ++i) {
+      for (T* const sums : {parameters.norms[i].first, parameters.norms[i].second}) {
+        if (sums) std::fill_n(sums, norm_columns(*net_, i), T{0});
+      }
+    }
     for (std::size_t l = 0; l < depth; ++l) {
       const MatrixView<T>& w = parameters.weights[l];
       for (std::size_t i = 0; i < w.rows; ++i) std::fill_n(w.row(i), w.columns, T{0});
@@ -103,6 +149,7 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
                      input.data ? input.row_block(pass + first, count) : MatrixView<T>{});
     });
     const bool accumulate = pass > 0;
+    add_norm_gradients(*net_, chain, tape, accumulate, parameters.norms);
     const std::size_t tasks = split.threads;
     for_tasks(split.threads, tasks, [&](std::size_t i) {
       for (std::size_t l = 0; l < depth; ++l) {
@@ -114,7 +161,8 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
         const std::size_t first = std::min(i * share, out);
         const std::size_t count = std::min(share, out - first);
         if (count == 0) continue;
-        const ConstMatrixView<T> delta = tape.kept()({step, from + first, count});
+        const ConstMatrixView<T> delta =
+            tape.kept()({program.first_kept(step), from + first, count});
         Columns read = program.steps()[step].inputs[0];
         read = {read.buffer, read.first + group * in, in};
         add_product<T>(chain, delta, tape.values()(read), accumulate,

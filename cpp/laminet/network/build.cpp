@@ -1,133 +1,22 @@
 #include "laminet/network/build.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
-#include <string>
 #include <utility>
 
 #include "laminet/base/check.h"
 #include "laminet/base/types.h"
+#include "laminet/network/layer_shapes.h"
+#include "laminet/network/overloaded.h"
 #include "laminet/network/parameters.h"
 
 namespace laminet {
 namespace {
 
-template <class... F>
-struct Overloaded : F... {
-  using F::operator()...;
-};
-
-template <class T>
-using Series = std::span<const LayerView<T>>;
-
-// A layer's place, for messages: "layer 2", "layer 2, branch 0, layer 1".
-std::string place_of(const std::string& above, std::size_t layer) {
-  return above + (above.empty() ? "" : ", ") + "layer " + std::to_string(layer);
-}
-
-// How many features the layers take, as the first of them that knows says; 0 where none does.
-template <class T>
-std::size_t taken(Series<T> layers) {
-  for (const LayerView<T>& layer : layers) {
-    const std::size_t features = std::visit(
-        Overloaded{[](const DenseView<T>& dense) { return dense.weight.columns; },
-                   [](const Activation&) { return std::size_t{0}; },
-                   [](const SelectView&) { return std::size_t{0}; },
-                   [](const ParallelView<T>& parallel) {
-                     std::size_t found = 0;
-                     for (const auto& branch : parallel.branches) {
-                       if (found == 0) found = taken<T>(branch);
-                     }
-                     return found;
-                   },
-                   [](const ResidualView<T>& residual) { return taken<T>(residual.layers); }},
-        layer.kind);
-    const bool passes_on = std::holds_alternative<Activation>(layer.kind);
-    if (features > 0 || !passes_on) return features;
-  }
-  return 0;
-}
-
-// What the layers make of `in` features. Throws where they do not fit; `before` gives them.
-template <class T>
-std::size_t given(Series<T> layers, std::size_t in, const std::string& above,
-                  const std::string& before) {
-  std::string giver = before;
-  for (std::size_t l = 0; l < layers.size(); ++l) {
-    const std::string place = place_of(above, l);
-    const auto takes = [&](std::size_t features) {
-      require(features == in, place, " takes ", features, " features, ", giver, " gives ", in);
-    };
-    in = std::visit(
-        Overloaded{[&](const DenseView<T>& dense) {
-                     const ConstMatrixView<T>& w = dense.weight;
-                     require(w.rows > 0 && w.columns > 0,
-                             "weight must have at least one row and one column, got shape (",
-                             w.rows, ", ", w.columns, ")");
-                     check_activation<T>(dense.activation);
-                     takes(w.columns);
-                     return w.rows;
-                   },
-                   [&](const Activation& activation) {
-                     check_activation<T>(activation);
-                     return in;
-                   },
-                   [&](const SelectView& select) {
-                     require(select.count > 0 && select.first + select.count <= in, place,
-                             " selects columns ", select.first, " to ",
-                             select.first + select.count - 1, " of ", in);
-                     return select.count;
-                   },
-                   [&](const ParallelView<T>& parallel) {
-                     require(!parallel.branches.empty(), place, " has no branches");
-                     std::size_t all = 0;
-                     std::size_t first = 0;
-                     for (std::size_t b = 0; b < parallel.branches.size(); ++b) {
-                       const std::string branch = place + ", branch " + std::to_string(b);
-                       const std::size_t out = given<T>(parallel.branches[b], in, branch, giver);
-                       if (b == 0) first = out;
-                       require(parallel.join == Join::concat || out == first, branch, " gives ",
-                               out, " features, branch 0 gives ", first, ": they cannot be added");
-                       all += out;
-                     }
-                     return parallel.join == Join::concat ? all : first;
-                   },
-                   [&](const ResidualView<T>& residual) {
-                     const std::size_t out = given<T>(residual.layers, in, place, giver);
-                     require(out == in, place, " gives ", out, " features of ", in,
-                             ": they cannot be added");
-                     return in;
-                   }},
-        layers[l].kind);
-    giver = place;
-  }
-  return in;
-}
-
-template <class T>
-bool alike(Series<T> a, Series<T> b) {
-  const auto layers_alike = [](const LayerView<T>& x, const LayerView<T>& y) {
-    if (x.kind.index() != y.kind.index()) return false;
-    return std::visit(
-        Overloaded{[&](const DenseView<T>& dense) {
-                     const auto& other = std::get<DenseView<T>>(y.kind);
-                     return dense.weight.rows == other.weight.rows &&
-                            dense.weight.columns == other.weight.columns &&
-                            (dense.bias == nullptr) == (other.bias == nullptr) &&
-                            dense.activation == other.activation;
-                   },
-                   [&](const Activation& activation) {
-                     return activation == std::get<Activation>(y.kind);
-                   },
-                   [&](const ResidualView<T>& residual) {
-                     return alike<T>(residual.layers, std::get<ResidualView<T>>(y.kind).layers);
-                   },
-                   // They have columns of their own: not to be found in those of several copies.
-                   [&](const auto&) { return false; }},
-        x.kind);
-  };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), layers_alike);
-}
+// Layers of equal places in series that run as one; one alone in most cases.
+template <class Kind>
+using Copies = std::vector<const Kind*>;
 
 template <class T>
 class Builder {
@@ -136,12 +25,18 @@ class Builder {
 
   Built<T> finish(Series<T> layers, Head head) {
     number(layers);
-    const std::vector<Series<T>> one = {layers};
-    Columns out = run(one, {Program::kInput, 0, buffers_[0]}, true, nullptr);
-    if (out.buffer == Program::kInput || out.count != buffers_[out.buffer]) out = copied(out);
+    Columns out = run({layers}, {Program::kInput, 0, buffers_[0]}, true, nullptr);
+    if (out.buffer == Program::kInput || out.count != buffers_[out.buffer]) {
+      const Columns to = fresh(out.count);
+      steps_.push_back({CopyStep{}, {out}, to});
+      out = to;
+    }
+    place_constants();
     Program program(std::move(buffers_), std::move(steps_), out.buffer);
     if (head != Head::none) program = program.with_head(head);
-    return {std::move(program), parameters_, std::move(layers_), std::move(blocks_)};
+    return {std::move(program),      parameters_,          parameters_ + constant_elements_,
+            std::move(layers_),      std::move(blocks_),   std::move(norms_),
+            std::move(norm_blocks_), std::move(constants_)};
   }
 
  private:
@@ -152,21 +47,19 @@ class Builder {
               const Columns* target) {
     const Series<T> layers = copies[0];
     for (std::size_t l = 0; l < layers.size(); ++l) {
+      const Copies<LayerView<T>> same = at(copies, l);
       // A function that follows is part of a layer that has none.
-      const Activation* after = nullptr;
-      if (l + 1 < layers.size()) after = std::get_if<Activation>(&layers[l + 1].kind);
       const auto* dense = std::get_if<DenseView<T>>(&layers[l].kind);
-      const bool takes_it =
-          after && (dense ? dense->activation.kind == ActivationKind::identity
-                          : std::holds_alternative<ResidualView<T>>(layers[l].kind));
-      if (!takes_it) after = nullptr;
-      const bool last = l + (after ? 2u : 1u) == layers.size();
-      const Columns* to = last ? target : nullptr;
-      std::vector<const LayerView<T>*> same;
-      for (const Series<T>& copy : copies) same.push_back(&copy[l]);
-      in = layer(same, in, shared, after, to);
-      if (!std::holds_alternative<Activation>(layers[l].kind)) shared = copies.size() == 1;
-      if (after) ++l;
+      const bool open = dense ? dense->activation.kind == ActivationKind::identity
+                              : std::holds_alternative<ResidualView<T>>(layers[l].kind);
+      Copies<ActivationView<T>> after;
+      if (open && l + 1 < layers.size() &&
+          std::holds_alternative<ActivationView<T>>(layers[l + 1].kind)) {
+        after = all<ActivationView<T>>(at(copies, l + 1));
+        ++l;
+      }
+      in = layer(same, in, shared, after, l + 1 == layers.size() ? target : nullptr);
+      shared = copies.size() == 1;
     }
     // Nothing has been written there: no layer, or one that only shows what there is.
     if (target && in != *target) {
@@ -176,22 +69,30 @@ class Builder {
     return in;
   }
 
-  Columns layer(const std::vector<const LayerView<T>*>& same, Columns in, bool shared,
-                const Activation* after, const Columns* target) {
+  Columns layer(const Copies<LayerView<T>>& same, Columns in, bool shared,
+                const Copies<ActivationView<T>>& after, const Columns* target) {
+    const auto unary = [&](Operation operation) {
+      const Columns out = target ? *target : fresh(in.count);
+      steps_.push_back({std::move(operation), {in}, out});
+      return out;
+    };
     return std::visit(
         Overloaded{
-            [&](const DenseView<T>& dense) {
-              const Activation& activation = after ? *after : dense.activation;
-              return product(all<DenseView<T>>(same), in, shared, nullptr, activation, target);
+            [&](const DenseView<T>&) {
+              return product(all<DenseView<T>>(same), in, shared, nullptr, after, target);
             },
-            [&](const Activation& activation) {
-              const Columns out = target ? *target : fresh(in.count);
-              steps_.push_back({ActivationStep{activation}, {in}, out});
-              return out;
+            [&](const ActivationView<T>& own) {
+              const auto functions = all<ActivationView<T>>(same);
+              return unary(
+                  ActivationStep{own.activation, units_of(functions, in.count / same.size())});
             },
-            [&](const SelectView& select) {
-              return Columns{in.buffer, in.first + select.first, select.count};
+            [&](const RescaleView<T>&) {
+              return unary(rescale(all<RescaleView<T>>(same), in.count / same.size()));
             },
+            [&](const NormView<T>&) {
+              return unary(norm(all<NormView<T>>(same), in.count / same.size()));
+            },
+            [&](const SelectView& select) { return selected(select, in, target); },
             [&](const ParallelView<T>& parallel) { return side_by_side(parallel, in, target); },
             [&](const ResidualView<T>&) {
               return sum_with(all<ResidualView<T>>(same), in, shared, after, target);
@@ -199,15 +100,22 @@ class Builder {
         same[0]->kind);
   }
 
+  static Copies<LayerView<T>> at(const std::vector<Series<T>>& copies, std::size_t l) {
+    Copies<LayerView<T>> same;
+    for (const Series<T>& copy : copies) same.push_back(&copy[l]);
+    return same;
+  }
+
   template <class Kind>
-  static std::vector<const Kind*> all(const std::vector<const LayerView<T>*>& same) {
-    std::vector<const Kind*> result;
+  static Copies<Kind> all(const Copies<LayerView<T>>& same) {
+    Copies<Kind> result;
     for (const LayerView<T>* one : same) result.push_back(&std::get<Kind>(one->kind));
     return result;
   }
 
-  Columns product(const std::vector<const DenseView<T>*>& same, Columns in, bool shared,
-                  const Columns* add, const Activation& activation, const Columns* target) {
+  // `add` may be null, `after` empty.
+  Columns product(const Copies<DenseView<T>>& same, Columns in, bool shared, const Columns* add,
+                  const Copies<ActivationView<T>>& after, const Columns* target) {
     const std::size_t copies = same.size();
     const std::size_t n = same[0]->weight.rows;
     const std::size_t k = same[0]->weight.columns;
@@ -217,31 +125,87 @@ class Builder {
     for (std::size_t c = 0; c < copies; ++c) {
       DenseBlocks& own = blocks_[numbers_.at(same[c])];
       own.weight = {weight.start + c * n * k, n, k};
-      if (bias.rows > 0) own.bias = {bias.start + c * n, 1, n};
+      own.bias = part_of(bias, c, n);
     }
+    const Activation& activation = after.empty() ? same[0]->activation : after[0]->activation;
+    const UnitParameters units = after.empty() ? units_of(same, n) : units_of(after, n);
     const Columns out = target ? *target : fresh(copies * n);
-    Step step{DenseStep{k, copies * n / groups, groups, activation, weight, bias}, {in}, out};
+    Step step{
+        DenseStep{k, copies * n / groups, groups, activation, units, weight, bias}, {in}, out};
     if (add) step.inputs.push_back(*add);
     steps_.push_back(std::move(step));
     return out;
   }
 
+  // Kind is a view with units: DenseView or ActivationView.
+  template <class Kind>
+  UnitParameters units_of(const Copies<Kind>& same, std::size_t features) {
+    UnitParameters result;
+    if (same[0]->units.alphas) {
+      result.alphas = constants(
+          same, features, [](const Kind& one) { return ByFeature<T>{T{0}, one.units.alphas}; });
+    }
+    if (same[0]->units.betas) {
+      result.betas = constants(same, features,
+                               [](const Kind& one) { return ByFeature<T>{T{0}, one.units.betas}; });
+    }
+    return result;
+  }
+
+  RescaleStep rescale(const Copies<RescaleView<T>>& same, std::size_t features) {
+    RescaleStep step;
+    step.scale = constants(same, features, [](const RescaleView<T>& one) { return one.scale; });
+    step.shift = constants(same, features, [](const RescaleView<T>& one) { return one.shift; });
+    if (!same[0]->clip) return step;
+    step.low = constants(same, features, [](const RescaleView<T>& one) { return one.low; });
+    step.high = constants(same, features, [](const RescaleView<T>& one) { return one.high; });
+    return step;
+  }
+
+  NormStep norm(const Copies<NormView<T>>& same, std::size_t features) {
+    const std::size_t copies = same.size();
+    NormStep step{same[0]->center, same[0]->eps, copies, {}, {}};
+    if (same[0]->weight) step.weight = reserve(1, copies * features);
+    if (same[0]->bias) step.bias = reserve(1, copies * features);
+    for (std::size_t c = 0; c < copies; ++c) {
+      NormBlocks& own = norm_blocks_[norm_numbers_.at(same[c])];
+      own = {part_of(step.weight, c, features), part_of(step.bias, c, features)};
+    }
+    return step;
+  }
+
+  Columns selected(const SelectView& select, Columns in, const Columns* target) {
+    const std::vector<std::size_t>& columns = select.columns;
+    bool adjacent = true;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      adjacent = adjacent && columns[i] == columns[0] + i;
+    }
+    if (adjacent) return {in.buffer, in.first + columns[0], columns.size()};
+    const Columns out = target ? *target : fresh(columns.size());
+    SelectStep step;
+    for (const std::size_t column : columns) {
+      step.columns.push_back(static_cast<std::uint32_t>(column));
+    }
+    steps_.push_back({std::move(step), {in}, out});
+    return out;
+  }
+
   Columns side_by_side(const ParallelView<T>& parallel, Columns in, const Columns* target) {
     const std::size_t count = parallel.branches.size();
+    const Series<T> front = parallel.branches[0];
     std::vector<std::size_t> widths;
     std::size_t width = 0;
     for (const SeriesView<T>& branch : parallel.branches) {
-      widths.push_back(given<T>(branch, in.count, "", ""));
+      widths.push_back(features_given<T>(branch, in.count));
       width += widths.back();
     }
     const bool concat = parallel.join == Join::concat;
     const Columns joined = concat && target ? *target : fresh(width);
-    const bool equal = count > 1 && !parallel.branches[0].empty() &&
-                       std::holds_alternative<DenseView<T>>(parallel.branches[0][0].kind) &&
-                       std::all_of(parallel.branches.begin(), parallel.branches.end(),
-                                   [&](const SeriesView<T>& branch) {
-                                     return alike<T>(parallel.branches[0], branch);
-                                   });
+    // A product takes the one input for all of them.
+    const bool equal =
+        count > 1 && !front.empty() && std::holds_alternative<DenseView<T>>(front[0].kind) &&
+        std::all_of(parallel.branches.begin(), parallel.branches.end(),
+                    [&](const SeriesView<T>& branch) { return alike<T>(front, branch); });
     if (equal) {
       run({parallel.branches.begin(), parallel.branches.end()}, in, true, &joined);
     } else {
@@ -254,8 +218,8 @@ class Builder {
     }
     if (concat) return joined;
     const Columns out = target ? *target : fresh(widths[0]);
-    Step step{
-        SumStep{parallel.join == Join::mean ? 1.0 / static_cast<double>(count) : 1.0}, {}, out};
+    const double factor = parallel.join == Join::mean ? 1.0 / static_cast<double>(count) : 1.0;
+    Step step{SumStep{factor}, {}, out};
     for (std::size_t b = 0; b < count; ++b) {
       step.inputs.push_back({joined.buffer, joined.first + b * widths[0], widths[0]});
     }
@@ -263,37 +227,32 @@ class Builder {
     return out;
   }
 
-  // in + f(in), and a function of that.
-  Columns sum_with(const std::vector<const ResidualView<T>*>& same, Columns in, bool shared,
-                   const Activation* after, const Columns* target) {
+  // in + f(in), and a function of that where there is one.
+  Columns sum_with(const Copies<ResidualView<T>>& same, Columns in, bool shared,
+                   const Copies<ActivationView<T>>& after, const Columns* target) {
     std::vector<Series<T>> copies;
     for (const ResidualView<T>* one : same) copies.emplace_back(one->layers);
-    const Activation none;
     // The sum is the end of the last product, where that has no function of its own.
     const DenseView<T>* last =
         copies[0].empty() ? nullptr : std::get_if<DenseView<T>>(&copies[0].back().kind);
     if (last && last->activation.kind == ActivationKind::identity) {
-      std::vector<const DenseView<T>*> products;
+      Copies<DenseView<T>> products;
       for (Series<T>& copy : copies) {
         products.push_back(&std::get<DenseView<T>>(copy.back().kind));
         copy = copy.first(copy.size() - 1);
       }
+      const bool direct = copies[0].empty();
       const Columns before = run(copies, in, shared, nullptr);
-      return product(products, before, shared && copies[0].empty(), &in, after ? *after : none,
-                     target);
+      return product(products, before, shared && direct, &in, after, target);
     }
-    const Columns out = target ? *target : fresh(in.count);
-    const Columns sum = after ? fresh(in.count) : out;
     const Columns result = run(copies, in, shared, nullptr);
+    const Columns out = target ? *target : fresh(in.count);
+    const Columns sum = after.empty() ? out : fresh(in.count);
     steps_.push_back({SumStep{}, {in, result}, sum});
-    if (after) steps_.push_back({ActivationStep{*after}, {sum}, out});
+    if (after.empty()) return out;
+    const UnitParameters units = units_of(after, in.count / same.size());
+    steps_.push_back({ActivationStep{after[0]->activation, units}, {sum}, out});
     return out;
-  }
-
-  Columns copied(Columns from) {
-    const Columns to = fresh(from.count);
-    steps_.push_back({CopyStep{}, {from}, to});
-    return to;
   }
 
   Columns fresh(std::size_t columns) {
@@ -301,19 +260,66 @@ class Builder {
     return {buffers_.size() - 1, 0, columns};
   }
 
-  ParameterBlock reserve(std::size_t rows, std::size_t columns) {
-    const ParameterBlock block{parameters_, rows, columns};
-    parameters_ += round_up(checked_product(rows, columns), kParameterAlignment);
+  static ParameterBlock part_of(const ParameterBlock& row, std::size_t copy, std::size_t n) {
+    return row.rows == 0 ? row : ParameterBlock{row.start + copy * n, 1, n};
+  }
+
+  static ParameterBlock reserve_in(std::size_t& elements, std::size_t rows, std::size_t columns) {
+    const ParameterBlock block{elements, rows, columns};
+    elements += round_up(checked_product(rows, columns), kParameterAlignment);
     return block;
   }
 
-  // The dense layers, in the order of the tree.
+  ParameterBlock reserve(std::size_t rows, std::size_t columns) {
+    return reserve_in(parameters_, rows, columns);
+  }
+
+  // Of all copies, side by side; from(copy) says where the numbers are.
+  template <class Kind, class From>
+  ParameterBlock constants(const Copies<Kind>& same, std::size_t features, From from) {
+    const ParameterBlock block = reserve_in(constant_elements_, 1, same.size() * features);
+    for (std::size_t c = 0; c < same.size(); ++c) {
+      constants_.push_back({part_of(block, c, features), from(*same[c])});
+    }
+    return block;
+  }
+
+  // Constants lie after what is trained, however much that is.
+  void place_constants() {
+    const auto move = [this](ParameterBlock& block) {
+      if (block.rows > 0) block.start += parameters_;
+    };
+    const auto move_units = [&](UnitParameters& units) {
+      move(units.alphas);
+      move(units.betas);
+    };
+    for (Constant<T>& constant : constants_) move(constant.block);
+    for (Step& step : steps_) {
+      std::visit(Overloaded{[&](DenseStep& dense) { move_units(dense.units); },
+                            [&](ActivationStep& activation) { move_units(activation.units); },
+                            [&](RescaleStep& rescale) {
+                              for (ParameterBlock* block :
+                                   {&rescale.scale, &rescale.shift, &rescale.low, &rescale.high}) {
+                                move(*block);
+                              }
+                            },
+                            [](const auto&) {}},
+                 step.operation);
+    }
+  }
+
+  // The dense layers and norms, in the order of the tree.
   void number(Series<T> layers) {
     for (const LayerView<T>& layer : layers) {
       std::visit(Overloaded{[&](const DenseView<T>& dense) {
                               numbers_[&dense] = layers_.size();
                               layers_.push_back(dense);
                               blocks_.emplace_back();
+                            },
+                            [&](const NormView<T>& norm) {
+                              norm_numbers_[&norm] = norms_.size();
+                              norms_.push_back(norm);
+                              norm_blocks_.emplace_back();
                             },
                             [&](const ParallelView<T>& parallel) {
                               for (const SeriesView<T>& branch : parallel.branches) number(branch);
@@ -327,9 +333,14 @@ class Builder {
   std::vector<std::size_t> buffers_;
   std::vector<Step> steps_;
   std::size_t parameters_ = 0;
+  std::size_t constant_elements_ = 0;
   std::map<const DenseView<T>*, std::size_t> numbers_;
+  std::map<const NormView<T>*, std::size_t> norm_numbers_;
   std::vector<DenseView<T>> layers_;
   std::vector<DenseBlocks> blocks_;
+  std::vector<NormView<T>> norms_;
+  std::vector<NormBlocks> norm_blocks_;
+  std::vector<Constant<T>> constants_;
 };
 
 }  // namespace
@@ -337,12 +348,12 @@ class Builder {
 template <class T>
 Built<T> build(std::span<const LayerView<T>> layers, Head head, std::size_t in_features) {
   require(!layers.empty(), "a network needs at least one layer");
-  const std::size_t known = taken<T>(layers);
+  const std::size_t known = features_taken<T>(layers);
   const std::size_t in = known > 0 ? known : in_features;
   require(in > 0, "the layers do not say how many features the network takes");
   require(in_features == 0 || in_features == in, "the network takes ", in, " features, not ",
           in_features);
-  (void)given<T>(layers, in, "", "the input");
+  (void)features_given<T>(layers, in);
   return Builder<T>(in).finish(layers, head);
 }
 
@@ -352,7 +363,7 @@ Program chain_of(std::span<const std::size_t> sizes) {
   for (std::size_t l = 0; l + 1 < sizes.size(); ++l) {
     const ParameterBlock weight{parameters, sizes[l + 1], sizes[l]};
     parameters += round_up(weight.size(), kParameterAlignment);
-    steps.push_back({DenseStep{sizes[l], sizes[l + 1], 1, {}, weight, {}},
+    steps.push_back({DenseStep{sizes[l], sizes[l + 1], 1, {}, {}, weight, {}},
                      {{l, 0, sizes[l]}},
                      {l + 1, 0, sizes[l + 1]}});
   }

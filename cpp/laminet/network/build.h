@@ -17,12 +17,31 @@ struct DenseBlocks {
   ParameterBlock bias;
 };
 
+struct NormBlocks {
+  ParameterBlock weight;
+  ParameterBlock bias;
+};
+
+// Numbers that training leaves alone, and where they lie: an array or, where it is null, one value
+// for all.
+template <class T>
+struct Constant {
+  ParameterBlock block;
+  ByFeature<T> from;
+};
+
 template <class T>
 struct Built {
   Program program;
-  std::size_t parameters;            // elements
-  std::vector<DenseView<T>> layers;  // all dense ones, each before those that follow it in the tree
-  std::vector<DenseBlocks> blocks;   // of each
+  std::size_t parameters;  // elements that are trained; constants come after them
+  std::size_t all;         // elements
+  // All dense layers and norms, each before those that follow it in the tree, and where their
+  // numbers lie.
+  std::vector<DenseView<T>> layers;
+  std::vector<DenseBlocks> blocks;
+  std::vector<NormView<T>> norms;
+  std::vector<NormBlocks> norm_blocks;
+  std::vector<Constant<T>> constants;
 };
 
 // Branches of equal layers become one product of several groups, or, where they read the same

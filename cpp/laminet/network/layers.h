@@ -10,12 +10,59 @@
 
 namespace laminet {
 
+// The parameters of an activation, one for each unit, in place of its own; null where it has none.
+template <class T>
+struct UnitArrays {
+  const T* alphas = nullptr;
+  const T* betas = nullptr;
+
+  bool any() const { return alphas || betas; }
+};
+
 // a = s(W x + b): W (out_features, in_features) with any strides; bias contiguous, or null.
 template <class T>
 struct DenseView {
   ConstMatrixView<T> weight;
   const T* bias = nullptr;
   Activation activation;
+  UnitArrays<T> units = {};
+};
+
+// s(x). Here and below `features` are how many it takes, where it has arrays; else 0.
+template <class T>
+struct ActivationView {
+  Activation activation;
+  UnitArrays<T> units = {};
+  std::size_t features = 0;
+};
+
+// A number, or one for each feature.
+template <class T>
+struct ByFeature {
+  T value = 0;
+  const T* values = nullptr;
+};
+
+// clip(scale x + shift, low, high); the bounds only where `clip` is set.
+template <class T>
+struct RescaleView {
+  ByFeature<T> scale;
+  ByFeature<T> shift;
+  bool clip = false;
+  ByFeature<T> low;
+  ByFeature<T> high;
+  std::size_t features = 0;
+};
+
+// (x - mean) / sqrt(variance + eps) weight + bias, or without `center` x / sqrt(mean of x^2 + eps)
+// weight + bias; weight and bias may be null.
+template <class T>
+struct NormView {
+  bool center = true;
+  double eps = 1e-5;
+  const T* weight = nullptr;
+  const T* bias = nullptr;
+  std::size_t features = 0;
 };
 
 template <class T>
@@ -40,15 +87,16 @@ struct ResidualView {
   SeriesView<T> layers;
 };
 
-// Some columns, in ascending order and one after the other.
+// Some columns, in any order.
 struct SelectView {
-  std::size_t first;
-  std::size_t count;
+  std::vector<std::size_t> columns;
 };
 
 template <class T>
 struct LayerView {
-  std::variant<DenseView<T>, Activation, SelectView, ParallelView<T>, ResidualView<T>> kind;
+  std::variant<DenseView<T>, ActivationView<T>, RescaleView<T>, NormView<T>, SelectView,
+               ParallelView<T>, ResidualView<T>>
+      kind;
 };
 
 // Throws std::invalid_argument where a parameter that the function takes is not finite in T: 1e39

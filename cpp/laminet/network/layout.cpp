@@ -40,7 +40,7 @@ bool keeps_input(const Step& step, std::size_t input) {
 // write.
 bool may_overwrite(const Step& step, std::size_t input) {
   if (std::holds_alternative<DenseStep>(step.operation)) return input == 1;
-  return input <= 1;
+  return input <= 1 && !std::holds_alternative<SelectStep>(step.operation);
 }
 
 // Elements of memory for each row: buffers begin on cache lines.
@@ -173,7 +173,10 @@ std::vector<Backward> backward_of(std::span<const std::size_t> buffers, std::spa
   written[output] = true;
   for (std::size_t s = steps.size(); s-- > 0;) {
     for (const Columns& in : steps[s].inputs) {
-      const bool partial = !written[in.buffer] && !whole(in, buffers);
+      // What a selection reads it may read twice: it always adds.
+      const bool part =
+          !whole(in, buffers) || std::holds_alternative<SelectStep>(steps[s].operation);
+      const bool partial = !written[in.buffer] && part;
       if (partial) result[s].zeroed.push_back(in.buffer);
       result[s].adds.push_back(written[in.buffer] || partial);
       written[in.buffer] = true;

@@ -76,6 +76,18 @@ LayerPlace place_of(const Program& program, const ParameterBlock& weight) {
   throw std::logic_error("a layer of no step");
 }
 
+// Of a norm without parameters it is nowhere.
+NormPlace place_of(const Program& program, const NormBlocks& blocks) {
+  const std::size_t start = blocks.weight.rows > 0 ? blocks.weight.start : blocks.bias.start;
+  for (std::size_t s = 0; s < program.steps().size(); ++s) {
+    const auto* norm = std::get_if<NormStep>(&program.steps()[s].operation);
+    if (!norm || blocks.weight.rows + blocks.bias.rows == 0) continue;
+    const ParameterBlock& all = norm->weight.rows > 0 ? norm->weight : norm->bias;
+    if (start >= all.start && start - all.start < all.size()) return {s, start - all.start};
+  }
+  return {program.steps().size(), 0};
+}
+
 }  // namespace
 
 template <class T>
@@ -90,8 +102,9 @@ template <class T>
 Mlp<T>::Mlp(Built<T> built, Head head)
     : head_(head),
       program_(std::move(built.program)),
-      parameters_(built.parameters),
+      parameters_(built.all),
       layers_(std::move(built.layers)),
+      norms_(std::move(built.norms)),
       instruction_set_(&kernels::active_instruction_set()) {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     DenseView<T>& layer = layers_[l];
@@ -99,12 +112,32 @@ Mlp<T>::Mlp(Built<T> built, Head head)
     places_.push_back(place_of(program_, blocks.weight));
     copy_weight<T>(layer.weight, parameters_.change(blocks.weight));
     layer.weight = parameters_[blocks.weight];
-    if (!layer.bias) continue;
-    copy_weight<T>(dense_view(layer.bias, 1, blocks.bias.columns), parameters_.change(blocks.bias));
-    layer.bias = parameters_[blocks.bias].data;
+    keep(layer.bias, blocks.bias);
+    layer.units = {};  // the caller's
+  }
+  for (std::size_t i = 0; i < norms_.size(); ++i) {
+    const NormBlocks& blocks = built.norm_blocks[i];
+    norm_places_.push_back(place_of(program_, blocks));
+    keep(norms_[i].weight, blocks.weight);
+    keep(norms_[i].bias, blocks.bias);
+  }
+  for (const Constant<T>& constant : built.constants) {
+    const MatrixView<T> to = parameters_.change(constant.block);
+    if (constant.from.values) {
+      std::copy_n(constant.from.values, to.columns, to.data);
+    } else {
+      std::fill_n(to.data, to.columns, constant.from.value);
+    }
   }
   blas_steps_ = step_operands();
-  blas_operands_ = {blas_steps_, &table(), false, false};
+  blas_operands_ = {parameters_.data(), blas_steps_, &table(), false, false};
+}
+
+template <class T>
+void Mlp<T>::keep(const T*& row, const ParameterBlock& block) {
+  if (!row) return;
+  std::copy_n(row, block.columns, parameters_.change(block).data);
+  row = parameters_[block].data;
 }
 
 template <class T>
@@ -148,7 +181,7 @@ const Operands<T>& Mlp<T>::operands(const Plan& plan) const {
     auto made = std::make_unique<Packed>(
         Packed{Prepared<T>(program_, parameters_, table(), Packing::forward), step_operands(), {}});
     for (std::size_t s = 0; s < made->steps.size(); ++s) made->steps[s].packed = made->prepared[s];
-    made->operands = {made->steps, &table(), true, made->prepared.finite()};
+    made->operands = {parameters_.data(), made->steps, &table(), true, made->prepared.finite()};
     return made;
   });
   return packed.operands;
@@ -267,7 +300,7 @@ void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
   const kernels::InstructionSet& set = kernels::active_instruction_set();
   const ParameterBlock weight{0, w.rows, w.columns};
   const Program program({w.columns, w.rows},
-                        {{DenseStep{w.columns, w.rows, 1, layer.activation, weight, {}},
+                        {{DenseStep{w.columns, w.rows, 1, layer.activation, {}, weight, {}},
                           {{Program::kInput, 0, w.columns}},
                           {1, 0, w.rows}}},
                         1);
@@ -275,7 +308,7 @@ void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
   DenseOperands<T> step{layer.bias, {}, {}, w};
   const bool tiled = plan.backend == Backend::tiled;
   const auto run = [&] {
-    const Operands<T> operands{{&step, 1}, &set.table<T>(), tiled, false};
+    const Operands<T> operands{nullptr, {&step, 1}, &set.table<T>(), tiled, false};
     run_forward<T>(program, operands, plan, x, y);
   };
   if (tiled) {

@@ -44,6 +44,13 @@ struct LayerPlace {
   std::size_t first;
 };
 
+// A norm in a program: the columns from `first` on of a step; past the last where it has no
+// parameters.
+struct NormPlace {
+  std::size_t step;
+  std::size_t first;
+};
+
 template <class T>
 class Mlp {
  public:
@@ -59,6 +66,9 @@ class Mlp {
   std::span<const DenseView<T>> layers() const { return layers_; }
   // Which step computes each of them, and from which of its outputs on.
   std::span<const LayerPlace> places() const { return places_; }
+  // The norms likewise.
+  std::span<const NormView<T>> norms() const { return norms_; }
+  std::span<const NormPlace> norm_places() const { return norm_places_; }
   std::size_t in_features() const { return program_.in_features(); }
   std::size_t out_features() const { return program_.out_features(); }
   Head head() const { return head_; }
@@ -108,12 +118,16 @@ class Mlp {
   Mlp(Built<T> built, Head head);
   std::vector<DenseOperands<T>> step_operands() const;
   const Program& headed(Head head) const;
+  // Copies a row of numbers, and lets `row` show the copy; nothing where it is null.
+  void keep(const T*& row, const ParameterBlock& block);
 
   Head head_;
   Program program_;
   Parameters<T> parameters_;
   std::vector<DenseView<T>> layers_;
   std::vector<LayerPlace> places_;
+  std::vector<NormView<T>> norms_;
+  std::vector<NormPlace> norm_places_;
   const kernels::InstructionSet* instruction_set_;
   std::vector<DenseOperands<T>> blas_steps_;
   Operands<T> blas_operands_;

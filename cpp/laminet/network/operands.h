@@ -8,6 +8,7 @@
 #include "laminet/gemm/blas.h"
 #include "laminet/gemm/pack.h"
 #include "laminet/kernels/table.h"
+#include "laminet/network/program.h"
 
 namespace laminet {
 
@@ -24,11 +25,16 @@ struct DenseOperands {
 
 template <class T>
 struct Operands {
+  const T* parameters;                      // all of them
   std::span<const DenseOperands<T>> steps;  // by step; empty ones where it has no product
   const kernels::Table<T>* table;
   bool tiled;   // the back end
   bool finite;  // no weight is infinite or NaN; known where `transposed` is
 
+  // No data where there is none.
+  const T* of(const ParameterBlock& block) const {
+    return block.rows > 0 ? parameters + block.start : nullptr;
+  }
   // Whether products can read or write the view where it lies.
   bool usable(const ConstMatrixView<T>& view) const {
     return tiled ? view.contiguous_rows() : blas::fits(view);

@@ -14,7 +14,8 @@ DirectStep direct_of(const Step& step, const Layout& layout) {
   DirectStep result;
   const auto* dense = std::get_if<DenseStep>(&step.operation);
   constexpr std::size_t kMost = std::numeric_limits<std::uint32_t>::max();
-  if (!dense || dense->groups > 1 || step.inputs.size() > 1 || layout.columns > kMost)
+  if (!dense || dense->groups > 1 || dense->units.any() || step.inputs.size() > 1 ||
+      layout.columns > kMost)
     return result;
   const auto end = [&](const Columns& columns) -> DirectStep::End {
     const Place& place = layout.places[columns.buffer];
@@ -44,7 +45,8 @@ Program::Program(std::vector<std::size_t> buffers, std::vector<Step> steps, std:
     std::size_t columns = step.output.count;
     for (const Columns& in : step.inputs) columns += in.count;
     widest_step_ = std::max(widest_step_, columns);
-    kept.push_back(kept_columns(step));
+    first_kept_.push_back(kept.size());
+    for (const std::size_t own : kept_columns(step)) kept.push_back(own);
   }
   kept_ = separate_layout(kept);
   const auto shared = shared_buffers(buffers_, steps_, output_, false);

@@ -37,6 +37,15 @@ struct ParameterBlock {
   std::size_t size() const { return rows * columns; }
 };
 
+// The parameters of an activation, one for each unit, in place of the function's own; of no rows
+// where it has none.
+struct UnitParameters {
+  ParameterBlock alphas;
+  ParameterBlock betas;
+
+  bool any() const { return alphas.rows + betas.rows > 0; }
+};
+
 // out = s(in W^T + b), or s(in W^T + b + add). `groups` products of one shape stand side by side:
 // the g-th reads the g-th part of the columns of in and gives that of out.
 //   inputs  in (groups in_features), and add, of the shape of out, where there is one
@@ -45,6 +54,7 @@ struct DenseStep {
   std::size_t out_features;
   std::size_t groups;
   Activation activation;
+  UnitParameters units;
   ParameterBlock weight;  // (groups out_features, in_features)
   ParameterBlock bias;    // (1, groups out_features)
 
@@ -57,6 +67,30 @@ struct DenseStep {
 // out = s(in).
 struct ActivationStep {
   Activation activation;
+  UnitParameters units;
+};
+
+// out = clip(scale in + shift, low, high), the four of them by column.
+struct RescaleStep {
+  ParameterBlock scale;
+  ParameterBlock shift;
+  ParameterBlock low;  // of no rows where it does not clip
+  ParameterBlock high;
+};
+
+// LayerNorm of each row (center) or RMSNorm, of each of `groups` equal parts of the columns:
+// normalized weight + bias.
+struct NormStep {
+  bool center;
+  double eps;
+  std::size_t groups;
+  ParameterBlock weight;  // (1, columns), or of no rows
+  ParameterBlock bias;
+};
+
+// out = some columns of in, in any order.
+struct SelectStep {
+  std::vector<std::uint32_t> columns;
 };
 
 // out = softmax or log-softmax of each row of in.
@@ -72,7 +106,8 @@ struct SumStep {
   double factor = 1.0;
 };
 
-using Operation = std::variant<DenseStep, ActivationStep, SoftmaxStep, CopyStep, SumStep>;
+using Operation = std::variant<DenseStep, ActivationStep, RescaleStep, NormStep, SoftmaxStep,
+                               SelectStep, CopyStep, SumStep>;
 
 struct Step {
   Operation operation;
@@ -161,8 +196,9 @@ class Program {
   const DirectStep& direct(std::size_t step) const { return direct_[step]; }
   // Of a pass that keeps all that derivatives read.
   const Layout& tape_layout() const { return tape_; }
-  // What each step keeps besides, by step.
+  // What steps keep besides: each some matrices, the first of them this one.
   const Layout& kept_layout() const { return kept_; }
+  std::size_t first_kept(std::size_t step) const { return first_kept_[step]; }
   // Of the way back, where the output's gradient comes first; the input's is the caller's.
   const Layout& adjoint_layout() const { return adjoint_; }
   const Backward& backward(std::size_t step) const { return backward_[step]; }
@@ -177,6 +213,7 @@ class Program {
   std::vector<DirectStep> direct_;
   Layout tape_;
   Layout kept_;
+  std::vector<std::size_t> first_kept_;
   Layout adjoint_;
   std::vector<Backward> backward_;
 };

@@ -185,4 +185,5 @@ class Differentiable:
         column sums of ``dZ_l``, ``dA_{l-1} = dZ_l W_l``. With the tiled back end the sums over the
         batch have the same bits whatever the number of threads.
         """
-        return Gradients(*self._derivatives.gradients(x, grad_output))
+        weights, biases, inputs, _ = self._derivatives.gradients(x, grad_output)
+        return Gradients(weights, biases, inputs)

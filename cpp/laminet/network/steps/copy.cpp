@@ -5,11 +5,11 @@
 
 namespace laminet::steps {
 
-std::size_t kept_columns(const CopyStep&, const Step&) { return 0; }
+std::vector<std::size_t> kept_columns(const CopyStep&, const Step&) { return {}; }
 
 template <class T>
 void forward(const CopyStep&, const StepCall<T>& call, const Frame<T>& values) {
-  give<T>(values(call.step().inputs[0]), values(call.step().output), false);
+  give<T>(call.table(), values(call.step().inputs[0]), values(call.step().output), false);
 }
 
 template <class T>
@@ -21,7 +21,7 @@ void record(const CopyStep& operation, const StepCall<T>& call, const Frame<T>& 
 template <class T>
 void pull_back(const CopyStep&, const StepCall<T>& call, const Recorded<T>&,
                const Frame<T>& gradients, Slopes) {
-  give<T>(gradients(call.step().output), gradients(call.step().inputs[0]),
+  give<T>(call.table(), gradients(call.step().output), gradients(call.step().inputs[0]),
           call.program.backward(call.index).adds[0]);
 }
 

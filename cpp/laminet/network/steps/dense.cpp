@@ -9,6 +9,7 @@
 #include "laminet/network/plan.h"
 #include "laminet/network/steps/instantiate.h"
 #include "laminet/network/steps/rows.h"
+#include "laminet/network/steps/units.h"
 
 namespace laminet::steps {
 namespace {
@@ -26,9 +27,10 @@ const T* part_of(const T* bias, std::size_t group, std::size_t columns) {
 
 // The result, before what is added to it: its own memory where `add` shares that.
 template <class T>
-bool begin_sum(const Step& step, const Frame<T>& rows, MatrixView<T> out) {
+bool begin_sum(const StepCall<T>& call, const Frame<T>& rows, MatrixView<T> out) {
+  const Step& step = call.step();
   if (step.inputs.size() < 2) return false;
-  give<T>(rows(step.inputs[1]), out, false);
+  give<T>(call.table(), rows(step.inputs[1]), out, false);
   return true;
 }
 
@@ -90,7 +92,7 @@ template <class T>
 ConstMatrixView<T> slopes_of(const DenseStep& operation, const StepCall<T>& call,
                              const Frame<T>& kept) {
   if (constant_slopes(operation)) return {};
-  return kept_of(call, kept);
+  return kept_of(call, kept, call.step().output.count);
 }
 
 template <class T>
@@ -102,20 +104,25 @@ bool may_gather(const DenseStep& operation, const Operands<T>& operands, std::si
 }  // namespace
 
 // The slopes, and in their place the gradients with respect to Z.
-std::size_t kept_columns(const DenseStep&, const Step& step) { return step.output.count; }
+std::vector<std::size_t> kept_columns(const DenseStep&, const Step& step) {
+  return {step.output.count};
+}
 
 template <class T>
 void forward(const DenseStep& operation, const StepCall<T>& call, const Frame<T>& values) {
   const Step& step = call.step();
   const ConstMatrixView<T> in = values(step.inputs[0]);
   const MatrixView<T> out = values(step.output);
-  const bool adds = begin_sum(step, values, out);
-  products<T>(operation, call, in, call.dense().bias, operation.activation, adds, out);
+  const bool adds = begin_sum(call, values, out);
+  const bool by_unit = operation.units.any();
+  products<T>(operation, call, in, call.dense().bias, by_unit ? Activation{} : operation.activation,
+              adds, out);
+  if (by_unit) apply<T>(call, operation.activation, operation.units, out, out);
 }
 
 template <class T>
 void pre_activation(const StepCall<T>& call, const Frame<T>& values, MatrixView<T> z) {
-  const bool adds = begin_sum(call.step(), values, z);
+  const bool adds = begin_sum(call, values, z);
   products<T>(*call.program.dense(call.index), call, values(call.step().inputs[0]),
               call.dense().bias, Activation{}, adds, z);
 }
@@ -136,15 +143,22 @@ void forward_part(const StepCall<T>& call, const Frame<T>& values, const StepPar
   const bool adds = step.inputs.size() > 1;
   const auto run = [&](std::size_t group, PanelRange panels) {
     const MatrixView<T> y = part_of(out, group, operation.out_features);
+    const std::size_t first = panels.first * layout.body->nr;
+    const std::size_t end = std::min(panels.last * layout.body->nr, operation.out_features);
+    const MatrixView<T> own_columns = y.column_block(first, end - first);
     if (adds) {
-      const std::size_t first = panels.first * layout.body->nr;
-      const std::size_t end = std::min(panels.last * layout.body->nr, operation.out_features);
       const MatrixView<T> add = part_of(own_rows(step.inputs[1]), group, operation.out_features);
-      give<T>(add.column_block(first, end - first), y.column_block(first, end - first), false);
+      give<T>(call.table(), add.column_block(first, end - first), own_columns, false);
     }
+    const bool by_unit = operation.units.any();
     tiled_layer<T>(part_of(in, group, operation.in_features), own.packed[group],
                    {panels, part.from_memory, adds},
-                   part_of(own.bias, group, operation.out_features), operation.activation, y);
+                   part_of(own.bias, group, operation.out_features),
+                   by_unit ? Activation{} : operation.activation, y);
+    if (by_unit) {
+      apply<T>(call, operation.activation, operation.units, own_columns, own_columns,
+               group * operation.out_features + first);
+    }
   };
   if (operation.groups == 1) return run(0, layout.share(grid.column_parts, column_part));
   const RowRange groups = share_of_rows(operation.groups, grid.column_parts, column_part);
@@ -160,26 +174,15 @@ void record(const DenseStep& operation, const StepCall<T>& call, const Frame<T>&
   const MatrixView<T> out = wanted ? values(step.output) : MatrixView<T>{};
   if (constant_slopes(operation)) {
     if (!wanted) return;
-    const bool adds = begin_sum(step, values, out);
+    const bool adds = begin_sum(call, values, out);
     return products<T>(operation, call, in, own.bias, Activation{}, adds, out);
   }
   // The bias is added in the pass that follows, which makes the slopes and the activations of z.
-  const MatrixView<T> d = kept_of(call, kept);
+  const MatrixView<T> d = kept_of(call, kept, step.output.count);
   const MatrixView<T> z = wanted ? out : d;
-  const bool adds = begin_sum(step, values, z);
+  const bool adds = begin_sum(call, values, z);
   products<T>(operation, call, in, nullptr, Activation{}, adds, z);
-  call.table().derivatives[static_cast<std::size_t>(operation.activation.kind)](
-      {.rows = z.rows,
-       .columns = z.columns,
-       .z = z.data,
-       .z_stride = z.row_stride,
-       .y = out.data,
-       .y_stride = out.row_stride,
-       .d = d.data,
-       .d_stride = d.row_stride,
-       .bias = own.bias,
-       .alpha = operation.activation.alpha,
-       .beta = operation.activation.beta});
+  apply_with_slopes<T>(call, operation.activation, operation.units, own.bias, z, out, d);
 }
 
 template <class T>
@@ -200,17 +203,17 @@ void pull_back(const DenseStep& operation, const StepCall<T>& call, const Record
   }
   if (slopes == Slopes::multiply) scale_by_diagonal<T>(call.table(), g, d, first, repeat);
   if (slopes == Slopes::keep) {
-    const MatrixView<T> delta = kept_of(call, kept);
+    const MatrixView<T> delta = kept_of(call, kept, g.columns);
     if (d.data) {
       scale_by_diagonal<T>(call.table(), delta, g, 0, 1);
     } else {
-      give<T>(g, delta, false);
+      give<T>(call.table(), g, delta, false);
     }
     g = delta;
   }
   // In the order of the inputs, which may be the same buffer.
   if (result.data) transposed_products<T>(operation, call, g, backward.adds[0], result);
-  if (adds) give<T>(g, gradients(step.inputs[1]), backward.adds[1]);
+  if (adds) give<T>(call.table(), g, gradients(step.inputs[1]), backward.adds[1]);
 }
 
 template <class T>
@@ -218,7 +221,7 @@ void push_forward(const DenseStep& operation, const StepCall<T>& call, const Rec
                   const Frame<T>& tangents) {
   const Step& step = call.step();
   const MatrixView<T> out = tangents(step.output);
-  const bool adds = begin_sum(step, tangents, out);
+  const bool adds = begin_sum(call, tangents, out);
   products<T>(operation, call, tangents(step.inputs[0]), nullptr, Activation{}, adds, out);
   scale_by_diagonal<T>(call.table(), out, slopes_of(operation, call, recorded.kept), recorded.first,
                        recorded.repeat);

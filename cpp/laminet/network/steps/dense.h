@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "laminet/network/steps/steps.h"
 
 namespace laminet::steps {
 
-std::size_t kept_columns(const DenseStep& operation, const Step& step);
+std::vector<std::size_t> kept_columns(const DenseStep& operation, const Step& step);
 
 template <class T>
 void forward(const DenseStep& operation, const StepCall<T>& call, const Frame<T>& values);

@@ -1,6 +1,7 @@
 // What operations share: passes over rows of views.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "laminet/base/matrix.h"
@@ -8,20 +9,28 @@
 
 namespace laminet::steps {
 
+// out = factor (a + b); a alone where b has no data. out may be one of them.
+template <class T>
+void sum(const kernels::Table<T>& table, ConstMatrixView<T> a, ConstMatrixView<T> b, T factor,
+         MatrixView<T> out) {
+  table.sum({.rows = a.rows,
+             .columns = a.columns,
+             .a = a.data,
+             .a_stride = a.row_stride,
+             .b = b.data,
+             .b_stride = b.row_stride,
+             .y = out.data,
+             .y_stride = out.row_stride,
+             .factor = factor});
+}
+
 // to = from, or to += from; nothing where they are one and the same, or there is no `to`.
 // Contiguous rows.
 template <class T>
-void give(ConstMatrixView<T> from, MatrixView<T> to, bool adds) {
+void give(const kernels::Table<T>& table, ConstMatrixView<T> from, MatrixView<T> to, bool adds) {
   if (!to.data || (from.data == to.data && !adds)) return;
-  for (std::size_t i = 0; i < from.rows; ++i) {
-    const T* source = from.row(i);
-    T* target = to.row(i);
-    if (adds) {
-      for (std::size_t j = 0; j < from.columns; ++j) target[j] += source[j];
-    } else {
-      for (std::size_t j = 0; j < from.columns; ++j) target[j] = source[j];
-    }
-  }
+  if (adds) return sum<T>(table, to, from, T{1}, to);
+  for (std::size_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.columns, to.row(i));
 }
 
 // Row i of g times row (first + i) / repeat of d, element by element: g D, D being the diagonal of

@@ -12,7 +12,7 @@ using kernels::HeadProduct;
 template <class T>
 void multiply(HeadProduct product, const StepCall<T>& call, const Recorded<T>& recorded,
               MatrixView<T> rows) {
-  const MatrixView<T> p = kept_of(call, recorded.kept);
+  const MatrixView<T> p = kept_of(call, recorded.kept, rows.columns);
   call.table().head_product({.product = product,
                              .rows = rows.rows,
                              .columns = rows.columns,
@@ -27,12 +27,14 @@ void multiply(HeadProduct product, const StepCall<T>& call, const Recorded<T>& r
 }  // namespace
 
 // The probabilities.
-std::size_t kept_columns(const SoftmaxStep&, const Step& step) { return step.output.count; }
+std::vector<std::size_t> kept_columns(const SoftmaxStep&, const Step& step) {
+  return {step.output.count};
+}
 
 template <class T>
 void forward(const SoftmaxStep& operation, const StepCall<T>& call, const Frame<T>& values) {
   const MatrixView<T> out = values(call.step().output);
-  give<T>(values(call.step().inputs[0]), out, false);
+  give<T>(call.table(), values(call.step().inputs[0]), out, false);
   apply_head(operation.kind, call.table(), out);
 }
 
@@ -40,12 +42,12 @@ template <class T>
 void record(const SoftmaxStep& operation, const StepCall<T>& call, const Frame<T>& values,
             const Frame<T>& kept, bool wanted) {
   const MatrixView<T> in = values(call.step().inputs[0]);
-  const MatrixView<T> p = kept_of(call, kept);
-  give<T>(in, p, false);
+  const MatrixView<T> p = kept_of(call, kept, in.columns);
+  give<T>(call.table(), in, p, false);
   apply_head(Head::softmax, call.table(), p);
   if (!wanted) return;
   if (operation.kind == Head::softmax) {
-    give<T>(p, values(call.step().output), false);
+    give<T>(call.table(), p, values(call.step().output), false);
   } else {
     forward(operation, call, values);
   }
@@ -58,14 +60,15 @@ void pull_back(const SoftmaxStep& operation, const StepCall<T>& call, const Reco
   multiply(
       operation.kind == Head::softmax ? HeadProduct::softmax : HeadProduct::log_softmax_transpose,
       call, recorded, g);
-  give<T>(g, gradients(call.step().inputs[0]), call.program.backward(call.index).adds[0]);
+  give<T>(call.table(), g, gradients(call.step().inputs[0]),
+          call.program.backward(call.index).adds[0]);
 }
 
 template <class T>
 void push_forward(const SoftmaxStep& operation, const StepCall<T>& call,
                   const Recorded<T>& recorded, const Frame<T>& tangents) {
   const MatrixView<T> out = tangents(call.step().output);
-  give<T>(tangents(call.step().inputs[0]), out, false);
+  give<T>(call.table(), tangents(call.step().inputs[0]), out, false);
   multiply(operation.kind == Head::softmax ? HeadProduct::softmax : HeadProduct::log_softmax, call,
            recorded, out);
 }

@@ -7,12 +7,15 @@
 #include "laminet/network/steps/activation.h"
 #include "laminet/network/steps/copy.h"
 #include "laminet/network/steps/dense.h"
+#include "laminet/network/steps/norm.h"
+#include "laminet/network/steps/rescale.h"
+#include "laminet/network/steps/select.h"
 #include "laminet/network/steps/softmax.h"
 #include "laminet/network/steps/sum.h"
 
 namespace laminet {
 
-std::size_t kept_columns(const Step& step) {
+std::vector<std::size_t> kept_columns(const Step& step) {
   return std::visit([&](const auto& operation) { return steps::kept_columns(operation, step); },
                     step.operation);
 }

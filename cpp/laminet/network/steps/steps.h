@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "laminet/network/frame.h"
 #include "laminet/network/operands.h"
@@ -43,8 +44,8 @@ struct StepPart {
 template <class T>
 void forward_part(const StepCall<T>& call, const Frame<T>& values, const StepPart& part);
 
-// Columns that a step keeps for derivatives, besides values.
-std::size_t kept_columns(const Step& step);
+// What a step keeps for derivatives, besides values: the columns of each matrix.
+std::vector<std::size_t> kept_columns(const Step& step);
 
 // The same as forward(), and keeps. Without `wanted` the result is not: no derivative needs it.
 template <class T>
@@ -66,7 +67,8 @@ struct Recorded {
 // How a dense step treats D, the diagonal of its slopes:
 //   multiply  by it
 //   skip      it has been multiplied
-//   keep      by it, and what comes of it, the gradient with respect to Z, takes the slopes' place
+//   keep      by it, and what comes of it, the gradient with respect to Z, takes the slopes' place;
+//             a norm keeps the gradient of its result, too
 enum class Slopes { multiply, skip, keep };
 
 template <class T>
@@ -77,11 +79,11 @@ void pull_back(const StepCall<T>& call, const Recorded<T>& recorded, const Frame
 template <class T>
 void push_forward(const StepCall<T>& call, const Recorded<T>& recorded, const Frame<T>& tangents);
 
-// What a step kept, (samples, kept_columns); no data where that is nothing.
+// The i-th of the matrices that a step kept: a row for each sample.
 template <class T>
-MatrixView<T> kept_of(const StepCall<T>& call, const Frame<T>& kept) {
-  const std::size_t columns = kept_columns(call.step());
-  return columns > 0 ? kept({call.index, 0, columns}) : MatrixView<T>{};
+MatrixView<T> kept_of(const StepCall<T>& call, const Frame<T>& kept, std::size_t columns,
+                      std::size_t i = 0) {
+  return kept({call.program.first_kept(call.index) + i, 0, columns});
 }
 
 }  // namespace laminet

@@ -4,26 +4,7 @@
 #include "laminet/network/steps/rows.h"
 
 namespace laminet::steps {
-namespace {
-
-// out = factor (a + b), a where there is no b.
-template <class T>
-void add(ConstMatrixView<T> a, ConstMatrixView<T> b, T factor, MatrixView<T> out) {
-  for (std::size_t i = 0; i < a.rows; ++i) {
-    const T* left = a.row(i);
-    T* result = out.row(i);
-    if (b.data) {
-      const T* right = b.row(i);
-      for (std::size_t j = 0; j < a.columns; ++j) result[j] = factor * (left[j] + right[j]);
-    } else {
-      for (std::size_t j = 0; j < a.columns; ++j) result[j] = factor * left[j];
-    }
-  }
-}
-
-}  // namespace
-
-std::size_t kept_columns(const SumStep&, const Step&) { return 0; }
+std::vector<std::size_t> kept_columns(const SumStep&, const Step&) { return {}; }
 
 template <class T>
 void forward(const SumStep& operation, const StepCall<T>& call, const Frame<T>& values) {
@@ -31,12 +12,12 @@ void forward(const SumStep& operation, const StepCall<T>& call, const Frame<T>& 
   const std::size_t terms = step.inputs.size();
   const MatrixView<T> out = values(step.output);
   const auto factor = static_cast<T>(operation.factor);
-  if (terms == 1) return add<T>(values(step.inputs[0]), {}, factor, out);
+  if (terms == 1) return sum<T>(call.table(), values(step.inputs[0]), {}, factor, out);
   // The result may have the place of one of the terms: of the first two, or it is in the way.
-  ConstMatrixView<T> sum = values(step.inputs[0]);
+  ConstMatrixView<T> all = values(step.inputs[0]);
   for (std::size_t i = 1; i < terms; ++i) {
-    add<T>(sum, values(step.inputs[i]), i + 1 == terms ? factor : T{1}, out);
-    sum = out;
+    sum<T>(call.table(), all, values(step.inputs[i]), i + 1 == terms ? factor : T{1}, out);
+    all = out;
   }
 }
 
@@ -51,9 +32,9 @@ void pull_back(const SumStep& operation, const StepCall<T>& call, const Recorded
                const Frame<T>& gradients, Slopes) {
   const Step& step = call.step();
   const MatrixView<T> g = gradients(step.output);
-  if (operation.factor != 1.0) add<T>(g, {}, static_cast<T>(operation.factor), g);
+  if (operation.factor != 1.0) sum<T>(call.table(), g, {}, static_cast<T>(operation.factor), g);
   for (std::size_t i = 0; i < step.inputs.size(); ++i) {
-    give<T>(g, gradients(step.inputs[i]), call.program.backward(call.index).adds[i]);
+    give<T>(call.table(), g, gradients(step.inputs[i]), call.program.backward(call.index).adds[i]);
   }
 }
 

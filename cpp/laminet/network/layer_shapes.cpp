@@ -1,0 +1,163 @@
+#include "laminet/network/layer_shapes.h"
+
+#include <algorithm>
+#include <variant>
+
+#include "laminet/base/check.h"
+#include "laminet/base/types.h"
+#include "laminet/network/overloaded.h"
+
+namespace laminet {
+namespace {
+
+// A layer's place, for messages: "layer 2", "layer 2, branch 0, layer 1".
+std::string place_of(const std::string& above, std::size_t layer) {
+  return above + (above.empty() ? "" : ", ") + "layer " + std::to_string(layer);
+}
+
+// What one layer makes of `in` features.
+template <class T>
+class Given {
+ public:
+  Given(std::size_t in, const std::string& place, const std::string& giver)
+      : in_(in), place_(place), giver_(giver) {}
+
+  std::size_t operator()(const DenseView<T>& dense) const {
+    const ConstMatrixView<T>& w = dense.weight;
+    require(w.rows > 0 && w.columns > 0,
+            "weight must have at least one row and one column, got shape (", w.rows, ", ",
+            w.columns, ")");
+    check_activation<T>(dense.activation);
+    takes(w.columns);
+    return w.rows;
+  }
+
+  std::size_t operator()(const ActivationView<T>& own) const {
+    check_activation<T>(own.activation);
+    return by_feature(own.features);
+  }
+  std::size_t operator()(const RescaleView<T>& own) const { return by_feature(own.features); }
+  std::size_t operator()(const NormView<T>& own) const { return by_feature(own.features); }
+
+  std::size_t operator()(const SelectView& select) const {
+    require(!select.columns.empty(), place_, " selects no columns");
+    for (const std::size_t column : select.columns) {
+      require(column < in_, place_, " selects column ", column, " of ", in_);
+    }
+    return select.columns.size();
+  }
+
+  std::size_t operator()(const ParallelView<T>& parallel) const {
+    require(!parallel.branches.empty(), place_, " has no branches");
+    std::size_t all = 0;
+    std::size_t first = 0;
+    for (std::size_t b = 0; b < parallel.branches.size(); ++b) {
+      const std::string branch = place_ + ", branch " + std::to_string(b);
+      const std::size_t out = features_given<T>(parallel.branches[b], in_, branch, giver_);
+      if (b == 0) first = out;
+      require(parallel.join == Join::concat || out == first, branch, " gives ", out,
+              " features, branch 0 gives ", first, ": they cannot be added");
+      all += out;
+    }
+    return parallel.join == Join::concat ? all : first;
+  }
+
+  std::size_t operator()(const ResidualView<T>& residual) const {
+    const std::size_t out = features_given<T>(residual.layers, in_, place_, giver_);
+    require(out == in_, place_, " gives ", out, " features of ", in_, ": they cannot be added");
+    return in_;
+  }
+
+ private:
+  void takes(std::size_t features) const {
+    require(features == in_, place_, " takes ", features, " features, ", giver_, " gives ", in_);
+  }
+  std::size_t by_feature(std::size_t features) const {
+    if (features > 0) takes(features);
+    return in_;
+  }
+
+  std::size_t in_;
+  const std::string& place_;
+  const std::string& giver_;
+};
+
+}  // namespace
+
+template <class T>
+std::size_t features_taken(Series<T> layers) {
+  for (const LayerView<T>& layer : layers) {
+    const std::size_t features = std::visit(
+        Overloaded{
+            [](const DenseView<T>& dense) { return dense.weight.columns; },
+            [](const SelectView&) { return std::size_t{0}; },
+            [](const ParallelView<T>& parallel) {
+              std::size_t found = 0;
+              for (const SeriesView<T>& branch : parallel.branches) {
+                if (found == 0) found = features_taken<T>(branch);
+              }
+              return found;
+            },
+            [](const ResidualView<T>& residual) { return features_taken<T>(residual.layers); },
+            [](const auto& by_feature) { return by_feature.features; }},
+        layer.kind);
+    const bool gives_others = std::holds_alternative<SelectView>(layer.kind) ||
+                              std::holds_alternative<ParallelView<T>>(layer.kind);
+    if (features > 0 || gives_others) return features;
+  }
+  return 0;
+}
+
+template <class T>
+std::size_t features_given(Series<T> layers, std::size_t in, const std::string& above,
+                           const std::string& before) {
+  std::string giver = before;
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const std::string place = place_of(above, l);
+    in = std::visit(Given<T>(in, place, giver), layers[l].kind);
+    giver = place;
+  }
+  return in;
+}
+
+template <class T>
+bool alike(Series<T> a, Series<T> b) {
+  const auto units_alike = [](const UnitArrays<T>& x, const UnitArrays<T>& y) {
+    return !x.alphas == !y.alphas && !x.betas == !y.betas;
+  };
+  const auto layers_alike = [&](const LayerView<T>& left, const LayerView<T>& right) {
+    return std::visit(
+        Overloaded{
+            [&](const DenseView<T>& x, const DenseView<T>& y) {
+              return x.weight.rows == y.weight.rows && x.weight.columns == y.weight.columns &&
+                     !x.bias == !y.bias && x.activation == y.activation &&
+                     units_alike(x.units, y.units);
+            },
+            [&](const ActivationView<T>& x, const ActivationView<T>& y) {
+              return x.activation == y.activation && units_alike(x.units, y.units);
+            },
+            [](const RescaleView<T>& x, const RescaleView<T>& y) { return x.clip == y.clip; },
+            [](const NormView<T>& x, const NormView<T>& y) {
+              return x.center == y.center && x.eps == y.eps && !x.weight == !y.weight &&
+                     !x.bias == !y.bias;
+            },
+            [](const ResidualView<T>& x, const ResidualView<T>& y) {
+              return alike<T>(x.layers, y.layers);
+            },
+            // Different kinds, and those with columns of their own: they are not to be found among
+            // the columns of several copies.
+            [](const auto&, const auto&) { return false; }},
+        left.kind, right.kind);
+  };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), layers_alike);
+}
+
+#define LAMINET_INSTANTIATE(T)                                                    \
+  template std::size_t features_taken(Series<T>);                                 \
+  template std::size_t features_given(Series<T>, std::size_t, const std::string&, \
+                                      const std::string&);                        \
+  template bool alike(Series<T>, Series<T>);
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
+
+}  // namespace laminet

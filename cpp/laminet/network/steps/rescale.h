@@ -1,0 +1,28 @@
+// A scale and a shift by feature, and bounds.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "laminet/network/steps/steps.h"
+
+namespace laminet::steps {
+
+std::vector<std::size_t> kept_columns(const RescaleStep& operation, const Step& step);
+
+template <class T>
+void forward(const RescaleStep& operation, const StepCall<T>& call, const Frame<T>& values);
+
+template <class T>
+void record(const RescaleStep& operation, const StepCall<T>& call, const Frame<T>& values,
+            const Frame<T>& kept, bool wanted);
+
+template <class T>
+void pull_back(const RescaleStep& operation, const StepCall<T>& call, const Recorded<T>& recorded,
+               const Frame<T>& gradients, Slopes slopes);
+
+template <class T>
+void push_forward(const RescaleStep& operation, const StepCall<T>& call,
+                  const Recorded<T>& recorded, const Frame<T>& tangents);
+
+}  // namespace laminet::steps
