@@ -1,0 +1,332 @@
+// The bodies of the kernels over vectors that are plain structs, with no operators at all: other
+// traits than those over the compiler's vectors can stand under them, and give the same bits; so
+// can weights of another type.
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <type_traits>
+#include <vector>
+
+#include "bit_patterns.h"
+#include "laminet/kernels/body/coefficients.h"
+#include "laminet/kernels/body/region.h"
+#include "laminet/kernels/table.h"
+#include "support.h"
+
+namespace laminet::kernels::plain {
+
+// A number of 16 bits, the upper half of a float: weights may be stored in another type.
+struct Upper {
+  std::uint16_t bits;
+  float wide() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+};
+
+template <class Element, class UnsignedInteger>
+struct Plain {
+  using T = Element;
+  static constexpr int lanes = 4;
+  static constexpr bool has_fma = true;
+  struct V {
+    T lane[lanes];
+  };
+  struct U {
+    UnsignedInteger lane[lanes];
+  };
+  struct M {
+    bool lane[lanes];
+  };
+
+  template <class R, class F, class... Args>
+  static R each(F f, Args... args) {
+    R r{};
+    for (int i = 0; i < lanes; ++i) r.lane[i] = f(args.lane[i]...);
+    return r;
+  }
+
+  static V zero() { return {}; }
+  static V splat(T x) { return {{x, x, x, x}}; }
+  static V load(const T* p) { return load_partial(p, lanes, T{0}); }
+  static V load_partial(const T* p, int n, T fill) {
+    V v = splat(fill);
+    for (int i = 0; i < n; ++i) v.lane[i] = p[i];
+    return v;
+  }
+  static V splat(Upper x) { return splat(static_cast<T>(x.wide())); }
+  static V load(const Upper* p) {
+    V v;
+    for (int i = 0; i < lanes; ++i) v.lane[i] = static_cast<T>(p[i].wide());
+    return v;
+  }
+  static V load_strided(const T* p, std::ptrdiff_t stride) {
+    return {{p[0], p[stride], p[2 * stride], p[3 * stride]}};
+  }
+  static void store(T* p, V v) { store_partial(p, v, lanes); }
+  static void store_partial(T* p, V v, int n) {
+    for (int i = 0; i < n; ++i) p[i] = v.lane[i];
+  }
+
+  static V add(V a, V b) {
+    return each<V>([](T x, T y) { return x + y; }, a, b);
+  }
+  static V sub(V a, V b) {
+    return each<V>([](T x, T y) { return x - y; }, a, b);
+  }
+  static V mul(V a, V b) {
+    return each<V>([](T x, T y) { return x * y; }, a, b);
+  }
+  static V div(V a, V b) {
+    return each<V>([](T x, T y) { return x / y; }, a, b);
+  }
+  static V negate(V a) {
+    return each<V>([](T x) { return -x; }, a);
+  }
+  static V fma(V a, V b, V c) {
+    return each<V>([](T x, T y, T z) { return std::fma(x, y, z); }, a, b, c);
+  }
+  static V max(V a, V b) {
+    return each<V>([](T x, T y) { return x > y ? x : y; }, a, b);
+  }
+  static V min(V a, V b) {
+    return each<V>([](T x, T y) { return x < y ? x : y; }, a, b);
+  }
+
+  static M less(V a, V b) {
+    return each<M>([](T x, T y) { return x < y; }, a, b);
+  }
+  static M less_equal(V a, V b) {
+    return each<M>([](T x, T y) { return x <= y; }, a, b);
+  }
+  static M equal(V a, V b) {
+    return each<M>([](T x, T y) { return x == y; }, a, b);
+  }
+  static bool any(M m) { return m.lane[0] || m.lane[1] || m.lane[2] || m.lane[3]; }
+  static V select(M m, V yes, V no) {
+    return each<V>([](bool which, T x, T y) { return which ? x : y; }, m, yes, no);
+  }
+
+  using Word = UnsignedInteger;
+  static U bits(V a) {
+    return each<U>([](T x) { return std::bit_cast<Word>(x); }, a);
+  }
+  static V from_bits(U a) {
+    return each<V>([](Word x) { return std::bit_cast<T>(x); }, a);
+  }
+  static U bit_and(U a, U b) {
+    return each<U>([](Word x, Word y) { return x & y; }, a, b);
+  }
+  static U bit_or(U a, U b) {
+    return each<U>([](Word x, Word y) { return x | y; }, a, b);
+  }
+  static U bit_xor(U a, U b) {
+    return each<U>([](Word x, Word y) { return x ^ y; }, a, b);
+  }
+  static U bit_not(U a) {
+    return each<U>([](Word x) { return ~x; }, a);
+  }
+  static U sub_bits(U a, U b) {
+    return each<U>([](Word x, Word y) { return x - y; }, a, b);
+  }
+  template <int count>
+  static U shift_left(U a) {
+    return each<U>([](Word x) { return x << count; }, a);
+  }
+  template <int count>
+  static U shift_right(U a) {
+    return each<U>([](Word x) { return x >> count; }, a);
+  }
+};
+
+using F32 = Plain<float, std::uint32_t>;
+using F64 = Plain<double, std::uint64_t>;
+
+#include "laminet/kernels/body/all.inc"
+
+constexpr Tile<float> kTilesF32[] = {tile<F32, 3, 2>(), tile<F32, 2, 1>()};
+constexpr Tile<double> kTilesF64[] = {tile<F64, 3, 2>(), tile<F64, 2, 1>()};
+constexpr Tile<float, Upper> kTilesUpper[] = {tile<F32, 3, 2, Upper>()};
+constexpr Table<float, Upper> kTableUpper = table<F32, 2, 3>(kTilesUpper);
+constexpr Table<float> kTableF32 = table<F32, 2, 3>(kTilesF32);
+constexpr Table<double> kTableF64 = table<F64, 2, 3>(kTilesF64);
+
+}  // namespace laminet::kernels::plain
+
+namespace laminet::kernels {
+namespace {
+
+template <class T>
+const Table<T>& plain_table() {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return plain::kTableF32;
+  } else {
+    return plain::kTableF64;
+  }
+}
+
+// A set that fuses, as the plain one does, or null.
+const InstructionSet* fused_set() {
+  for (const InstructionSet* set : testing::instruction_sets()) {
+    if (set != &kGeneric) return set;
+  }
+  return nullptr;
+}
+
+template <class T>
+class PlainTraits : public ::testing::Test {};
+using AllTypes = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(PlainTraits, AllTypes);
+
+// Runs `use(table, results)` on both tables and compares the results.
+template <class T, class Use>
+void expect_same(const char* what, Use use) {
+  std::vector<T> results[2];
+  use(plain_table<T>(), results[0]);
+  use(fused_set()->table<T>(), results[1]);
+  ASSERT_EQ(results[0].size(), results[1].size());
+  ASSERT_GT(results[0].size(), 0u);
+  std::size_t different = 0;
+  for (std::size_t i = 0; i < results[0].size(); ++i) {
+    different += !same(results[0][i], results[1][i]);
+  }
+  EXPECT_EQ(different, 0u) << what;
+}
+
+TYPED_TEST(PlainTraits, FunctionsHaveTheSameBits) {
+  using T = TypeParam;
+  if (!fused_set()) GTEST_SKIP() << "no instruction set here fuses by promise";
+  std::vector<T> y(4096), d(4096);
+  for (std::size_t f = 0; f < kActivationCount; ++f) {
+    const Activation& defaults = kActivations[f].defaults;
+    expect_same<T>(kActivations[f].name.data(), [&](const Table<T>& table, std::vector<T>& all) {
+      for_patterns<T>(sizeof(T) == sizeof(float) ? 1000003 : 10007, [&](const T* x, std::size_t n) {
+        const auto stride = static_cast<std::ptrdiff_t>(n);
+        table.derivatives[f]({1, n, x, stride, y.data(), stride, d.data(), stride, nullptr,
+                              defaults.alpha, defaults.beta});
+        all.insert(all.end(), y.begin(), y.begin() + stride);
+        all.insert(all.end(), d.begin(), d.begin() + stride);
+      });
+    });
+  }
+}
+
+TYPED_TEST(PlainTraits, RowsAndProductsHaveTheSameBits) {
+  using T = TypeParam;
+  if (!fused_set()) GTEST_SKIP() << "no instruction set here fuses by promise";
+  std::mt19937 random(5);
+  std::normal_distribution<double> normal(0, 1);
+  constexpr std::size_t rows = 5, most = 70;
+  std::vector<T> x(rows * most), w(most);
+  for (T& v : x) v = static_cast<T>(normal(random));
+  for (T& v : w) v = static_cast<T>(normal(random));
+  for (std::size_t n = 1; n <= most; ++n) {
+    const auto stride = static_cast<std::ptrdiff_t>(n);
+    expect_same<T>("rows", [&](const Table<T>& table, std::vector<T>& all) {
+      std::vector<T> y(rows * n), kept(rows * n), rstd(rows), sums(n);
+      const auto keep = [&](const std::vector<T>& part) {
+        all.insert(all.end(), part.begin(), part.end());
+      };
+      table.norm({true, rows, n, x.data(), stride, y.data(), stride, w.data(), w.data(), 1e-5,
+                  kept.data(), stride, rstd.data()});
+      keep(y);
+      keep(kept);
+      keep(rstd);
+      table.norm_pull_back({true, rows, n, x.data(), stride, y.data(), stride, w.data(),
+                            kept.data(), stride, rstd.data(), 0, 1});
+      keep(y);
+      table.column_sums({rows, n, x.data(), stride, sums.data(), false});
+      keep(sums);
+      for (std::size_t i = 0; i < rows; ++i) table.softmax(kept.data() + i * n, n);
+      keep(kept);
+      table.head_product(
+          {HeadProduct::softmax, rows, n, y.data(), stride, kept.data(), stride, 0, 1});
+      keep(y);
+    });
+    expect_same<T>("products", [&](const Table<T>& table, std::vector<T>& all) {
+      // x times the first column of weights alone: one row of a panel of zeros beside it.
+      for (std::size_t t = 0; t < table.tile_count; ++t) {
+        if (t > 1) break;  // sets differ in how many they have
+        const Tile<T>& tile = table.tiles[t];
+        AlignedArray<T> panel(n * tile.nr);
+        for (std::size_t k = 0; k < n; ++k) panel.data()[k * tile.nr] = w[k];
+        for (std::size_t m = 1; m <= 2; ++m) {
+          std::vector<T> c(m);
+          TileArgs<T> args{};
+          args.k = n;
+          args.a = x.data();
+          args.a_stride = stride;
+          args.panel = panel.data();
+          args.c = c.data();
+          args.c_stride = 1;
+          args.n = 1;
+          args.bias = w.data();
+          args.relu = t == 1;
+          tile.multiply(args, m);
+          all.insert(all.end(), c.begin(), c.end());
+        }
+      }
+      T c = 0;
+      table.gradient_tile.multiply({rows, x.data(), stride, x.data(), stride, &c, 1, 1, false}, 1);
+      all.push_back(c);
+    });
+  }
+}
+
+// A table of narrower weights gives the bits of the same weights in full, in each kind of tile.
+TEST(WeightsOfAnotherType, GiveTheBitsOfTheSameInFull) {
+  const Table<float, plain::Upper>& narrow = plain::kTableUpper;
+  const Functions<float>& functions = narrow;
+  EXPECT_EQ(functions.softmax, plain::kTableF32.softmax);
+  const Tile<float, plain::Upper>& tile = narrow.tiles[0];
+  const Tile<float>& full = plain::kTableF32.tiles[0];
+  ASSERT_EQ(tile.nr, full.nr);
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal(0, 1);
+  constexpr std::size_t k = 21;
+  const std::size_t panels = tile.row_panels, size = k * tile.nr;
+  AlignedArray<plain::Upper> weights(panels * size);
+  AlignedArray<float> wide(panels * size);
+  std::vector<float> a(3 * k);
+  for (float& v : a) v = normal(random);
+  for (std::size_t i = 0; i < panels * size; ++i) {
+    const auto bits = std::bit_cast<std::uint32_t>(normal(random));
+    weights.data()[i] = {static_cast<std::uint16_t>(bits >> 16)};
+    wide.data()[i] = weights.data()[i].wide();
+  }
+  std::vector<std::uint32_t> steps(k + kStepsAhead, 0);
+  for (std::uint32_t i = 0; i < k; ++i) steps[i] = i;
+  const auto run = [&](const auto& with, const auto* panel, bool prefetch) {
+    std::vector<float> c(3 * panels * with.nr);
+    typename std::remove_cvref_t<decltype(with)>::Args args{};
+    args.k = k;
+    args.a = a.data();
+    args.a_stride = k;
+    args.panel = panel;
+    args.c = c.data();
+    args.c_stride = static_cast<std::ptrdiff_t>(with.nr);
+    args.n = with.nr - 1;
+    args.prefetch = prefetch;
+    args.steps = steps.data();
+    std::vector<float> all;
+    const auto keep = [&] { all.insert(all.end(), c.begin(), c.end()); };
+    with.multiply(args, 3);
+    keep();
+    with.multiply_listed(args, size);
+    keep();
+    args.n = panels * with.nr;
+    with.multiply_row(args, size);
+    keep();
+    with.multiply_listed(args, size);
+    keep();
+    return all;
+  };
+  for (const bool prefetch : {false, true}) {
+    const std::vector<float> got = run(tile, weights.data(), prefetch);
+    EXPECT_EQ(got, run(full, wide.data(), prefetch));
+    EXPECT_NE(got[0], 0);
+  }
+}
+
+}  // namespace
+}  // namespace laminet::kernels
