@@ -209,6 +209,35 @@ TYPED_TEST(Norm, NotFiniteAndConstantRows) {
   }
 }
 
+// Squares that overflow, beside rows that do not.
+TYPED_TEST(Norm, LargeRows) {
+  using T = TypeParam;
+  const T large = sizeof(T) == sizeof(float) ? T(1e25) : static_cast<T>(1e200);
+  for (const InstructionSet* set : instruction_sets()) {
+    for (const bool center : {false, true}) {
+      for (std::size_t n = 2; n <= 8; ++n) {
+        const std::size_t rows = 7;
+        Block<T> x(rows, n, 1, 5), y(rows, n, 2, 2);
+        for (std::size_t i = 1; i < rows; i += 2) {
+          for (std::size_t j = 0; j < n; ++j) {
+            x.at(i, j) = large * (T(j % 3) + T(0.7) + (i == 5 ? T(1000) : T(0)));
+          }
+        }
+        Fenced<T> rstd(rows);
+        set->table<T>().norm({center, rows, n, x.data(), x.step(), y.data(), y.step(), nullptr,
+                              nullptr, 1e-5, nullptr, 0, rstd.data()});
+        for (std::size_t i = 0; i < rows; ++i) {
+          const Normalized want = reference<T>(&x.at(i, 0), n, center, 1e-5);
+          ASSERT_LE(std::abs(rstd[i] - want.rstd), want.rstd_error) << set->name << " " << n;
+          for (std::size_t j = 0; j < n; ++j) {
+            ASSERT_LE(std::abs(y.at(i, j) - want.x[j]), want.error[j]) << set->name << " " << n;
+          }
+        }
+      }
+    }
+  }
+}
+
 // Of each direction the bound is that of its terms: h has one rounding, each mean (steps + 2)
 // units of the mean of its terms' sizes, and four roundings follow.
 TYPED_TEST(Norm, DerivativesWithinTheirBounds) {
