@@ -14,6 +14,7 @@ import laminet as ln
 # so; .ci/run installs them all. test_frameworks.py holds this to the imports.
 NEEDED = {
     "test_from_torch.py": ("torch",),
+    "test_torch_blocks.py": ("torch",),
     "test_torch_left_alone.py": ("torch",),
     "test_torch_modules.py": ("torch",),
     "test_torch_programs.py": ("torch",),
@@ -31,10 +32,12 @@ NEEDED = {
     "test_file_kinds.py": ("onnx", "torch"),
     "test_folded_weights.py": ("onnx", "onnxruntime", "sklearn", "torch"),
     "test_from_keras.py": ("keras", "torch"),
+    "test_keras_blocks.py": ("keras", "torch"),
     "test_keras_files.py": ("keras", "torch", "h5py"),
     "test_keras_operations.py": ("keras", "torch"),
     "test_from_onnx.py": ("onnx", "onnxruntime"),
     "test_onnx_backend.py": ("onnx",),
+    "test_onnx_blocks.py": ("onnx", "onnxruntime"),
     "test_onnx_hostile.py": ("onnx", "onnxruntime"),
     "test_onnx_around.py": ("ml_dtypes", "onnx", "onnxruntime"),
     "test_onnx_operators.py": ("onnx", "onnxruntime"),

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from laminet.core.layers.dense import Dense
 from laminet.files.atomic import replacing, write_by_parts
+from laminet.files.bfloat16 import widened
 from laminet.files.checkpoint import Checkpoint, Stored
 from laminet.files.safetensors_files import header as layout
 from laminet.files.safetensors_files.description import KEY, Description
@@ -166,8 +167,7 @@ def _array(raw: bytes, entry: dict[str, Any], name: str) -> NDArray[Any]:
     """Return the numbers of a tensor, bfloat16 and float16 as float32."""
     dtype, shape = entry["dtype"], entry["shape"]
     if dtype == "BF16":
-        # bfloat16 is the upper half of a float32, and NumPy has no such type.
-        values: NDArray[Any] = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
+        values = widened(np.frombuffer(raw, "<u2"))
     elif not shape and dtype in ("I32", "I64"):
         values = np.frombuffer(raw, f"<i{len(raw)}").astype(np.float64)
     elif dtype not in layout.ITEM_SIZES:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from laminet.interop.keras.values import Array, RowsNeededError, Value
+from laminet.interop.keras.tensors import Array, RowsNeededError, Tensor
 
 __all__ = ["einsum"]
 
 
-def einsum(equation: str, x: Value, kernel: Array) -> Value:
+def einsum(equation: str, x: Tensor, kernel: Array) -> Tensor:
     """Return a sum over the last axes of x, such as ``abc,cd->abd``.
 
     Raises

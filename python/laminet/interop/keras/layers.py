@@ -7,20 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from laminet.core.activation import Activation
 from laminet.interop.keras.activations import apply_activation, relu
+from laminet.interop.keras.blocks import BLOCK_LAYERS, reads_blocks
 from laminet.interop.keras.einsum import einsum
 from laminet.interop.keras.operations import read_operation
 from laminet.interop.keras.refusals import reason
-from laminet.interop.keras.values import (
+from laminet.interop.keras.tensors import (
     Array,
     RowsNeededError,
-    Value,
+    Tensor,
     as_array,
     completed,
     concatenated,
     product,
 )
+from laminet.interop.symbolic.exact import batch_norm
 
 __all__ = ["LAYERS", "read_layer"]
 
@@ -49,12 +50,13 @@ def read_layer(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     """
     kind = _kind(layer)
     try:
-        if kind not in LAYERS:
-            raise ValueError(reason(type(layer).__name__))
         x = args[0] if args else kwargs.get("inputs")
-        if kind not in _MERGES and not isinstance(x, Value):
+        known = {**LAYERS, **BLOCK_LAYERS} if reads_blocks(x) else LAYERS
+        if kind not in known:
+            raise ValueError(reason(type(layer).__name__))
+        if kind not in _MERGES and not isinstance(x, Tensor):
             raise ValueError("is called in a way that is not known")
-        return LAYERS[kind](layer, x)
+        return known[kind](layer, x)
     except RowsNeededError as error:
         raise RowsNeededError(f"layer {layer.name!r} ({type(layer).__name__}): {error}") from None
     except ValueError as error:
@@ -76,12 +78,12 @@ def _kind(layer: Any) -> str | None:
     return None
 
 
-def _dense(layer: Any, x: Value) -> Value:
+def _dense(layer: Any, x: Tensor) -> Tensor:
     bias = None if layer.bias is None else as_array(layer.bias)
     return _activated(layer.activation, x.linear(_kernel(layer).T, bias))
 
 
-def _einsum_dense(layer: Any, x: Value) -> Value:
+def _einsum_dense(layer: Any, x: Tensor) -> Tensor:
     y = einsum(layer.equation, x, _kernel(layer))
     if layer.bias is not None:
         y = y.scaled(1.0, as_array(layer.bias))
@@ -99,7 +101,7 @@ def _kernel(layer: Any) -> Array:
     return as_array(layer.kernel)
 
 
-def _activated(activation: Any, x: Value) -> Value:
+def _activated(activation: Any, x: Tensor) -> Tensor:
     """Return an activation of x: a function of Keras, or a layer or operation."""
     import keras
 
@@ -110,34 +112,36 @@ def _activated(activation: Any, x: Value) -> Value:
     return apply_activation(activation, x)
 
 
-def _softmax(layer: Any, x: Value) -> Value:
+def _softmax(layer: Any, x: Tensor) -> Tensor:
     axis = layer.axis[0] if isinstance(layer.axis, (list, tuple)) else layer.axis
     if isinstance(layer.axis, (list, tuple)) and len(layer.axis) != 1:
         raise ValueError(f"goes over axes {tuple(layer.axis)}, not over one")
     return x.softmax(axis, "softmax")
 
 
-def _prelu(layer: Any, x: Value) -> Value:
-    slopes = np.unique(as_array(layer.alpha))
-    if len(slopes) != 1:
-        raise ValueError(f"has {len(slopes)} different slopes; laminet has one for a layer")
-    return relu(x, negative_slope=float(slopes[0]))
+def _prelu(layer: Any, x: Tensor) -> Tensor:
+    slopes = as_array(layer.alpha)
+    if len(np.unique(slopes)) == 1 or not x.value.form.blocks:
+        return x.applied(lambda v: v.prelu(slopes.reshape(-1)))
+    each = np.broadcast_to(slopes, x.known_shape()).reshape(-1)
+    return x.in_order().applied(lambda v: v.prelu(each))
 
 
-def _batch_normalization(layer: Any, x: Value) -> Value:
+def _batch_normalization(layer: Any, x: Tensor) -> Tensor:
     axis = layer.axis[0] if isinstance(layer.axis, (list, tuple)) else layer.axis
-    scale = 1 / np.sqrt(_wide(layer.moving_variance) + layer.epsilon)
-    if layer.scale:
-        scale = scale * _wide(layer.gamma)
-    shift = -scale * _wide(layer.moving_mean)
-    if layer.center:
-        shift = shift + _wide(layer.beta)
+    scale, shift = batch_norm(
+        _wide(layer.moving_mean),
+        _wide(layer.moving_variance),
+        layer.epsilon,
+        _wide(layer.gamma) if layer.scale else None,
+        _wide(layer.beta) if layer.center else None,
+    )
     # As they meet x: along that axis, from the last one on.
     shape = (-1,) + (1,) * (len(x.shape) - axis if axis > 0 else -1 - axis)
     return x.scaled(scale.reshape(shape), shift.reshape(shape))
 
 
-def _normalization(layer: Any, x: Value) -> Value:
+def _normalization(layer: Any, x: Tensor) -> Tensor:
     from keras import config
 
     if layer.mean is None or layer.variance is None:
@@ -150,7 +154,7 @@ def _normalization(layer: Any, x: Value) -> Value:
     return x.scaled(1 / deviation, -mean / deviation)
 
 
-def _rescaling(layer: Any, x: Value) -> Value:
+def _rescaling(layer: Any, x: Tensor) -> Tensor:
     return x.scaled(layer.scale, layer.offset)
 
 
@@ -158,7 +162,7 @@ def _wide(variable: Any) -> Array:
     return as_array(variable).astype(np.float64)
 
 
-def _flatten(layer: Any, x: Value) -> Value:
+def _flatten(layer: Any, x: Tensor) -> Tensor:
     if layer.data_format == "channels_first" and len(x.shape) > 1:
         x = x.moved(lambda t: np.moveaxis(t, 1, -1))
     if x.rows and product(x.shape[:-1]) == 1:
@@ -166,15 +170,15 @@ def _flatten(layer: Any, x: Value) -> Value:
     return x.reshaped((product(x.shape),))
 
 
-def _reshape(layer: Any, x: Value) -> Value:
+def _reshape(layer: Any, x: Tensor) -> Tensor:
     return x.reshaped(completed(layer.target_shape, product(x.shape)))
 
 
-def _permute(layer: Any, x: Value) -> Value:
+def _permute(layer: Any, x: Tensor) -> Tensor:
     return x.moved(lambda t: np.transpose(t, (0, *layer.dims)))
 
 
-def _cropping(layer: Any, x: Value) -> Value:
+def _cropping(layer: Any, x: Tensor) -> Tensor:
     cuts = [layer.cropping] if np.ndim(layer.cropping) == 1 else list(layer.cropping)
     if getattr(layer, "data_format", None) == "channels_first":
         cuts = [(0, 0), *cuts]
@@ -184,11 +188,11 @@ def _cropping(layer: Any, x: Value) -> Value:
     return x.moved(lambda t: t[key])
 
 
-def _repeat_vector(layer: Any, x: Value) -> Value:
+def _repeat_vector(layer: Any, x: Tensor) -> Tensor:
     return x.moved(lambda t: np.repeat(t[:, None], layer.n, axis=1))
 
 
-def _time_distributed(layer: Any, x: Value) -> Value:
+def _time_distributed(layer: Any, x: Tensor) -> Tensor:
     kind = _kind(layer.layer)
     if kind not in _OF_LAST_AXIS or not _names_last_axis(layer.layer):
         raise ValueError(f"applies a {type(layer.layer).__name__} to each step of a sequence")
@@ -200,17 +204,17 @@ def _names_last_axis(layer: Any) -> bool:
     return axis in (-1, (-1,), [-1])
 
 
-def _spectral_normalization(layer: Any, x: Value) -> Value:
+def _spectral_normalization(layer: Any, x: Tensor) -> Tensor:
     """Return what the wrapped layer does: its kernel is the normalised one."""
     return read_layer(layer.layer, (x,), {})  # type: ignore[no-any-return]  # keras is untyped
 
 
-def _concatenate(layer: Any, x: Any) -> Value:
+def _concatenate(layer: Any, x: Any) -> Tensor:
     return concatenated(_several(x), layer.axis)
 
 
-def _merge(operation: str) -> Callable[[Any, Any], Value]:
-    def merge(layer: Any, x: Any) -> Value:
+def _merge(operation: str) -> Callable[[Any, Any], Tensor]:
+    def merge(layer: Any, x: Any) -> Tensor:
         first, *others = _several(x)
         for other in others:
             first = first.combined(other, operation)
@@ -219,37 +223,39 @@ def _merge(operation: str) -> Callable[[Any, Any], Value]:
     return merge
 
 
-def _average(layer: Any, x: Any) -> Value:
+def _average(layer: Any, x: Any) -> Tensor:
     values = _several(x)
     return _merge("add")(layer, values).scaled(1 / len(values), 0.0)
 
 
-def _subtract(layer: Any, x: Any) -> Value:
+def _subtract(layer: Any, x: Any) -> Tensor:
     first, second = _several(x)
     return first.combined(second.scaled(-1.0, 0.0), "add")
 
 
-def _several(x: Any) -> list[Value]:
+def _several(x: Any) -> list[Tensor]:
     values = list(x) if isinstance(x, (list, tuple)) else [x]
-    if not all(isinstance(value, Value) for value in values):
+    if not all(isinstance(value, Tensor) for value in values):
         raise ValueError("joins the model's values with constants")
     return values
 
 
-def _same(layer: Any, x: Value) -> Value:
+def _same(layer: Any, x: Tensor) -> Tensor:
     return x
 
 
 _MERGES = ("Concatenate", "Add", "Multiply", "Maximum", "Minimum", "Average", "Subtract")
 
-LAYERS: dict[str, Callable[[Any, Any], Value]] = {
+LAYERS: dict[str, Callable[[Any, Any], Tensor]] = {
     "InputLayer": _same,
     "Dense": _dense,
     "EinsumDense": _einsum_dense,
     "Activation": lambda layer, x: _activated(layer.activation, x),
-    "ReLU": lambda layer, x: relu(x, layer.negative_slope, layer.max_value, layer.threshold),
-    "LeakyReLU": lambda layer, x: relu(x, layer.negative_slope),
-    "ELU": lambda layer, x: x.activated(Activation("elu", alpha=float(layer.alpha))),
+    "ReLU": lambda layer, x: x.applied(
+        lambda v: relu(v, layer.negative_slope, layer.max_value, layer.threshold)
+    ),
+    "LeakyReLU": lambda layer, x: x.applied(lambda v: relu(v, layer.negative_slope)),
+    "ELU": lambda layer, x: x.applied(lambda v: v.elu(float(layer.alpha))),
     "PReLU": _prelu,
     "Softmax": _softmax,
     "BatchNormalization": _batch_normalization,

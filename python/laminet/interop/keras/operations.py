@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from laminet.core.activation import Activation
-from laminet.interop import scalar_functions as functions
-from laminet.interop.keras.activations import ACTIVATIONS, celu, log_sigmoid, relu
+from laminet.interop.keras.activations import ACTIVATIONS, relu
+from laminet.interop.keras.blocks import BLOCK_OPERATIONS, reads_blocks
 from laminet.interop.keras.einsum import einsum
 from laminet.interop.keras.refusals import reason
-from laminet.interop.keras.values import (
+from laminet.interop.keras.tensors import (
     RowsNeededError,
-    Value,
+    Tensor,
     as_array,
     completed,
     concatenated,
     product,
 )
+from laminet.interop.symbolic.value import Value
 
 __all__ = ["OPERATIONS", "read_operation"]
 
@@ -37,11 +38,12 @@ def read_operation(
     kind = type(operation).__name__
     known = type(operation).__module__.startswith(("keras.src.ops.", "keras.src.activations."))
     try:
-        if not known or kind not in OPERATIONS:
+        operations = {**OPERATIONS, **BLOCK_OPERATIONS} if reads_blocks(args) else OPERATIONS
+        if not known or kind not in operations:
             raise ValueError(reason(kind))
         if "float" not in dtype and kind not in _MOVES:
             raise ValueError(f"computes with {dtype}: cast the numbers to float32 before")
-        return OPERATIONS[kind](operation, *args, **kwargs)
+        return operations[kind](operation, *args, **kwargs)
     except RowsNeededError as error:
         raise RowsNeededError(f"operation {operation.name!r} ({kind}): {error}") from None
     except TypeError:
@@ -56,93 +58,94 @@ _Operation = Callable[..., Any]
 
 def _function(name: str) -> _Operation:
     """Return the reader of an activation that has no parameters."""
-    return lambda operation, x: ACTIVATIONS[name](x)
+    return lambda operation, x: x.applied(ACTIVATIONS[name])
 
 
 def _elementary(name: str) -> _Operation:
-    return lambda operation, x: x.activated(name)
+    return lambda operation, x: x.applied(lambda v: v.activated(name))
 
 
-def _gelu(operation: Any, x: Value) -> Value:
-    return x.activated(Activation("gelu_tanh" if operation.approximate else "gelu"))
+def _gelu(operation: Any, x: Tensor) -> Tensor:
+    name = Activation("gelu_tanh" if operation.approximate else "gelu")
+    return x.applied(lambda v: v.activated(name))
 
 
 def _softmax(head: str) -> _Operation:
     return lambda operation, x: x.softmax(operation.axis, head)
 
 
-def _clip(operation: Any, x: Value) -> Value:
+def _clip(operation: Any, x: Tensor) -> Tensor:
     low, high = (_number(v, "a bound") for v in (operation.x_min, operation.x_max))
-    return x.with_function(functions.clip(x.open().function, low, high), "a clip")
+    return x.applied(lambda v: v.clipped(low, high))
 
 
 # --- Arithmetic -------------------------------------------------------------------------------
 
 
-def _add(operation: Any, x1: Any, x2: Any) -> Value:
-    if isinstance(x1, Value) and isinstance(x2, Value):
+def _add(operation: Any, x1: Any, x2: Any) -> Tensor:
+    if isinstance(x1, Tensor) and isinstance(x2, Tensor):
         return x1.combined(x2, "add")
-    x, shift = (x1, x2) if isinstance(x1, Value) else (x2, x1)
+    x, shift = (x1, x2) if isinstance(x1, Tensor) else (x2, x1)
     return x.scaled(1.0, _constant(shift))
 
 
-def _subtract(operation: Any, x1: Any, x2: Any) -> Value:
-    if not isinstance(x2, Value):
+def _subtract(operation: Any, x1: Any, x2: Any) -> Tensor:
+    if not isinstance(x2, Tensor):
         return _add(operation, x1, -_constant(x2))
     return _add(operation, x1, x2.scaled(-1.0, 0.0))
 
 
-def _multiply(operation: Any, x1: Any, x2: Any) -> Value:
-    if isinstance(x1, Value) and isinstance(x2, Value):
+def _multiply(operation: Any, x1: Any, x2: Any) -> Tensor:
+    if isinstance(x1, Tensor) and isinstance(x2, Tensor):
         return x1.combined(x2, "multiply")
-    x, scale = (x1, x2) if isinstance(x1, Value) else (x2, x1)
+    x, scale = (x1, x2) if isinstance(x1, Tensor) else (x2, x1)
     return x.scaled(_constant(scale), 0.0)
 
 
-def _divide(operation: Any, x1: Any, x2: Any) -> Value:
-    if isinstance(x1, Value) and isinstance(x2, Value):
+def _divide(operation: Any, x1: Any, x2: Any) -> Tensor:
+    if isinstance(x1, Tensor) and isinstance(x2, Tensor):
         return x1.combined(x2, "divide")
-    if isinstance(x1, Value):
+    if isinstance(x1, Tensor):
         with np.errstate(all="ignore"):
             return x1.scaled(1 / _constant(x2), 0.0)
     return _multiply(operation, _reciprocal(operation, x2), x1)
 
 
-def _reciprocal(operation: Any, x: Value) -> Value:
-    return x.with_function(functions.reciprocal(x.open().function), "the reciprocal")
+def _reciprocal(operation: Any, x: Tensor) -> Tensor:
+    return x.applied(Value.reciprocal)
 
 
-def _power(operation: Any, x1: Any, x2: Any) -> Value:
-    if not isinstance(x1, Value):
+def _power(operation: Any, x1: Any, x2: Any) -> Tensor:
+    if not isinstance(x1, Tensor):
         raise ValueError("has no exponent of 1, 2, 3 or -1")
     exponent = _number(x2, "an exponent")
-    return x1.with_function(functions.power(x1.open().function, exponent), f"power {exponent:g}")
+    return x1.applied(lambda v: v.power(exponent))
 
 
 def _bounded(operation: str) -> _Operation:
     """Return the reader of Maximum or Minimum."""
 
-    def read(_: Any, x1: Any, x2: Any) -> Value:
-        if isinstance(x1, Value) and isinstance(x2, Value):
+    def read(_: Any, x1: Any, x2: Any) -> Tensor:
+        if isinstance(x1, Tensor) and isinstance(x2, Tensor):
             return x1.combined(x2, operation)
-        x, bound = (x1, x2) if isinstance(x1, Value) else (x2, x1)
+        x, bound = (x1, x2) if isinstance(x1, Tensor) else (x2, x1)
         number = _number(bound, "a bound")
         low, high = (number, np.inf) if operation == "maximum" else (-np.inf, number)
-        clipped: Value = x.with_function(functions.clip(x.open().function, low, high), operation)
+        clipped: Tensor = x.applied(lambda v: v.clipped(low, high))
         return clipped
 
     return read
 
 
-def _matmul(operation: Any, x1: Any, x2: Any) -> Value:
-    weight = None if isinstance(x2, Value) else as_array(x2)
-    if not isinstance(x1, Value) or weight is None or weight.ndim != 2:
+def _matmul(operation: Any, x1: Any, x2: Any) -> Tensor:
+    weight = None if isinstance(x2, Tensor) else as_array(x2)
+    if not isinstance(x1, Tensor) or weight is None or weight.ndim != 2:
         raise ValueError("multiplies by something else than a constant matrix from the right")
     return x1.linear(weight.T, None)
 
 
-def _einsum(operation: Any, *operands: Any) -> Value:
-    if len(operands) != 2 or not isinstance(operands[0], Value) or isinstance(operands[1], Value):
+def _einsum(operation: Any, *operands: Any) -> Tensor:
+    if len(operands) != 2 or not isinstance(operands[0], Tensor) or isinstance(operands[1], Tensor):
         raise ValueError("is not a sum over one value and one constant")
     return einsum(operation.subscripts, operands[0], as_array(operands[1]))
 
@@ -164,7 +167,7 @@ def _number(value: Any, what: str) -> float:
 # --- What moves numbers -----------------------------------------------------------------------
 
 
-def _get_item(operation: Any, x: Value, key: Any) -> Value:
+def _get_item(operation: Any, x: Tensor, key: Any) -> Tensor:
     keys = key if isinstance(key, tuple) else tuple(key) if isinstance(key, list) else (key,)
     if keys[:1] not in ((slice(None),), (Ellipsis,)) or keys.count(Ellipsis) > 1:
         raise ValueError("takes some of the samples")
@@ -180,7 +183,7 @@ def _get_item(operation: Any, x: Value, key: Any) -> Value:
     return x.moved(lambda t: t[keys])
 
 
-def _reshape(operation: Any, x: Value) -> Value:
+def _reshape(operation: Any, x: Tensor) -> Tensor:
     first, *rest = operation.newshape
     size = product(x.shape)
     shape = completed(rest, size)
@@ -194,7 +197,7 @@ def _reshape(operation: Any, x: Value) -> Value:
     return x.reshaped(shape)
 
 
-def _squeeze(operation: Any, x: Value) -> Value:
+def _squeeze(operation: Any, x: Tensor) -> Tensor:
     axis = operation.axis
     axes = axis if isinstance(axis, (tuple, list)) else [axis]
     if None in axes:
@@ -203,7 +206,7 @@ def _squeeze(operation: Any, x: Value) -> Value:
     return x.reshaped([n for i, n in enumerate(x.shape) if i + 1 not in axes])
 
 
-def _expand_dims(operation: Any, x: Value) -> Value:
+def _expand_dims(operation: Any, x: Tensor) -> Tensor:
     axes = operation.axis if isinstance(operation.axis, (tuple, list)) else [operation.axis]
     shape: list[int | None] = list(x.shape)
     for axis in sorted(_axis(a, len(x.shape) + 1 + len(axes)) for a in axes):
@@ -211,19 +214,19 @@ def _expand_dims(operation: Any, x: Value) -> Value:
     return x.reshaped(shape)
 
 
-def _transpose(operation: Any, x: Value) -> Value:
+def _transpose(operation: Any, x: Tensor) -> Tensor:
     axes = operation.axes
     if axes is None or _axis(axes[0], len(axes), samples=True) != 0:
         raise ValueError("moves the axis of the samples")
     return x.moved(lambda t: np.transpose(t, axes))
 
 
-def _swapaxes(operation: Any, x: Value) -> Value:
+def _swapaxes(operation: Any, x: Tensor) -> Tensor:
     axes = [_axis(a, len(x.shape) + 1) for a in (operation.axis1, operation.axis2)]
     return x.moved(lambda t: np.swapaxes(t, *axes))
 
 
-def _moveaxis(operation: Any, x: Value) -> Value:
+def _moveaxis(operation: Any, x: Tensor) -> Tensor:
     pair = [
         [_axis(a, len(x.shape) + 1) for a in (v if isinstance(v, (tuple, list)) else [v])]
         for v in (operation.source, operation.destination)
@@ -231,7 +234,7 @@ def _moveaxis(operation: Any, x: Value) -> Value:
     return x.moved(lambda t: np.moveaxis(t, *pair))
 
 
-def _flip(operation: Any, x: Value) -> Value:
+def _flip(operation: Any, x: Tensor) -> Tensor:
     axis = operation.axis
     axes = axis if isinstance(axis, (tuple, list)) else [axis]
     if None in axes:
@@ -240,15 +243,15 @@ def _flip(operation: Any, x: Value) -> Value:
     return x.moved(lambda t: np.flip(t, places))
 
 
-def _take(operation: Any, x: Any, indices: Any) -> Value:
-    if not isinstance(x, Value) or isinstance(indices, Value) or operation.axis is None:
+def _take(operation: Any, x: Any, indices: Any) -> Tensor:
+    if not isinstance(x, Tensor) or isinstance(indices, Tensor) or operation.axis is None:
         raise ValueError("takes numbers by something else than fixed places")
     places = np.asarray(_constant(indices)).astype(np.int64)
     axis = _axis(operation.axis, len(x.shape) + 1)
     return x.moved(lambda t: np.take(t, places, axis))
 
 
-def _split(operation: Any, x: Value) -> list[Value]:
+def _split(operation: Any, x: Tensor) -> list[Tensor]:
     axis = _axis(operation.axis, len(x.shape) + 1)
     where = operation.indices_or_sections
     sections = where if isinstance(where, int) else list(where)
@@ -260,16 +263,16 @@ def _split(operation: Any, x: Value) -> list[Value]:
     return [x.moved(part(i)) for i in range(number)]
 
 
-def _concatenate(operation: Any, xs: Any) -> Value:
+def _concatenate(operation: Any, xs: Any) -> Tensor:
     values = list(xs)
-    if not all(isinstance(v, Value) for v in values):
+    if not all(isinstance(v, Tensor) for v in values):
         raise ValueError("joins the model's values with constants")
     return concatenated(values, operation.axis)
 
 
-def _hstack(operation: Any, xs: Any) -> Value:
+def _hstack(operation: Any, xs: Any) -> Tensor:
     values = list(xs)
-    if not all(isinstance(v, Value) for v in values):
+    if not all(isinstance(v, Tensor) for v in values):
         raise ValueError("joins the model's values with constants")
     return concatenated(values, 1)
 
@@ -281,14 +284,14 @@ def _axis(axis: Any, rank: int, samples: bool = False) -> int:
     return result
 
 
-def _cast(operation: Any, x: Value, dtype: Any = None) -> Value:
+def _cast(operation: Any, x: Tensor, dtype: Any = None) -> Tensor:
     target = str(getattr(operation, "dtype", None) or dtype)
     if "float" not in target and "None" not in target:
         raise ValueError(f"makes {target} of the numbers, and laminet computes with real ones")
     return x
 
 
-def _same(operation: Any, x: Value) -> Value:
+def _same(operation: Any, x: Tensor) -> Tensor:
     return x
 
 
@@ -315,17 +318,19 @@ _MOVES: dict[str, _Operation] = {
 OPERATIONS: dict[str, _Operation] = {
     "Relu": _function("relu"),
     "Relu6": _function("relu6"),
-    "ReLU": lambda op, x: relu(x, op.negative_slope, op.max_value, op.threshold),
-    "LeakyRelu": lambda op, x: relu(x, op.negative_slope),
-    "Elu": lambda op, x: x.activated(Activation("elu", alpha=float(op.alpha))),
-    "Celu": lambda op, x: celu(x, op.alpha),
+    "ReLU": lambda op, x: x.applied(
+        lambda v: relu(v, op.negative_slope, op.max_value, op.threshold)
+    ),
+    "LeakyRelu": lambda op, x: x.applied(lambda v: relu(v, op.negative_slope)),
+    "Elu": lambda op, x: x.applied(lambda v: v.elu(float(op.alpha))),
+    "Celu": lambda op, x: x.applied(lambda v: v.celu(float(op.alpha))),
     "Selu": _function("selu"),
     "Gelu": _gelu,
     "Silu": _function("silu"),
     "Mish": _function("mish"),
     "Tanh": _function("tanh"),
     "Sigmoid": _function("sigmoid"),
-    "LogSigmoid": lambda op, x: log_sigmoid(x),
+    "LogSigmoid": _function("log_sigmoid"),
     "Softplus": _function("softplus"),
     "Softsign": _function("softsign"),
     "HardSigmoid": _function("hard_sigmoid"),
@@ -336,7 +341,7 @@ OPERATIONS: dict[str, _Operation] = {
     "LogSoftmax": _softmax("log_softmax"),
     "Exp": _elementary("exp"),
     "Log": _elementary("log"),
-    "Log1p": lambda op, x: x.scaled(1.0, 1.0).activated("log"),
+    "Log1p": lambda op, x: x.applied(lambda v: v.scaled(1.0, 1.0).activated("log")),
     "Erf": _elementary("erf"),
     "Abs": _elementary("abs"),
     "Absolute": _elementary("abs"),

@@ -13,18 +13,22 @@ from laminet.core.floating_point import silent
 from laminet.core.initialization import as_dtype
 from laminet.core.mlp import MLP
 from laminet.files.atomic import text_path
-from laminet.interop.chain import Chain
 from laminet.interop.keras.files import read_model
 from laminet.interop.keras.layers import read_layer
 from laminet.interop.keras.operations import read_operation
-from laminet.interop.keras.values import RowsNeededError, Value
+from laminet.interop.keras.tensors import RowsNeededError, Tensor
+from laminet.interop.symbolic.forms import Form
+from laminet.interop.symbolic.layers import Tree
+from laminet.interop.symbolic.network import network, tree
+from laminet.interop.symbolic.reading import Reading
+from laminet.interop.symbolic.value import Value
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from laminet.core.outputs import Outputs
 
-__all__ = ["from_keras"]
+__all__ = ["from_keras", "keras_tree"]
 
 
 @silent
@@ -97,19 +101,60 @@ def _network(model: Any, dtype: np.dtype[Any] | None) -> MLP:
     if not isinstance(model, keras.Model):
         raise TypeError(_no_model(model))
     _refuse_more_outputs(model)
+    names, (result,) = _tried(model, Reading())
     try:
-        names, value = _read(model, rows=False)
-    except RowsNeededError:
-        names, value = _read(model, rows=True)
-    if dtype is None:
-        wide = any(str(v.dtype) == "float64" for v in model.weights or model.outputs)
-        dtype = as_dtype("float64" if wide else "float32")
-    chain = _of_output(value)
-    try:
-        net = chain.network(dtype, value.head)
+        net = network(_of_output(result), _dtype(model, dtype), result.value.head)
     except ValueError as error:
         raise ValueError(f"the output: {error}") from None
     return net if len(names) == 1 else MLP(net.layers, head=net.head, inputs=names)
+
+
+def keras_tree(model: Any, *, dtype: DTypeLike | None = None) -> Tree:
+    """Return the tree of layers that a model is, whatever kinds they are of.
+
+    Several outputs stand side by side, by the names of their layers.
+
+    Raises
+    ------
+    TypeError, ValueError, FormatError
+        As `from_keras`, where something has no place in a network of any kind.
+    """
+    import keras
+
+    if isinstance(model, (str, os.PathLike)):
+        model = read_model(model)
+    if not isinstance(model, keras.Model):
+        raise TypeError(_no_model(model))
+    _require_graph(model)
+    names, results = _tried(model, Reading(blocks=True))
+    target = _dtype(model, None if dtype is None else as_dtype(dtype))
+    called = [_name_of(tensor) for tensor in model.outputs]
+    if len(set(called)) < len(called):  # a layer of several outputs
+        called = [f"{name}.{i}" for i, name in enumerate(called)]
+    try:
+        values = {
+            name: Value(_of_output(result), head=result.value.head)
+            for name, result in zip(called, results, strict=True)
+        }
+        width = sum(width for _, width in names)
+        return tree(values, target, width, names if len(names) > 1 else ())
+    except ValueError as error:
+        raise ValueError(f"the output: {error}") from None
+
+
+def _tried(model: Any, reading: Reading) -> tuple[list[tuple[str, int]], list[Tensor]]:
+    """Return the inputs and outputs of a model, as rows where its dense layers take those."""
+    try:
+        return _read(model, False, reading)
+    except RowsNeededError:
+        return _read(model, True, reading)
+
+
+def _dtype(model: Any, dtype: np.dtype[Any] | None) -> np.dtype[Any]:
+    if dtype is not None:
+        return dtype
+    wide = any(str(v.dtype) == "float64" for v in model.weights or model.outputs)
+    return as_dtype("float64" if wide else "float32")
 
 
 def _no_model(model: Any) -> str:
@@ -125,11 +170,8 @@ def _no_model(model: Any) -> str:
     )
 
 
-def _of_output(value: Value) -> Chain:
-    try:
-        return value.symbol.resolved() if value.head is not None else value.chain()
-    except ValueError as error:
-        raise ValueError(f"the output: {error}") from None
+def _of_output(tensor: Tensor) -> Form:
+    return tensor.value.resolved() if tensor.value.head is not None else tensor.form()
 
 
 def _refuse_more_outputs(model: Any) -> None:
@@ -159,7 +201,7 @@ def _require_graph(model: Any) -> None:
         raise ValueError(f"model {name!r} ({kind}) is not built: {how}")
 
 
-def _read(model: Any, rows: bool) -> tuple[list[tuple[str, int]], Value]:
+def _read(model: Any, rows: bool, reading: Reading) -> tuple[list[tuple[str, int]], list[Tensor]]:
     """Return the inputs in the order in which they are met, and what the model makes of them.
 
     Several inputs are columns of one: each is a value of the features from its first column on.
@@ -167,22 +209,21 @@ def _read(model: Any, rows: bool) -> tuple[list[tuple[str, int]], Value]:
     tensors = _reached_inputs(model)
     for tensor in tensors:
         if str(tensor.dtype) == "string":
-            raise ValueError(f"{_input_name(tensor)!r} takes text: encode it beforehand")
-    values = {id(t): Value.input(tuple(t.shape)[1:], rows) for t in tensors}
-    names = [(_input_name(t), values[id(t)].symbol.chain.width or 0) for t in tensors]
+            raise ValueError(f"{_name_of(tensor)!r} takes text: encode it beforehand")
+    values = {id(t): Tensor.input(tuple(t.shape)[1:], rows, reading) for t in tensors}
+    names = [(_name_of(t), values[id(t)].value.width or 0) for t in tensors]
     if len(tensors) > 1:
-        chain = Chain(width=sum(width for _, width in names))
+        whole = Form.input(sum(width for _, width in names), reading=reading)
         if any(width == 0 for _, width in names):
             raise RowsNeededError("takes inputs of unknown length")
         start = 0
         for tensor, (_, width) in zip(tensors, names, strict=True):
-            values[id(tensor)] = values[id(tensor)].columns(chain, start)
+            values[id(tensor)] = values[id(tensor)].columns(whole, start)
             start += width
-    (result,) = _model(model, [values.get(id(t)) for t in model.inputs])
-    return names, result
+    return names, _model(model, [values.get(id(t)) for t in model.inputs])
 
 
-def _input_name(tensor: Any) -> str:
+def _name_of(tensor: Any) -> str:
     return str(tensor._keras_history.operation.name)
 
 
@@ -224,10 +265,10 @@ def _reached_inputs(model: Any) -> list[Any]:
     return list(reached.values())
 
 
-def _model(model: Any, values: Sequence[Value | None]) -> list[Value]:
+def _model(model: Any, values: Sequence[Tensor | None]) -> list[Tensor]:
     """Return what a model makes of the values of its inputs."""
     _require_graph(model)
-    known: dict[int, Value] = {
+    known: dict[int, Tensor] = {
         id(tensor): value
         for tensor, value in zip(model.inputs, values, strict=True)
         if value is not None
@@ -241,7 +282,7 @@ def _model(model: Any, values: Sequence[Value | None]) -> list[Value]:
     return [known[id(tensor)] for tensor in model.outputs]
 
 
-def _call(node: Any, known: dict[int, Value]) -> list[Value]:
+def _call(node: Any, known: dict[int, Tensor]) -> list[Tensor]:
     """Return what a layer or operation makes of its arguments."""
     import keras
 
@@ -253,7 +294,7 @@ def _call(node: Any, known: dict[int, Value]) -> list[Value]:
             "training=True, and then what it does depends on chance or on the other samples"
         )
     if isinstance(operation, keras.Model):
-        values = [a for a in keras.tree.flatten((args, kwargs)) if isinstance(a, Value)]
+        values = [a for a in keras.tree.flatten((args, kwargs)) if isinstance(a, Tensor)]
         return _model(operation, values)
     if isinstance(operation, keras.layers.Layer):
         result = read_layer(operation, args, kwargs)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from laminet.files.bfloat16 import widened
+
 __all__ = ["FLOAT_UNITS", "INTEGERS", "External", "to_array"]
 
 Array = NDArray[Any]
@@ -128,7 +130,7 @@ def to_array(tensor: Any, external: External) -> Array:
         else:
             array = values.astype(raw_type)
     if tensor.data_type == _BFLOAT16:
-        array = (array.astype(np.uint32) << 16).view(np.float32)
+        array = widened(array)
     return _reshaped(array, size, shape)
 
 

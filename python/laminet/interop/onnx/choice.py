@@ -94,9 +94,8 @@ def _all_same(tensors: list[Tensor]) -> bool:
     """Whether some outputs are one value by several names."""
     first = tensors[0]
     return all(
-        t.symbol.chain is first.symbol.chain
-        and t.symbol.function == first.symbol.function
-        and (t.head, t.axes) == (first.head, first.axes)
+        t.value.same_as(first.value)
+        and t.axes == first.axes
         and np.array_equal(t.feature_order(), first.feature_order())
         for t in tensors[1:]
     )
@@ -119,7 +118,7 @@ def _of_columns(columns: list[Column]) -> Tensor | None:
 def _with_labels(tensor: Tensor, values: dict[str, Any], *, strict: bool = False) -> Chosen:
     """Return an output with the labels that the model's others give of it."""
     decisions = [v for v in values.values() if isinstance(v, Decision)]
-    own = [d for d in decisions if d.tensor.symbol.chain is tensor.symbol.chain]
+    own = [d for d in decisions if d.tensor.value.form is tensor.value.form]
     if strict and len(own) < len(decisions):
         raise FormatError(
             "the model's labels are of other results than its output: "

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.interop.chain import Chain
 from laminet.interop.onnx.arrays import FLOAT_UNITS, INTEGERS, External, to_array
 from laminet.interop.onnx.node import Operator
 from laminet.interop.onnx.opsets import opset_of
 from laminet.interop.onnx.scope import Scope
 from laminet.interop.onnx.values import Failure, Rows, Tensor
-from laminet.interop.scalar_functions import FLOAT32_TOLERANCE
-from laminet.interop.symbols import Symbol
+from laminet.interop.symbolic.forms import Form
+from laminet.interop.symbolic.reading import Reading
+from laminet.interop.symbolic.value import Value
 
 __all__ = ["UNKNOWN_AXES", "Graph"]
 
@@ -46,6 +46,8 @@ class Graph:
         What computes each operator, by domain and name.
     leading_rows : bool, default False
         Whether all axes of an input but the last count samples, and not the first alone.
+    blocks : bool, default False
+        Whether more than a chain of dense layers may be read.
     """
 
     def __init__(
@@ -54,18 +56,19 @@ class Graph:
         external: External,
         operators: dict[tuple[str, str], Operator],
         leading_rows: bool = False,
+        blocks: bool = False,
     ) -> None:
         self.operators = operators
         self.functions: dict[tuple[str, str, str], Any] = {
             (f.domain, f.name, f.overload): f for f in model.functions
         }
-        self.tolerance: float = FLOAT32_TOLERANCE
+        self.reading = Reading(blocks)
         self.wide: bool = False
         self.inner_nodes_left = _MOST_INNER_NODES
-        self.chains: dict[Symbol, Chain] = {}
         self._elements_left = _MOST_MADE
         self._external = external
         self._leading_rows = leading_rows
+        self._whole: dict[str, tuple[Form, int]] = {}
         graph = model.graph
         held = {tensor.name for tensor in graph.initializer}
         held |= {tensor.values.name for tensor in graph.sparse_initializer}
@@ -83,7 +86,7 @@ class Graph:
         unit = FLOAT_UNITS.get(tensor.data_type)
         if unit is not None and array.size == 1:
             # Two roundings in 16 bits, which are much already; four in the wider types.
-            self.tolerance = max(self.tolerance, 2 * unit)
+            self.reading.tolerance = max(self.reading.tolerance, 2 * unit)
         self.wide |= tensor.data_type == 11 and array.size > 1
         self._elements_left += 2 * array.size
         return array
@@ -93,13 +96,6 @@ class Graph:
         self._elements_left -= elements
         if self._elements_left < 0:
             raise ValueError("makes constants that are much larger than the model's weights")
-
-    def resolved(self, symbol: Symbol) -> Chain:
-        """Return what a symbol is as a chain: one and the same for all that use it."""
-        chain = self.chains.get(symbol)
-        if chain is None:
-            chain = self.chains[symbol] = symbol.resolved(self.tolerance)
-        return chain
 
     def run(self, names: list[str]) -> list[Any]:
         """Return some values of the graph: `Failure` for one that is no step of a network.
@@ -124,7 +120,7 @@ class Graph:
         if tensor.is_input:
             return False
         try:
-            self.resolved(tensor.symbol)
+            tensor.value.resolved()
         except ValueError:
             return False
         return tensor.in_rows
@@ -145,23 +141,52 @@ class Graph:
             dims = [None, None]
         if not dims or any(d is not None and d < 1 for d in dims):
             return Failure(f"input {name[:60]!r} has the shape {dims}, not (batch, features)")
+        whole = self._columns() if self.reading.blocks and len(self._inputs) > 1 else {}
         count = len(dims) - 1 if self._leading_rows else min(len(dims) - 1, 1)
         features = dims[count:]
         axes = (*(Rows((i,), (d,)) for i, d in enumerate(dims[:count])), *[None] * len(features))
         integer = kind.elem_type in INTEGERS
+        if name in whole:
+            form, start = whole[name]
+            value = Value(form.selected(start + np.arange(math.prod(features))))
+            order = None if len(features) == 1 else np.arange(value.width or 0).reshape(features)
+            return Tensor(value, order, axes, value.width, integer, inputs=self.inputs)
         if len(features) == 1:
             (width,) = features
-            # A chain makes arrays as wide as this where a layer has not confirmed it.
-            chain = Chain(
-                width=width if width is not None and width <= _MOST_FEATURES else None,
-                source=name,
-            )
-            return Tensor(Symbol(chain), None, axes, width, integer, inputs=((name, width),))
+            # A form makes arrays as wide as this where a layer has not confirmed it.
+            sure = width if width is not None and width <= _MOST_FEATURES else None
+            value = Value.input(sure, reading=self.reading, name=name)
+            return Tensor(value, None, axes, width, integer, inputs=((name, width),))
         if None in features:
             return Failure(f"input {name[:60]!r} {UNKNOWN_AXES}: {dims}")
         size = math.prod(features)
         if size > _MOST_FEATURES**2 // 2**10:
             return Failure(f"input {name[:60]!r} has {size} features, too many")
         order = np.arange(size).reshape(features)
-        symbol = Symbol(Chain(width=size, source=name))
-        return Tensor(symbol, order, axes, size, integer, inputs=((name, size),))
+        value = Value.input(size, reading=self.reading, name=name)
+        return Tensor(value, order, axes, size, integer, inputs=((name, size),))
+
+    @property
+    def inputs(self) -> tuple[tuple[str, int | None], ...]:
+        """The inputs, and how many features each has, None where that is unknown."""
+        return tuple((name, _features(info)) for name, info in self._inputs.items())
+
+    def _columns(self) -> dict[str, tuple[Form, int]]:
+        """Return where each of several inputs begins in the one that they are columns of."""
+        widths = [width for _, width in self.inputs]
+        if not self._whole and None not in widths:
+            form = Form.input(sum(w or 0 for w in widths), reading=self.reading)
+            start = 0
+            for name, width in self.inputs:
+                self._whole[name] = form, start
+                start += width or 0
+        return self._whole
+
+
+def _features(info: Any) -> int | None:
+    """Return how many features an input has in each sample, if the model fixes that."""
+    kind = info.type.tensor_type
+    sizes = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
+    if not kind.HasField("shape") or not sizes or None in sizes[1:]:
+        return None
+    return int(min(math.prod(n or 0 for n in sizes[1:]), _MOST_FEATURES))

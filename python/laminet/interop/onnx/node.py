@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.interop.chain import Chain
 from laminet.interop.onnx.opsets import default_domain
 from laminet.interop.onnx.values import Tensor
 
@@ -93,7 +92,3 @@ class Node:
     def tensor(self, index: int = 0) -> Tensor:
         """Return an input that must be a tensor on which more may be computed."""
         return self.step(index).open()
-
-    def resolved(self, tensor: Tensor) -> Chain:
-        """Return the chain of a tensor's features."""
-        return self.graph.resolved(tensor.symbol)

@@ -17,16 +17,20 @@ from laminet.files.atomic import errors_about, text_path
 from laminet.interop.onnx.arrays import External
 from laminet.interop.onnx.choice import Chosen, chosen
 from laminet.interop.onnx.graph import UNKNOWN_AXES, Graph
-from laminet.interop.onnx.operators import OPERATORS
+from laminet.interop.onnx.operators import BLOCKS, OPERATORS
 from laminet.interop.onnx.operators.layers import SEVERAL_PARTS
 from laminet.interop.onnx.package import require_onnx
 from laminet.interop.onnx.restored import Restored
-from laminet.interop.onnx.values import Rows
+from laminet.interop.onnx.values import Failure, Rows, Tensor
+from laminet.interop.symbolic.forms import Form
+from laminet.interop.symbolic.layers import Tree
+from laminet.interop.symbolic.network import network, tree
+from laminet.interop.symbolic.value import Value
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-__all__ = ["from_onnx"]
+__all__ = ["from_onnx", "onnx_tree"]
 
 _LARGEST_FILE = 2**31 - 1  # of protobuf
 
@@ -178,21 +182,61 @@ def _network(
     return net if written is None else written.described(net)
 
 
-def _of_tensor(graph: Graph, found: Chosen, dtype: DTypeLike | None) -> MLP:
-    tensor = found.tensor
+def onnx_tree(model: Any, *, dtype: DTypeLike | None = None) -> Tree:
+    """Return the tree of layers that a model is, whatever kinds they are of.
+
+    Parameters are those of `from_onnx`; several outputs stand side by side.
+
+    Raises
+    ------
+    FormatError, TypeError, OSError, ImportError
+        As `from_onnx`, where something has no place in a network of any kind.
+    """
+    proto, folder, _ = _model(model)
+    graph = Graph(proto, External(folder), BLOCKS, blocks=True)
+    names = [o.name for o in proto.graph.output]
+    values: dict[str, Value] = {}
+    for name, value in zip(names, graph.run(names), strict=True):
+        try:
+            if isinstance(value, Failure):
+                raise ValueError(value.reason)
+            if isinstance(value, Tensor) and not value.integer:
+                values[name] = Value(_form(value), head=value.head)
+        except ValueError as error:
+            raise FormatError(f"output {name[:60]!r}: {error}") from None
+    if not values:
+        raise FormatError("no output is a result of a network")
+    target = as_dtype(("float64" if graph.wide else "float32") if dtype is None else dtype)
+    inputs = [(name, width or 0) for name, width in graph.inputs]
+    try:
+        width = sum(w for _, w in inputs)
+        return tree(values, target, width, inputs if len(inputs) > 1 else ())
+    except ValueError as error:
+        raise FormatError(f"the output: {error}") from None
+
+
+def _form(tensor: Tensor) -> Form:
+    """Return the features of an output in C order."""
     if tensor.integer:
         raise ValueError("is the input, and no network")
     if not tensor.in_rows:
         before = [d for d in tensor.dims[: tensor.row_axes[-1]] if not isinstance(d, Rows)]
-        if any(extent != 1 for extent in before) or len(tensor.row_axes) > 1:
+        stacked = tensor.value.form.blocks and len(tensor.row_axes) == 1
+        if (any(extent != 1 for extent in before) and not stacked) or len(tensor.row_axes) > 1:
             raise ValueError("has the samples in its columns: a Transpose must come last")
-    chain = graph.resolved(tensor.symbol)
+    form = tensor.value.resolved()
     if tensor.order is not None:
         if tensor.head is not None and tensor.order.size != tensor.order.shape[-1]:
             raise ValueError(f"the {tensor.head} goes over some of the features only")
-        chain = chain.selected(tensor.order.ravel())
+        form = form.selected(tensor.order.ravel())
+    return form
+
+
+def _of_tensor(graph: Graph, found: Chosen, dtype: DTypeLike | None) -> MLP:
+    tensor = found.tensor
+    form = _form(tensor)
     target = as_dtype(("float64" if graph.wide else "float32") if dtype is None else dtype)
-    net = chain.network(target, tensor.head)
+    net = network(form, target, tensor.head)
     outputs: Outputs | None = None
     if found.labels is not None:
         outputs = (Labels if found.multilabel else Classes)(found.labels)

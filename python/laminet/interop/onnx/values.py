@@ -1,23 +1,22 @@
 """What stands for a tensor while an ONNX graph is read.
 
 A constant is a NumPy array. A `Tensor` depends on the network's input: some of its axes count the
-samples, and each element of the others is a feature of a chain. Reshape, Transpose and Slice only
+samples, and each element of the others is a feature. Reshape, Transpose and Slice only
 move features around, so a tensor says which feature is where.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.interop import scalar_functions as functions
-from laminet.interop.chain import Chain
-from laminet.interop.scalar_functions import Function
-from laminet.interop.symbols import Symbol
+from laminet.interop.symbolic.forms import Form
+from laminet.interop.symbolic.value import Value
 
 # The order of features takes 8 bytes for each, and a graph can claim any number of them.
 _MOST_ORDERED = 2**22
@@ -80,8 +79,8 @@ class Tensor:
 
     Attributes
     ----------
-    symbol : Symbol
-        The features.
+    value : Value
+        The features, and the softmax or log-softmax that has been applied.
     order : ndarray of int or None
         The shape of the axes but those of samples, and in each place the feature that is there;
         None for one axis with the features in order.
@@ -91,18 +90,15 @@ class Tensor:
         The length of the one axis of features if there is no order, None where unknown.
     integer : bool
         Whether the elements are integers: nothing is computed with them before a Cast.
-    head : str or None
-        The softmax or log-softmax that has been applied, after which nothing may be computed.
     inputs : tuple of (str, int or None)
         The model's inputs, and how many features each has, that make up the network's one.
     """
 
-    symbol: Symbol
+    value: Value
     order: Array | None
     axes: tuple[Rows | None, ...]
     width: int | None = None
     integer: bool = False
-    head: str | None = None
     inputs: tuple[tuple[str, int | None], ...] = ()
 
     @property
@@ -130,43 +126,40 @@ class Tensor:
     @property
     def is_input(self) -> bool:
         """Whether the features are those of inputs, moved around at most."""
-        chain = self.symbol.chain
-        plain = chain.weight is None and chain.scale is None and chain.shift is None
-        return chain.before is None and plain and self.symbol.function == functions.variable()
+        return self.value.is_input
+
+    @property
+    def head(self) -> str | None:
+        """The softmax or log-softmax that has been applied."""
+        return self.value.head
 
     def open(self) -> Tensor:
         """Return the tensor if more may be computed with it; refuse it otherwise."""
-        if self.head is not None:
-            raise ValueError(f"comes after a {self.head}, which can only be the last step")
+        self.value.open()
         if self.integer:
             raise ValueError("computes with integers: a Cast to float must come first")
         return self
 
-    def with_function(self, function: Function | None, what: str) -> Tensor:
-        """Return the tensor with another function of its features; None is refused."""
-        return replace(self, symbol=self.open().symbol.with_function(function, what))
+    def applied(self, function: Callable[[Value], Value]) -> Tensor:
+        """Return a function of the features, in the same places."""
+        return replace(self, value=function(self.open().value))
 
-    def with_chain(self, chain: Chain) -> Tensor:
-        """Return the tensor of the same shape with other features."""
-        return replace(self, symbol=Symbol(chain))
+    def ended(self, head: str) -> Tensor:
+        """Return the softmax or log-softmax over the features."""
+        return replace(self, value=replace(self.value, head=head))
 
-    def with_features(self, chain: Chain, order: Array | None = None) -> Tensor:
+    def with_features(self, form: Form, order: Array | None = None) -> Tensor:
         """Return a tensor of these features, in one axis or in those of `order`."""
-        return replace(self, symbol=Symbol(chain), order=order, width=chain.width)
-
-    def scaled(self, k: float, m: float) -> Tensor:
-        """Return ``k x + m`` for two numbers."""
-        return self.with_function(functions.scaled(self.symbol.function, k, m), "a scale")
+        return replace(self, value=Value(form), order=order, width=form.width)
 
     def sized(self, width: int) -> Tensor:
         """Return the tensor with a known number of features, if that was not known."""
         if self.order is not None or self.width is not None:
             return self
-        chain = self.symbol.chain
-        symbol = self.symbol
-        if chain.width is None:
-            symbol = Symbol(replace(chain, width=width), symbol.function)
-        return replace(self, symbol=symbol, width=width)
+        value = self.value
+        if value.width is None:
+            value = replace(value, form=replace(value.form, width=width))
+        return replace(self, value=value, width=width)
 
     def feature_order(self) -> Array:
         """Return which feature is where."""

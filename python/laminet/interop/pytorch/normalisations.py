@@ -39,16 +39,10 @@ def _log_sum(x: Tracked, dim: Any, keepdim: bool = False) -> LogSum:
 def _batch_norm(
     x: Tracked, weight: Any, bias: Any, mean: Any, var: Any, training: bool, eps: float
 ) -> Tracked:
-    if training or mean is None:
-        raise ValueError(
-            "keeps no running statistics, so each result depends on the rest of its batch"
-            if mean is None
-            else f"normalises with each batch's own statistics: {_EVAL}"
-        )
     x = x.ordered()
     if len(x.shape) < 2 or x.shape[1] != x.value.width:
         raise ValueError("normalises channels of several numbers")
-    return x.with_value(modules.batch_norm(x.value, mean, var, weight, bias, eps))
+    return x.with_value(modules.batch_norm(x.value, weight, bias, mean, var, training, eps))
 
 
 def _dropout(x: Tracked, p: float = 0.5, train: Any = True) -> Tracked:

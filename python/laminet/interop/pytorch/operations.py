@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.core.activation import Activation, activation_named
-from laminet.interop import scalar_functions as functions
-from laminet.interop.pytorch import modules
+from laminet.core.activation import activation_named
+from laminet.interop.pytorch.choices import where
+from laminet.interop.pytorch.modules import gelu
 from laminet.interop.pytorch.normalisations import NORMALISATIONS
 from laminet.interop.pytorch.products import PRODUCTS
 from laminet.interop.pytorch.tensors import Comparison, LogSum, Tracked
-from laminet.interop.pytorch.values import Value
-from laminet.interop.scalar_functions import Function
-from laminet.interop.symbols import Symbol
+from laminet.interop.symbolic.reading import BranchError
+from laminet.interop.symbolic.value import Value
 
 __all__ = ["OPERATIONS"]
 
@@ -63,16 +62,25 @@ def _affine(x: Tracked, other: Any, make: Callable[[Any], tuple[Any, Any]]) -> T
     return x.with_value(x.value.scaled(scale, shift))
 
 
+_BRANCHES = (
+    "(a residual, a skip or a gate), which is no chain; the parts of it that are can be read by "
+    "themselves"
+)
+
+
 def _combined(x: Tracked, y: Tracked, operation: str) -> Tracked:
     import torch
 
     shape = torch.broadcast_shapes(x.shape, y.shape)
     x, y = x.expanded(shape), y.expanded(shape)
     if not torch.equal(x.index, y.index):
-        if x.value.symbol.chain is y.value.symbol.chain:
+        if x.value.form is y.value.form and not x.value.form.blocks:
             raise ValueError(f"is the {operation} of different features of one layer")
         x, y = x.ordered(), y.ordered()
-    return x.with_value(x.value.combined(y.value, operation))
+    try:
+        return x.with_value(x.value.combined(y.value, operation))
+    except BranchError as error:
+        raise ValueError(f"{error} {_BRANCHES}") from None
 
 
 def _add(x: Any, y: Any, alpha: Any = 1) -> Tracked:
@@ -86,8 +94,8 @@ def _add(x: Any, y: Any, alpha: Any = 1) -> Tracked:
 
 def _subtract(x: Any, y: Any, alpha: Any = 1) -> Tracked:
     if isinstance(x, Tracked) and isinstance(y, LogSum) and alpha == 1:
-        mine, its = x.value.symbol, y.tensor.value.symbol
-        if mine.chain is its.chain and mine.function == its.function and x.index is y.tensor.index:
+        same = x.value.same_as(y.tensor.value) and x.index is y.tensor.index
+        if same:
             return x.with_value(x.value.ended("log_softmax"))
     return _add(x, y, alpha=-_number(alpha))
 
@@ -113,8 +121,7 @@ def _divided(x: Any, y: Any, rounding_mode: str | None = None) -> Tracked:
 
 
 def _reciprocal(x: Tracked) -> Tracked:
-    function = functions.reciprocal(x.value.symbol.function)
-    return x.with_value(x.value.with_function(function, "the reciprocal"))
+    return x.with_value(x.value.reciprocal())
 
 
 def _power(x: Any, exponent: Any) -> Tracked:
@@ -122,8 +129,7 @@ def _power(x: Any, exponent: Any) -> Tracked:
         exponent = exponent.item()
     if not isinstance(x, Tracked) or not isinstance(exponent, (int, float)):
         raise ValueError("has no exponent of 1, 2, 3 or -1")
-    function = functions.power(x.value.symbol.function, exponent)
-    return x.with_value(x.value.with_function(function, f"power {exponent:g}"))
+    return x.with_value(x.value.power(float(exponent)))
 
 
 def _with_product(x: Any, a: Any, b: Any, value: Any = 1) -> Tracked:
@@ -151,24 +157,8 @@ def _clamp(x: Any, min: Any = None, max: Any = None) -> Tracked:
             bounds.append(numbers)
         else:
             bounds.append(_number(bound))
-    return _bounded(x, *bounds)
-
-
-def _bounded(x: Tracked, low: Any, high: Any) -> Tracked:
-    """Return ``min(max(x, low), high)``, both numbers or one number for each feature."""
-    if np.ndim(low) == 0 and np.ndim(high) == 0:
-        return x.with_value(modules.hardtanh(x.value, low, high))
-    if np.isinf(high).all() and np.isfinite(low).all():  # max(x, low) = relu(x - low) + low
-        value = x.value.scaled(1.0, -low).activated(Activation("relu")).scaled(1.0, low)
-    elif np.isinf(low).all() and np.isfinite(high).all():  # min(x, high) = high - relu(high - x)
-        value = x.value.scaled(-1.0, high).activated(Activation("relu")).scaled(-1.0, high)
-    elif np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all():
-        width = high - low
-        value = modules.hardtanh(x.value.scaled(1 / width, -low / width), 0.0, 1.0)
-        value = value.scaled(width, low)
-    else:
-        raise ValueError("clips some features between finite bounds, others not or to one number")
-    return x.with_value(value)
+    clipped: Tracked = x.with_value(x.value.clipped(*bounds))
+    return clipped
 
 
 def _maximum(x: Any, y: Any) -> Tracked:
@@ -204,63 +194,15 @@ def _compared(greater: bool) -> Callable[..., Comparison]:
     return operation
 
 
-def _where(condition: Any, x: Any, y: Any) -> Tracked:
-    import torch
-
-    if not isinstance(condition, Comparison):
-        raise ValueError("selects between two results")
-    asked = condition.tensor
-    parts: list[Any] = []
-    for part in (x, y) if condition.greater else (y, x):
-        if isinstance(part, Tracked):
-            same = part.value.symbol.chain is asked.value.symbol.chain
-            if not same or not torch.equal(part.index, asked.index):
-                raise ValueError("selects between results of different layers")
-            parts.append(part.value.symbol.function)
-        else:
-            _, constant = asked.beside(torch.as_tensor(part))
-            if not isinstance(constant, float):
-                raise ValueError("selects between a result and a number for each feature")
-            parts.append(functions.Poly((constant,)))
-    u, value = asked.value.symbol.function, asked.value
-    if not isinstance(u, functions.Poly):  # of an activation: that is a layer, and u a line of it
-        inner = u.function if isinstance(u, functions.Scaled) else u
-        u, *parts = (functions.in_terms_of(f, inner) for f in (u, *parts))
-        layer = Symbol(value.symbol.chain, inner).resolved()
-        value = Value(Symbol(layer, u))
-    return asked.with_value(
-        value.with_function(_choice(u, condition.bound, *parts), "the choice between two functions")
-    )
-
-
-def _choice(u: Function, bound: float, above: Function, below: Function) -> Function | None:
-    """Return ``above where u > bound, else below``."""
-    number = functions.Poly((bound,))
-    if (above, below) == (u, number):
-        return functions.clip(u, bound, np.inf)
-    if (above, below) == (number, u):
-        return functions.clip(u, -np.inf, bound)
-    return functions.where_greater(u, bound, above, below)
-
-
 # --- Activations with parameters ----------------------------------------------------------------
 
 
-def _elu(x: Value, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Value:
-    selu = (1.6732632423543772, 1.0507009873554805)
-    if input_scale == 1 and np.allclose((alpha, scale), selu, rtol=1e-12, atol=0):
-        return x.activated(Activation("selu"))
-    # s (u if u > 0 else a (exp(k u) - 1)) = s / k elu(k u) of alpha = a k
-    inner = x if input_scale == 1 else x.scaled(input_scale, 0.0)
-    result = inner.activated(Activation("elu", alpha=alpha * input_scale))
-    return result if scale == input_scale else result.scaled(scale / input_scale, 0.0)
-
-
 def _prelu(x: Tracked, weight: Any) -> Tracked:
-    slopes = np.unique(weight.detach().to("cpu").double().numpy())
-    if len(slopes) != 1:
-        raise ValueError(f"has {len(slopes)} different slopes; laminet has one for a layer")
-    return x.with_value(modules.leaky(x.value, float(slopes[0])))
+    slopes = weight.detach().to("cpu").double().numpy().reshape(-1)
+    if len(slopes) == 1 or len(np.unique(slopes)) == 1 or not x.value.form.blocks:
+        return x.with_value(x.value.prelu(slopes))
+    x, each = x.beside(weight.reshape(-1, *[1] * (max(len(x.shape), 2) - 2)))
+    return x.with_value(x.value.prelu(np.asarray(each)))
 
 
 def _rrelu(
@@ -268,15 +210,7 @@ def _rrelu(
 ) -> Tracked:
     if training:
         raise ValueError(f"is in training mode and draws slopes: {_EVAL}")
-    return x.with_value(modules.leaky(x.value, (lower + upper) / 2))
-
-
-def _gelu(x: Value, approximate: str = "none") -> Value:
-    return x.activated(Activation("gelu" if approximate == "none" else "gelu_tanh"))
-
-
-def _log_sigmoid(x: Value) -> Value:
-    return x.scaled(-1.0, 0.0).activated(Activation("softplus")).scaled(-1.0, 0.0)
+    return x.with_value(x.value.leaky((lower + upper) / 2))
 
 
 def _expm1(x: Value) -> Value:
@@ -313,7 +247,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "ge": _compared(True),
     "lt": _compared(False),
     "le": _compared(False),
-    "where": _where,
+    "where": where,
     **{name: _elementary(name) for name in ("erf", "exp", "log", "abs")},
     "expm1": _applied(_expm1),
     "log1p": _applied(_log1p),
@@ -323,13 +257,13 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     },
     "hardsigmoid": _activation("hard_sigmoid"),
     "hardswish": _activation("hard_swish"),
-    "gelu": _applied(_gelu),
-    "elu": _applied(_elu),
-    "celu": _applied(lambda x, alpha=1.0: modules.celu(x, alpha)),
-    "leaky_relu": _applied(lambda x, negative_slope=0.01: modules.leaky(x, negative_slope)),
-    "softplus": _applied(lambda x, beta=1, threshold=20: modules.softplus(x, beta, threshold)),
-    "log_sigmoid": _applied(_log_sigmoid),
-    "log_sigmoid_forward": lambda x: (_applied(_log_sigmoid)(x), None),
+    "gelu": _applied(gelu),
+    "elu": _applied(lambda x, alpha=1, scale=1, input_scale=1: x.elu(alpha, scale, input_scale)),
+    "celu": _applied(lambda x, alpha=1.0: x.celu(alpha)),
+    "leaky_relu": _applied(lambda x, negative_slope=0.01: x.leaky(negative_slope)),
+    "softplus": _applied(lambda x, beta=1, threshold=20: x.softplus(beta, threshold)),
+    "log_sigmoid": _applied(Value.log_sigmoid),
+    "log_sigmoid_forward": lambda x: (_applied(Value.log_sigmoid)(x), None),
     "prelu": _prelu,
     "_prelu_kernel": _prelu,
     "rrelu_with_noise": _rrelu,

@@ -10,7 +10,7 @@ import numpy as np
 from laminet.interop.pytorch.tensors import Tracked
 from laminet.interop.pytorch.values import as_array
 
-__all__ = ["PRODUCTS"]
+__all__ = ["PRODUCTS", "with_addend"]
 
 
 def _transposed(x: Tracked) -> Tracked:
@@ -50,7 +50,7 @@ def _vector_product(matrix: Any, vector: Any) -> Tracked:
     return Tracked(result.value, result.index.squeeze(-1), result.samples)
 
 
-def _plus_product(product: Callable[[Any, Any], Tracked]) -> Callable[..., Tracked]:
+def with_addend(product: Callable[[Any, Any], Tracked]) -> Callable[..., Tracked]:
     """Return ``beta c + alpha (a b)``, as PyTorch's functions whose names begin with add."""
 
     def operation(c: Any, a: Any, b: Any, beta: Any = 1, alpha: Any = 1, **_: Any) -> Tracked:
@@ -60,8 +60,6 @@ def _plus_product(product: Callable[[Any, Any], Tracked]) -> Callable[..., Track
         if alpha != 1:
             x = x.with_value(x.value.scaled(float(alpha), 0.0))
         x, constant = x.beside(c)
-        if np.ndim(constant):
-            x = x.ordered()
         return x.with_value(x.value.scaled(1.0, beta * constant if beta != 0 else 0.0))
 
     return operation
@@ -71,7 +69,7 @@ def _matrix_product_plus(c: Any, a: Any, b: Any, beta: Any = 1, alpha: Any = 1) 
     layer = isinstance(a, Tracked) and not isinstance(b, Tracked) and not isinstance(c, Tracked)
     if layer and beta == 1 and alpha == 1 and tuple(c.shape) == (b.shape[-1],):
         return _linear(a, b.t(), c)
-    return _plus_product(_product)(c, a, b, beta, alpha)
+    return with_addend(_product)(c, a, b, beta, alpha)
 
 
 def _total(mean: bool) -> Callable[..., Tracked]:
@@ -99,9 +97,9 @@ PRODUCTS: dict[str, Callable[..., Any]] = {
     "bmm": _product,
     "matmul": _product,
     "addmm": _matrix_product_plus,
-    "baddbmm": _plus_product(_product),
+    "baddbmm": with_addend(_product),
     "mv": _vector_product,
-    "addmv": _plus_product(_vector_product),
+    "addmv": with_addend(_vector_product),
     "sum": _total(False),
     "mean": _total(True),
 }

@@ -13,17 +13,19 @@ from laminet.core.mlp import MLP
 from laminet.core.outputs import as_outputs
 from laminet.interop.pytorch.live import Live, live
 from laminet.interop.pytorch.modules import MODULES
-from laminet.interop.pytorch.running import check, read
+from laminet.interop.pytorch.running import check, read, read_all
 from laminet.interop.pytorch.shapes import input_shapes, other_shapes
 from laminet.interop.pytorch.untouched import refuse_unready, untouched, where
-from laminet.interop.pytorch.values import Value
+from laminet.interop.symbolic.layers import Tree
+from laminet.interop.symbolic.network import network, tree
+from laminet.interop.symbolic.value import Value
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from laminet.core.outputs import Outputs
 
-__all__ = ["from_torch"]
+__all__ = ["from_torch", "torch_tree"]
 
 
 @silent
@@ -128,9 +130,38 @@ def _network(model: Live, dtype: Any, output: Any, in_features: Any) -> tuple[ML
 
 def _finished(value: Value, dtype: Any) -> MLP:
     try:
-        return value.symbol.resolved().network(dtype, value.head)
+        return network(value.resolved(), dtype, value.head)
     except ValueError as error:
         raise ValueError(f"the output: {error}") from None
+
+
+def torch_tree(
+    module: Any, *, output: Any = None, in_features: Any = None, dtype: DTypeLike | None = None
+) -> Tree:
+    """Return the tree of layers that a module is, whatever kinds they are of.
+
+    Parameters are those of `from_torch`; several results are outputs side by side.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `from_torch`, where something has no place in a network of any kind.
+    """
+    import torch
+
+    model = live(module)
+    refuse_unready(model.module)
+    wide = any(t.dtype == torch.float64 for t in model.tensors)
+    target = as_dtype(("float64" if wide else "float32") if dtype is None else dtype)
+    with untouched(model.module):
+        model, shapes, samples = input_shapes(model, in_features)
+        values = read_all(model, shapes, samples, output)
+        widths = [int(np.prod(shape)) for shape in shapes]
+        inputs = list(zip(model.names, widths, strict=True))
+        try:
+            return tree(values, target, sum(widths), inputs if len(inputs) > 1 else ())
+        except ValueError as error:
+            raise ValueError(f"the output: {error}") from None
 
 
 # --- Modules whose parts are all known ----------------------------------------------------------

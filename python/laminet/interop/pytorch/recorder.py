@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
+from laminet.interop.pytorch.blocks import BLOCKS
 from laminet.interop.pytorch.moves import BLIND, is_move, moved
 from laminet.interop.pytorch.operations import OPERATIONS
 from laminet.interop.pytorch.tensors import Comparison, Tracked
@@ -48,6 +49,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
     ----------
     narrow : torch.dtype or None
         The dtype of the parameters, where it is float16 or bfloat16.
+    blocks : bool
+        Whether more than a chain of dense layers may be read.
 
     Attributes
     ----------
@@ -57,8 +60,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
         Why the module could not be followed to its end.
     """
 
-    def __init__(self, narrow: Any) -> None:
+    def __init__(self, narrow: Any, blocks: bool) -> None:
         super().__init__()
+        self._operations = {**OPERATIONS, **BLOCKS} if blocks else OPERATIONS
         self.parts: list[tuple[str, Any]] = []
         self.stopped: str | None = None
         self._narrow = narrow
@@ -106,7 +110,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
         plain = name[:-1] if in_place else name
         if plain in BLIND:
             return func(*args, **kwargs)
-        if not (plain in OPERATIONS or is_move(plain)) and func._can_decompose():
+        if not (plain in self._operations or is_move(plain)) and func._can_decompose():
             with self:
                 return func.decompose(*args, **kwargs)
         if not any("Tensor" in str(r.type) for r in func._schema.returns):
@@ -129,9 +133,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
         try:
             if is_move(plain):
                 return moved(func, plain, args, kwargs, result, self._narrow)
-            if plain not in OPERATIONS:
+            if plain not in self._operations:
                 return Unreadable(self._unknown(func, name))
-            return OPERATIONS[plain](*args, **kwargs)
+            return self._operations[plain](*args, **kwargs)
         except ValueError as error:
             return Unreadable(self._at(name, str(error)))
         except (TypeError, AttributeError):  # a comparison where a result is meant, for one

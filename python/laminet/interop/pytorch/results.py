@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["picked"]
+__all__ = ["every", "picked"]
 
 
 def picked(result: Any, output: Any) -> Any:
@@ -29,6 +29,28 @@ def picked(result: Any, output: Any) -> Any:
     for i, key in enumerate(path):
         result = _entry(result, key, path[: i + 1])
     return _only(result, path)
+
+
+def every(result: Any, output: Any) -> dict[str, Any]:
+    """Return the tensors that a module returned, or those within what `output` names, by names."""
+    path = output if isinstance(output, tuple) else () if output is None else (output,)
+    for i, key in enumerate(path):
+        result = _entry(result, key, path[: i + 1])
+    return dict(_within(result, ""))
+
+
+def _within(result: Any, name: str) -> Iterator[tuple[str, Any]]:
+    import torch
+
+    if isinstance(result, torch.Tensor):
+        yield name or "output", result
+        return
+    entries = _entries(result)
+    if entries is None:
+        raise ValueError(f"the module returns {_shown(result)}, not tensors")
+    for key, value in entries.items():
+        if value is not None:
+            yield from _within(value, f"{name}.{key}" if name else str(key))
 
 
 def _entry(result: Any, key: Any, path: tuple[Any, ...]) -> Any:

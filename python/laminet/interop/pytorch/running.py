@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from laminet.interop.pytorch.live import Live
-from laminet.interop.pytorch.results import picked
+from laminet.interop.pytorch.results import every, picked
 from laminet.interop.pytorch.shapes import Shapes
 from laminet.interop.pytorch.tensors import Tracked, numbered
-from laminet.interop.pytorch.values import Value
+from laminet.interop.symbolic.reading import Reading
+from laminet.interop.symbolic.value import Value
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
 
-__all__ = ["check", "read"]
+__all__ = ["check", "read", "read_all"]
 
 _CHECKED_SAMPLES = 8
 
@@ -30,23 +31,45 @@ def read(model: Live, shapes: Shapes, samples: int, output: Any) -> Value:
     ValueError
         If that is no chain of dense layers: with the part of the module, and the reason.
     """
+    (value,) = _run(model, shapes, samples, Reading(), lambda r: {"": picked(r, output)}).values()
+    return value
+
+
+def read_all(model: Live, shapes: Shapes, samples: int, output: Any) -> dict[str, Value]:
+    """Run a module once, and return what all its outputs are, by their names.
+
+    Raises
+    ------
+    ValueError
+        If something in it has no place in a network: with the part of the module, and the reason.
+    """
+    return _run(model, shapes, samples, Reading(blocks=True), lambda r: every(r, output))
+
+
+def _run(
+    model: Live,
+    shapes: Shapes,
+    samples: int,
+    reading: Reading,
+    taken: Callable[[Any], dict[str, Any]],
+) -> dict[str, Value]:
     import torch
 
-    from laminet.interop.pytorch.recorder import Exits, Recorder, Stopped, Unreadable
+    from laminet.interop.pytorch.recorder import Exits, Recorder, Stopped
 
     narrow = model.dtype if model.dtype in (torch.float16, torch.bfloat16) else None
-    recorder = Recorder(narrow)
+    recorder = Recorder(narrow, reading.blocks)
     inputs = model.inputs(shapes, samples)
     widths = [int(np.prod(shape)) for shape in shapes]
-    value = Value.input(sum(widths))
+    value = Value.input(sum(widths), reading=reading)
     places = numbered((samples, sum(widths)))
     for tensor, place in zip(inputs, places.split(widths, dim=1), strict=True):
         recorder.follow(tensor, Tracked(value, place.reshape(tensor.shape), samples))
-    result: Any = None
+    results: dict[str, Any] = {}
     with _named(model.module, recorder.parts):
         try:
             with Exits(recorder), recorder:
-                result = picked(model.call(inputs), output)
+                results = taken(model.call(inputs))
         except Exception as error:  # TorchScript makes errors of its own of it
             if recorder.stopped is None:
                 if isinstance(error, ValueError) and not isinstance(error, Stopped):
@@ -54,13 +77,20 @@ def read(model: Live, shapes: Shapes, samples: int, output: Any) -> Value:
                 raise ValueError("the module cannot be run twice on the same samples") from None
     if recorder.stopped is not None:
         raise ValueError(recorder.stopped)
-    state = recorder.state(result)
+    return {name: _value(recorder.state(result)) for name, result in results.items()}
+
+
+def _value(state: Any) -> Value:
+    """Return what an output is, given what is known of its tensor."""
+    from laminet.interop.pytorch.recorder import Unreadable
+
     if isinstance(state, Unreadable):
         raise ValueError(state.reason)
     if not isinstance(state, Tracked):
         raise ValueError("the output does not depend on the input by any step that PyTorch sees")
     try:
-        return state.ordered().value
+        stacked = state.value.form.blocks and state.samples > 1 and len(state.shape) > 2
+        return (state.samples_first() if stacked else state).ordered().value
     except ValueError as error:
         raise ValueError(f"the output: {error}") from None
 

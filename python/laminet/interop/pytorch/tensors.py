@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.interop.pytorch.values import Value
+from laminet.interop.symbolic.value import Value
 
 __all__ = ["Comparison", "LogSum", "Tracked", "concatenated", "numbered"]
 
@@ -82,9 +82,22 @@ class Tracked:
             return self
         return Tracked.of(self.value.selected(features[0]), self.shape, self.samples)
 
+    def samples_first(self) -> Tracked:
+        """Return the tensor with the axis of the samples in front, as of a stack of results."""
+        return Tracked(self.value, self.index.movedim(self._sample_axis(), 0), self.samples)
+
     def expanded(self, shape: Sequence[int]) -> Tracked:
         """Return the tensor, broadcast to a shape."""
         return Tracked(self.value, self.index.expand(tuple(shape)), self.samples)
+
+    def _sample_axis(self) -> int:
+        """Return the axis along which the samples differ; 0 where that is none or several."""
+        width = self.value.width or 1
+        for axis, length in enumerate(self.shape):
+            ends = self.index.narrow(axis, 0, 1), self.index.narrow(axis, length - 1, 1)
+            if length == self.samples > 1 and ((ends[1] - ends[0]) // width != 0).any():
+                return axis
+        return 0
 
     def linear(self, weight: Array, bias: Array | None = None) -> Tracked:
         """Return ``x W^T + b`` over the last axis."""
@@ -123,6 +136,11 @@ class Tracked:
         array = numbers.expand(shape).numpy()
         if not np.isnan(array).any() and (array == array.flat[0]).all():
             return x, float(array.flat[0])
+        axis = x._sample_axis() if x.value.form.blocks else 0
+        if axis:  # a stack of results
+            first = Tracked(x.value, x.index.movedim(axis, 0), x.samples)
+            first, beside = first.beside(numbers.expand(shape).movedim(axis, 0))
+            return Tracked(first.value, first.index.movedim(0, axis), x.samples), beside
         x = x.ordered()
         rows = array.reshape(self.samples, -1)
         if not np.array_equal(rows, np.broadcast_to(rows[0], rows.shape), equal_nan=True):

@@ -6,15 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from laminet.core.activation import as_activation
-from laminet.core.floating_point import rounded, silent
+from laminet.core.activation import Activation, activation_named
+from laminet.core.floating_point import silent
 from laminet.core.initialization import as_dtype
-from laminet.core.layers.dense import Dense
 from laminet.core.mlp import MLP
 from laminet.core.outputs import Classes, Labels, Quantities
-from laminet.interop.sklearn.affine import Affine
+from laminet.interop.sklearn.maps import Map, in_series
 from laminet.interop.sklearn.refusals import estimator_refused, name_of
 from laminet.interop.sklearn.transformers import (
     affine_maps,
@@ -22,6 +20,10 @@ from laminet.interop.sklearn.transformers import (
     keeps_columns,
     own_steps,
 )
+from laminet.interop.symbolic.forms import Form
+from laminet.interop.symbolic.joining import beside_zero
+from laminet.interop.symbolic.network import network
+from laminet.interop.symbolic.value import Value
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from laminet.core.outputs import Outputs
 
 __all__ = ["from_sklearn"]
-
-Array = NDArray[Any]
 
 _ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 
@@ -89,77 +89,55 @@ def from_sklearn(
     kind = type(mlp).__name__
     if not hasattr(mlp, "coefs_"):
         raise ValueError(f"the {kind} is not fitted: call its fit() first")
-    weights = [np.asarray(w).T for w in mlp.coefs_]
-    biases = [np.asarray(b) for b in mlp.intercepts_]
-    target = as_dtype(weights[0].dtype if dtype is None else dtype)
-    for step in reversed(parts.before):
-        try:
-            weights[0], biases[0] = step.before(weights[0], biases[0])
-        except ValueError as error:
-            raise ValueError(f"a step before the {kind} {error}") from None
-    for step in parts.after:
-        weights[-1], biases[-1] = _followed(weights[-1], biases[-1], step)
-
+    target = as_dtype(np.asarray(mlp.coefs_[0]).dtype if dtype is None else dtype)
     hidden = _ACTIVATIONS.get(mlp.activation)
     if hidden is None:
         raise ValueError(f"the activation {mlp.activation!r} is none that laminet has")
-    activations = [hidden] * (len(weights) - 1)
+    value = _scores(mlp, in_series(parts.before), hidden)
+    form = in_series(parts.after)(value).resolved()
+    head: str | None = None
+    meaning: Outputs = Quantities()
     if name_of(type(mlp)) == "MLPRegressor":
         if mlp.out_activation_ != "identity":
             raise ValueError(
                 f"the {kind} ends in {mlp.out_activation_!r} (loss {mlp.loss!r}), which is no "
                 "activation that laminet has: fit it with the loss 'squared_error'"
             )
-        layers = _layers(weights, biases, [*activations, "identity"], target)
-        net = MLP(layers, outputs=Quantities(), feature_names=parts.names)
     else:
-        net = _classifier(mlp, weights, biases, activations, target, parts.names)
+        form, head, meaning = _classified(mlp, form)
+    net = network(form, target, head)
+    net = MLP(net.layers, head=net.head, outputs=meaning, feature_names=parts.names)
     return net if outputs is None else net.with_outputs(outputs)
 
 
-def _classifier(
-    estimator: Any,
-    weights: list[Array],
-    biases: list[Array],
-    activations: list[str],
-    dtype: np.dtype[Any],
-    names: list[str] | None,
-) -> MLP:
+def _scores(mlp: Any, before: Map, hidden: str) -> Value:
+    """Return what an MLP computes but for its output activation, the steps before it folded in."""
+    layers = list(zip(mlp.coefs_, mlp.intercepts_, strict=True))
+    try:
+        (weight, bias), *others = layers
+        value = before(Value.input()).linear(np.asarray(weight).T, np.asarray(bias), merged=True)
+    except ValueError as error:
+        raise ValueError(f"a step before the {type(mlp).__name__} {error}") from None
+    for weight, bias in others:
+        value = value.activated(activation_named(hidden))
+        value = value.linear(np.asarray(weight).T, np.asarray(bias))
+    return value
+
+
+def _classified(estimator: Any, scores: Form) -> tuple[Form, str | None, Outputs]:
+    """Return what a classifier makes of its scores, its head, and what its outputs stand for."""
     labels = np.asarray(estimator.classes_)
     if len(labels) < 2:
         raise ValueError(
             f"the MLPClassifier knows {len(labels)} class; it takes two to choose from"
         )
     if estimator.out_activation_ == "softmax":
-        layers = _layers(weights, biases, [*activations, "identity"], dtype)
-        return MLP(layers, head="softmax", outputs=Classes(labels), feature_names=names)
+        return scores, "softmax", Classes(labels)
     if estimator.out_activation_ != "logistic":
         raise ValueError(f"the output activation {estimator.out_activation_!r} is not known")
     if estimator.n_outputs_ > 1:
-        layers = _layers(weights, biases, [*activations, "sigmoid"], dtype)
-        return MLP(layers, outputs=Labels(labels), feature_names=names)
-    # sigmoid(z) = exp(z) / (exp(0) + exp(z)): a softmax of the logits 0 and z.
-    weights[-1] = np.concatenate([np.zeros_like(weights[-1]), weights[-1]])
-    biases[-1] = np.concatenate([np.zeros_like(biases[-1]), biases[-1]])
-    layers = _layers(weights, biases, [*activations, "identity"], dtype)
-    return MLP(layers, head="softmax", outputs=Classes(labels), feature_names=names)
-
-
-def _layers(
-    weights: list[Array], biases: list[Array], activations: list[str], dtype: np.dtype[Any]
-) -> list[Dense]:
-    return [
-        Dense(rounded(w, dtype, "weight"), rounded(b, dtype, "bias"), as_activation(name))
-        for w, b, name in zip(weights, biases, activations, strict=True)
-    ]
-
-
-def _followed(weight: Array, bias: Array, step: Affine) -> tuple[Array, Array]:
-    """Return weight and bias of a scale and a shift after a layer."""
-    if step.factors is not None:
-        weight = step.factors[:, None] * weight.astype(np.float64)
-        bias = step.factors * bias
-    return weight, bias if step.shift is None else bias.astype(np.float64) + step.shift
+        return scores.activated(Activation("sigmoid")), None, Labels(labels)
+    return beside_zero(scores), "softmax", Classes(labels)
 
 
 # --- What is around the estimator -------------------------------------------------------------
@@ -170,8 +148,8 @@ class _Parts:
     """An MLP of scikit-learn, the maps before and after it, and the names of the inputs."""
 
     mlp: Any
-    before: list[Affine] = field(default_factory=list)
-    after: list[Affine] = field(default_factory=list)
+    before: list[Map] = field(default_factory=list)
+    after: list[Map] = field(default_factory=list)
     names: list[str] | None = None
 
 

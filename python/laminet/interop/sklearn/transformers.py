@@ -7,9 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from laminet.interop.sklearn.affine import Affine, Array, beside, diagonal, full, selection
 from laminet.interop.sklearn.columns import column_indices
+from laminet.interop.sklearn.maps import (
+    Array,
+    Map,
+    beside,
+    diagonal,
+    full,
+    in_series,
+    selection,
+)
 from laminet.interop.sklearn.refusals import name_of, step_refused
+from laminet.interop.symbolic.exact import as_wide as _wide
 
 __all__ = ["affine_maps", "inverse_map", "keeps_columns", "own_steps"]
 
@@ -18,7 +27,7 @@ class _RefusedError(ValueError):
     """What a transformer does cannot be folded; the message says what that is."""
 
 
-def affine_maps(name: str, step: Any) -> list[Affine]:
+def affine_maps(name: str, step: Any) -> list[Map]:
     """Return the maps that a step is, the first one first; none for one that changes nothing.
 
     Raises
@@ -72,7 +81,7 @@ def keeps_columns(step: Any) -> bool:
     return _passes(step)
 
 
-def inverse_map(name: str, step: Any) -> list[Affine]:
+def inverse_map(name: str, step: Any) -> list[Map]:
     """Return the maps that undo a transformer, the first one first.
 
     Raises
@@ -124,14 +133,10 @@ def _name(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _wide(array: Any) -> Array:
-    return np.asarray(array, np.float64)
-
-
 # --- Scalers ----------------------------------------------------------------------------------
 
 
-def _standard(step: Any) -> Affine:
+def _standard(step: Any) -> Map:
     n = step.n_features_in_
     scale = 1 / _wide(step.scale_) if step.with_std else np.ones(n)
     mean = _wide(step.mean_) if step.with_mean else np.zeros(n)
@@ -144,7 +149,7 @@ def _standard_inverse(step: Any) -> tuple[Array, Array]:
     return scale, _wide(step.mean_) if step.with_mean else np.zeros(n)
 
 
-def _min_max(step: Any) -> Affine:
+def _min_max(step: Any) -> Map:
     if step.clip:
         raise _RefusedError(_CLIPS)
     return diagonal(step.scale_, step.min_)
@@ -155,7 +160,7 @@ def _min_max_inverse(step: Any) -> tuple[Array, Array]:
     return scale, -_wide(step.min_) * scale
 
 
-def _robust(step: Any) -> Affine:
+def _robust(step: Any) -> Map:
     n = step.n_features_in_
     scale = 1 / _wide(step.scale_) if step.with_scaling else np.ones(n)
     center = _wide(step.center_) if step.with_centering else np.zeros(n)
@@ -168,7 +173,7 @@ def _robust_inverse(step: Any) -> tuple[Array, Array]:
     return scale, _wide(step.center_) if step.with_centering else np.zeros(n)
 
 
-def _max_abs(step: Any) -> Affine:
+def _max_abs(step: Any) -> Map:
     if getattr(step, "clip", False):
         raise _RefusedError(_CLIPS)
     scale = 1 / _wide(step.scale_)
@@ -186,7 +191,7 @@ _CLIPS = "clips (clip=True), which no matrix does"
 # --- Projections and choices of columns -------------------------------------------------------
 
 
-def _pca(step: Any) -> Affine:
+def _pca(step: Any) -> Map:
     matrix = _wide(step.components_)
     if step.whiten:
         # As scikit-learn does, which guards against components without variance.
@@ -197,20 +202,20 @@ def _pca(step: Any) -> Affine:
     return full(matrix, -(matrix @ mean))
 
 
-def _projection(step: Any) -> Affine:
+def _projection(step: Any) -> Map:
     """Return what `components_` alone do: of TruncatedSVD and random projections."""
     components = step.components_
     matrix = _wide(components.toarray() if hasattr(components, "toarray") else components)
     return full(matrix, np.zeros(len(matrix)))
 
 
-def _ica(step: Any) -> Affine:
+def _ica(step: Any) -> Map:
     matrix = _wide(step.components_)
     mean = _wide(step.mean_) if step.whiten else np.zeros(matrix.shape[1])
     return full(matrix, -(matrix @ mean))
 
 
-def _discriminant(step: Any) -> Affine:
+def _discriminant(step: Any) -> Map:
     matrix = _wide(step.scalings_)[:, : step._max_components].T
     mean = _wide(step.xbar_) if step.solver == "svd" else np.zeros(matrix.shape[1])
     return full(matrix, -(matrix @ mean))
@@ -222,14 +227,14 @@ def _selects(step: Any) -> bool:
     return isinstance(step, SelectorMixin) and bool(name_of(type(step)))
 
 
-def _selector(step: Any) -> Affine:
+def _selector(step: Any) -> Map:
     support = np.asarray(step.get_support())
     if not support.any():
         raise ValueError("selects no feature")
     return selection(np.flatnonzero(support), len(support))
 
 
-def _polynomial(step: Any) -> Affine:
+def _polynomial(step: Any) -> Map:
     powers = np.asarray(step.powers_, np.float64)
     if (powers.sum(axis=1) > 1).any():
         raise _RefusedError("multiplies features with each other")
@@ -239,7 +244,7 @@ def _polynomial(step: Any) -> Affine:
 # --- Categories -------------------------------------------------------------------------------
 
 
-def _one_hot(step: Any) -> Affine:
+def _one_hot(step: Any) -> Map:
     """Return the lines through both values of columns that have two.
 
     One of one category is 1, of two the other one's distance. Three values do not lie on a line.
@@ -261,12 +266,12 @@ def _one_hot(step: Any) -> Affine:
             slopes = np.array([-1.0, 1.0]) / (values[1] - values[0])
             shifts = np.array([values[1], -values[0]]) / (values[1] - values[0])
         if kept:
-            one = full(slopes[kept, None], shifts[kept])
-            maps.append(one.of_columns(np.array([column]), len(drops)))
+            line = full(slopes[kept, None], shifts[kept])
+            maps.append(in_series([selection([column], len(drops)), line]))
     return beside(maps, len(drops))
 
 
-def _ordinal(step: Any) -> Affine:
+def _ordinal(step: Any) -> Map:
     """Return the lines through the values of columns where they are at equal distances."""
     _require_strict(step)
     slopes, shifts = [], []
@@ -304,7 +309,7 @@ def _numbers(categories: Any) -> Array:
 # --- Several transformers side by side --------------------------------------------------------
 
 
-def _column_transformer(step: Any) -> Affine:
+def _column_transformer(step: Any) -> Map:
     inputs = int(step.n_features_in_)
     names = getattr(step, "feature_names_in_", None)
     weights = step.transformer_weights or {}
@@ -313,35 +318,30 @@ def _column_transformer(step: Any) -> Affine:
         indices = column_indices(columns, inputs, names)
         if len(indices) == 0 or (isinstance(transformer, str) and transformer == "drop"):
             continue
-        one = _composed(affine_maps(name, transformer), len(indices))
-        maps.append(one.scaled(weights.get(name, 1.0)).of_columns(indices, inputs))
+        own = [selection(indices, inputs), *affine_maps(name, transformer)]
+        maps.append(in_series([*own, _weighted(weights.get(name, 1.0))]))
     if not maps:
         raise ValueError("gives no feature")
     return beside(maps, inputs)
 
 
-def _feature_union(step: Any) -> Affine:
+def _feature_union(step: Any) -> Map:
     weights = step.transformer_weights or {}
-    parts = [
-        (name, affine_maps(name, transformer))
+    maps = [
+        in_series([*affine_maps(name, transformer), _weighted(weights.get(name, 1.0))])
         for name, transformer in step.transformer_list
         if not (isinstance(transformer, str) and transformer == "drop")
     ]
-    inputs = int(step.n_features_in_)
-    maps = [_composed(own, inputs).scaled(weights.get(name, 1.0)) for name, own in parts]
     if not maps:
         raise ValueError("gives no feature")
-    return beside(maps, inputs)
+    return beside(maps, int(step.n_features_in_))
 
 
-def _composed(maps: list[Affine], inputs: int) -> Affine:
-    result = Affine(inputs)
-    for i, one in enumerate(maps):
-        result = one if i == 0 else one.after(result)
-    return result
+def _weighted(factor: float) -> Map:
+    return lambda x: x.scaled(factor, 0.0)
 
 
-_TRANSFORMERS: dict[str, Callable[[Any], Affine]] = {
+_TRANSFORMERS: dict[str, Callable[[Any], Map]] = {
     "StandardScaler": _standard,
     "MinMaxScaler": _min_max,
     "MaxAbsScaler": _max_abs,

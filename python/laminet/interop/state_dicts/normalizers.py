@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from laminet.core.errors import FormatError
 from laminet.files.checkpoint import Checkpoint, Stored, quoted, tokens
-from laminet.interop import scalar_functions as functions
-from laminet.interop.chain import Chain
 from laminet.interop.state_dicts.modules import Module
-from laminet.interop.symbols import Symbol
+from laminet.interop.symbolic.value import Value
 
 __all__ = ["CHOICES", "Normalizer", "applying", "fold_inputs", "fold_outputs", "normalizers_of"]
 
@@ -227,7 +225,7 @@ def _is_near(normalizer: Normalizer, prefix: str, everywhere: Sequence[str]) -> 
     return prefix.split(".")[: len(parent)] == parent
 
 
-def fold_inputs(found: Sequence[Normalizer], width: int) -> Chain:
+def fold_inputs(found: Sequence[Normalizer], width: int) -> Value:
     """Return the normalised inputs.
 
     Raises
@@ -243,11 +241,11 @@ def fold_inputs(found: Sequence[Normalizer], width: int) -> Chain:
         names = ", ".join(quoted(n.prefix) for n in found[:4])
         raise FormatError(f"the normalisation of {names} is not one of {width} inputs")
     with np.errstate(all="ignore"):
-        chain = Chain(width=width).scaled(1 / divisor, -mean / divisor)
-    return _clipped(chain, found[0])
+        value = Value.input(width).scaled(1 / divisor, -mean / divisor)
+    return _clipped(value, found[0])
 
 
-def fold_outputs(chain: Chain, found: Sequence[Normalizer]) -> Chain:
+def fold_outputs(value: Value, found: Sequence[Normalizer]) -> Value:
     """Return the outputs with their normalisation undone.
 
     Raises
@@ -256,16 +254,13 @@ def fold_outputs(chain: Chain, found: Sequence[Normalizer]) -> Chain:
         If the normaliser is not for so many outputs.
     """
     mean, deviation = found[0].statistics()
-    if len(found) > 1 or len(mean) != chain.width or len(deviation) != chain.width:
+    if len(found) > 1 or len(mean) != value.width or len(deviation) != value.width:
         raise FormatError(
-            f"the normalisation of {quoted(found[0].prefix)} is not one of {chain.width} outputs"
+            f"the normalisation of {quoted(found[0].prefix)} is not one of {value.width} outputs"
         )
-    return _clipped(chain, found[0]).scaled(deviation, mean)
+    return _clipped(value, found[0]).scaled(deviation, mean)
 
 
-def _clipped(chain: Chain, normalizer: Normalizer) -> Chain:
+def _clipped(value: Value, normalizer: Normalizer) -> Value:
     clip = normalizer.kind.clip if normalizer.kind else None
-    if clip is None:
-        return chain
-    variable = functions.clip(functions.variable(), -clip, clip)
-    return Symbol(chain).with_function(variable, "clip").resolved()
+    return value if clip is None else value.clipped(-clip, clip)

@@ -13,7 +13,6 @@ from laminet.core.activation import Activation, as_activation
 from laminet.core.errors import FormatError
 from laminet.core.heads import as_head
 from laminet.files.checkpoint import Checkpoint, quoted
-from laminet.interop.chain import Chain
 from laminet.interop.state_dicts.modules import Module, checked, modules_of
 from laminet.interop.state_dicts.networks import Network, groups_of, network_of
 from laminet.interop.state_dicts.normalizers import (
@@ -25,6 +24,8 @@ from laminet.interop.state_dicts.normalizers import (
     normalizers_of,
 )
 from laminet.interop.state_dicts.parts import Series, named, series_in, several
+from laminet.interop.symbolic.network import network as network_of_form
+from laminet.interop.symbolic.value import Value
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
@@ -189,19 +190,19 @@ def network_of_checkpoint(
         )
     if normalizer != "leave":
         _check_normalizers(selection, normalizer)
-    chain = Chain(width=selection.sizes[0])
+    value = Value.input(selection.sizes[0])
     if selection.inputs and normalizer != "leave":
-        chain = fold_inputs(selection.inputs, selection.sizes[0])
+        value = fold_inputs(selection.inputs, selection.sizes[0])
     for network in selection.networks:
         count = len(network.layers)
-        chain = _extended(chain, network, functions[:count], batch_norm)
+        value = _extended(value, network, functions[:count], batch_norm)
         functions = functions[count:]
     if selection.outputs and normalizer != "leave":
-        chain = fold_outputs(chain, selection.outputs)
+        value = fold_outputs(value, selection.outputs)
     used = [t for layer in layers for k, t in layer.tensors.items() if k in ("weight", "bias")]
     dtype = np.dtype("float64" if any("64" in t.dtype for t in used) else "float32")
     try:
-        return chain.network(dtype, head)
+        return network_of_form(value.resolved(), dtype, head)
     except ValueError as error:
         raise FormatError(str(error)) from None
 
@@ -232,15 +233,15 @@ def _check_normalizers(selection: Selection, normalizer: str | None) -> None:
 
 
 def _extended(
-    chain: Chain, network: Network, functions: Sequence[Activation], batch_norm: str | None
-) -> Chain:
+    value: Value, network: Network, functions: Sequence[Activation], batch_norm: str | None
+) -> Value:
     """Return the network of a value, batch normalisations folded in."""
     for place in network.norms:
         if place.layer < 0:
-            chain = _normalized(chain, place.norm)
+            value = _normalized(value, place.norm)
     for index, (layer, function) in enumerate(zip(network.layers, functions, strict=True)):
         bias = layer.tensors.get("bias")
-        chain = chain.linear(layer.tensors["weight"].read(), None if bias is None else bias.read())
+        value = value.linear(layer.tensors["weight"].read(), None if bias is None else bias.read())
         here = []
         for place in network.norms:
             if place.layer != index:
@@ -255,23 +256,17 @@ def _extended(
             here.append(place._replace(after=after))
         for place in here:
             if not place.after:
-                chain = _normalized(chain, place.norm)
-        chain = chain.activated(function)
+                value = _normalized(value, place.norm)
+        value = value.activated(function)
         for place in here:
             if place.after:
-                chain = _normalized(chain, place.norm)
-    return chain
+                value = _normalized(value, place.norm)
+    return value
 
 
-def _normalized(chain: Chain, norm: Module) -> Chain:
+def _normalized(value: Value, norm: Module) -> Value:
     read: dict[str, Any] = {
         k: t.read() for k, t in norm.tensors.items() if k != "num_batches_tracked"
     }
-    with np.errstate(all="ignore"):
-        scale = 1 / np.sqrt(read["running_var"].astype(np.float64) + _EPS)
-        if "weight" in read:
-            scale = scale * read["weight"]
-        shift = -scale * read["running_mean"]
-        if "bias" in read:
-            shift = shift + read["bias"]
-    return chain.scaled(scale, shift)
+    mean, variance = read["running_mean"], read["running_var"]
+    return value.batch_norm(mean, variance, _EPS, read.get("weight"), read.get("bias"))

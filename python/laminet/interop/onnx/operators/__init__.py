@@ -6,6 +6,7 @@ from laminet.interop.onnx.node import Operator
 from laminet.interop.onnx.operators import (
     activations,
     axes,
+    blocks,
     constants,
     elementwise,
     fused,
@@ -15,7 +16,7 @@ from laminet.interop.onnx.operators import (
     tails,
 )
 
-__all__ = ["OPERATORS"]
+__all__ = ["BLOCKS", "OPERATORS"]
 
 OPERATORS: dict[tuple[str, str], Operator] = {
     **constants.OPERATORS,
@@ -28,3 +29,6 @@ OPERATORS: dict[tuple[str, str], Operator] = {
     **linear_models.OPERATORS,
     **fused.OPERATORS,
 }
+
+#: Those of networks that are more than a chain of dense layers, in place of others or beside them.
+BLOCKS: dict[tuple[str, str], Operator] = {**OPERATORS, **blocks.BLOCKS}

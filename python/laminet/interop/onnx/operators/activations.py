@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from laminet.core.activation import Activation, activation_named
-from laminet.interop import scalar_functions as functions
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.constants import reduced
 from laminet.interop.onnx.values import RowWise, Tensor
-from laminet.interop.scalar_functions import Apply
+from laminet.interop.symbolic.functions import Apply
+from laminet.interop.symbolic.value import Value
 
 __all__ = ["OPERATORS", "activated"]
 
@@ -22,19 +22,25 @@ _SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 
 def activated(x: Tensor, activation: Activation) -> Tensor:
     """Return an activation of a tensor."""
-    return x.with_function(functions.apply(activation, x.symbol.function), activation.name)
+    return x.applied(lambda value: value.activated(activation))
 
 
 def _plain(name: str) -> Operator:
     return lambda node: activated(node.tensor(), activation_named(name))
 
 
-def _with_alpha(name: str, default: float) -> Operator:
+def _with_alpha(default: float, function: Callable[[Value, float], Value]) -> Operator:
+    """Return an operator that has one parameter, alpha."""
+
     def operator(node: Node) -> Tensor:
         alpha = node.attribute("alpha", default)
-        return activated(node.tensor(), activation_named(name, alpha=alpha))
+        return node.tensor().applied(lambda value: function(value, alpha))
 
     return operator
+
+
+def _elu(value: Value, alpha: float) -> Value:
+    return value.activated(Activation("elu", alpha=alpha))
 
 
 def _selu(node: Node) -> Tensor:
@@ -44,12 +50,7 @@ def _selu(node: Node) -> Tensor:
         _SELU_GAMMA
     ):
         return activated(x, Activation("selu"))
-    return activated(x, Activation("elu", alpha=alpha)).scaled(gamma, 0.0)
-
-
-def _celu(node: Node) -> Tensor:
-    alpha = node.attribute("alpha", 1.0)
-    return activated(node.tensor().scaled(1 / alpha, 0.0), Activation("elu")).scaled(alpha, 0.0)
+    return x.applied(lambda value: _elu(value, alpha).scaled(gamma, 0.0))
 
 
 def _hard_sigmoid(node: Node) -> Tensor:
@@ -68,20 +69,12 @@ def _gelu(node: Node) -> Tensor:
     return activated(node.tensor(), activation_named(names[kind]))
 
 
-def _swish(node: Node) -> Tensor:
-    """Return ``x sigmoid(alpha x)``."""
-    alpha = node.attribute("alpha", 1.0)
-    x = node.tensor()
-    gate = functions.apply(Activation("sigmoid"), functions.scaled(x.symbol.function, alpha, 0.0))
-    return x.with_function(functions.multiply(x.symbol.function, gate), "swish")
-
-
 def _prelu(node: Node) -> Tensor:
     x, slope = node.tensor(), node.constant(1, "the slope")
     alpha = x.broadcast(slope)
-    if not isinstance(alpha, float):
+    if not isinstance(alpha, float) and not x.value.form.blocks:
         raise ValueError("has different slopes for the features, and laminet one for a layer")
-    return activated(x, Activation("leaky_relu", alpha=alpha))
+    return x.applied(lambda value: value.prelu(np.asarray(alpha)))
 
 
 # --- Softmax ----------------------------------------------------------------------------------
@@ -96,7 +89,7 @@ def _softmax(head: str) -> Operator:
             _require_features(x, list(range(axis, x.rank)))
         else:
             _require_features(x, [axis])
-        return replace(x, head=head)
+        return x.ended(head)
 
     return operator
 
@@ -129,7 +122,7 @@ def _reduced(name: str) -> Operator:
             return RowWise("log_sum_exp", tensor)
         if name == "ReduceSum" and isinstance(value, RowWise) and value.kind == "exp":
             return RowWise("sum_exp", tensor, shifted=True)
-        function = tensor.symbol.function
+        function = tensor.value.function
         exponential = isinstance(function, Apply) and function.function == "exp"
         if name == "ReduceSum" and isinstance(value, Tensor) and exponential:
             return RowWise("sum_exp", tensor)
@@ -140,13 +133,13 @@ def _reduced(name: str) -> Operator:
 
 _NAMED: dict[str, Operator] = {
     "Relu": _plain("relu"),
-    "LeakyRelu": _with_alpha("leaky_relu", 0.01),
-    "Elu": _with_alpha("elu", 1.0),
+    "LeakyRelu": _with_alpha(0.01, Value.leaky),
+    "Elu": _with_alpha(1.0, _elu),
     "Selu": _selu,
-    "Celu": _celu,
+    "Celu": _with_alpha(1.0, Value.celu),
     "Gelu": _gelu,
     "Mish": _plain("mish"),
-    "Swish": _swish,
+    "Swish": _with_alpha(1.0, Value.swish),
     "Sigmoid": _plain("sigmoid"),
     "Tanh": _plain("tanh"),
     "Softplus": _plain("softplus"),

@@ -10,48 +10,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.core.activation import Activation
-from laminet.interop import scalar_functions as functions
+from laminet.interop.onnx.aligned import alike
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.constants import folded, repeated
 from laminet.interop.onnx.values import Greater, Repeated, Rows, RowWise, Tensor
-from laminet.interop.scalar_functions import Function
+from laminet.interop.symbolic import functions
+from laminet.interop.symbolic.functions import Function
+from laminet.interop.symbolic.reading import BranchError
+from laminet.interop.symbolic.value import Value
 
 __all__ = ["OPERATORS", "add", "affine"]
 
 Array = NDArray[Any]
 
 
-def affine(node: Node, x: Tensor, scale: Array, shift: Array) -> Tensor:
+def affine(x: Tensor, scale: Array, shift: Array) -> Tensor:
     """Return ``scale * x + shift``, constants that are broadcast to x."""
     longest = max(a.shape[-1] if a.ndim else 1 for a in (scale, shift))
     if longest > 1 and x.rank and x.axes[-1] is None:
         x = x.sized(longest)
     k, m = x.broadcast(scale), x.broadcast(shift)
-    chain = x.symbol.chain
-    whole = shift.ndim > 0 and shift.size == chain.width
-    if isinstance(k, float) and k == 1 and whole and _can_be_biased(x):
+    form = x.value.form
+    whole = shift.ndim > 0 and shift.size == form.width
+    without = x.value.is_plain and form.weight is not None and form.bias is None
+    if isinstance(k, float) and k == 1 and whole and without:
         # Of zeros too: the layer has a bias then, as it would have for other numbers.
         bias = np.broadcast_to(m, shift.size) if isinstance(m, np.ndarray) else shift.reshape(-1)
-        return x.with_chain(replace(chain, bias=bias))
-    if isinstance(k, float) and isinstance(m, float):
-        return x.scaled(k, m)
-    return x.with_chain(node.resolved(x).scaled(k, m))
+        return replace(x, value=Value(form.biased(bias)))
+    return x.applied(lambda value: value.scaled(k, m))
 
 
-def _can_be_biased(x: Tensor) -> bool:
-    """Whether a tensor is what a matrix gives, without a bias until now."""
-    chain = x.symbol.chain
-    plain = x.symbol.function == functions.variable()
-    return plain and chain.weight is not None and chain.bias is None
-
-
-def add(node: Node, a: Any, b: Any) -> Any:
+def add(a: Any, b: Any) -> Any:
     """Return the sum of two values."""
-    return _combined(node, a, b, "add")
+    return _combined(a, b, "add")
 
 
-def _combined(node: Node, a: Any, b: Any, name: str) -> Any:
+def _combined(a: Any, b: Any, name: str) -> Any:
     """Return a + b, a * b or max(a, b)."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         numpy = {"add": np.add, "multiply": np.multiply, "maximum": np.maximum}
@@ -61,9 +55,9 @@ def _combined(node: Node, a: Any, b: Any, name: str) -> Any:
     if isinstance(a, Tensor) and isinstance(b, np.ndarray):
         x = a.open()
         if name == "maximum":
-            return _clipped(node, x, b, None)
+            return _clipped(x, b, None)
         one, zero = np.ones(()), np.zeros(())
-        return affine(node, x, *((one, b) if name == "add" else (b, zero)))
+        return affine(x, *((one, b) if name == "add" else (b, zero)))
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         raise ValueError("is not given steps of the network and constants")
     return _of_two(a, b, name)
@@ -73,14 +67,13 @@ def _of_two(a: Any, b: Any, name: str | None) -> Tensor:
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         raise ValueError("combines a step of a softmax with another")
     x, y = a.open(), b.open()
-    if x.inputs != y.inputs:
+    if x.inputs != y.inputs and not x.value.form.blocks:
         names = " and ".join(repr(n[:60]) for n, _ in dict.fromkeys(x.inputs + y.inputs))
         raise ValueError(f"combines the inputs {names}, and a laminet network has one input")
-    if x.symbol.chain is not y.symbol.chain:
-        raise ValueError(
-            "combines results of two different layers: the model is not a chain, in which each "
-            "layer takes the one before it"
-        )
+    if x.value.form is not y.value.form and not x.value.form.blocks:
+        raise ValueError(_BRANCHES)
+    if x.value.form.blocks and name is not None:
+        x, y = alike(x, y)
     same_order = x.order is y.order or (
         x.order is not None and y.order is not None and np.array_equal(x.order, y.order)
     )
@@ -88,14 +81,16 @@ def _of_two(a: Any, b: Any, name: str | None) -> Tensor:
         raise ValueError("combines the features of a layer in two different orders")
     if name is None:
         return x
-    f, g = x.symbol.function, y.symbol.function
-    combine: dict[str, Callable[[Function, Function], Function | None]] = {
-        "add": functions.add,
-        "multiply": functions.multiply,
-        "divide": lambda f, g: functions.multiply(f, functions.reciprocal(g)),
-        "maximum": functions.maximum,
-    }
-    return x.with_function(combine[name](f, g), f"the {name} with {functions.text(g)}")
+    try:
+        return x.applied(lambda value: value.combined(y.value, name))
+    except BranchError:
+        raise ValueError(_BRANCHES) from None
+
+
+_BRANCHES = (
+    "combines results of two different layers: the model is not a chain, in which each layer takes "
+    "the one before it"
+)
 
 
 def _subtract(node: Node) -> Any:
@@ -104,12 +99,12 @@ def _subtract(node: Node) -> Any:
         return folded(np.subtract, a, b)
     if isinstance(b, RowWise):
         return _of_row(a, b)
-    return _combined(node, a, _negative(b), "add")
+    return _combined(a, _negative(b), "add")
 
 
 def _negative(value: Any) -> Any:
     if isinstance(value, Tensor):
-        return value.open().scaled(-1.0, 0.0)
+        return value.applied(lambda v: v.scaled(-1.0, 0.0))
     if isinstance(value, np.ndarray):
         if value.dtype.kind == "u":
             raise ValueError("negates unsigned integers")
@@ -123,7 +118,7 @@ def _of_row(a: Any, row: RowWise) -> Any:
         return RowWise("shifted", row.tensor)
     own = row.shifted and isinstance(a, RowWise) and a.kind == "shifted" and a.tensor is row.tensor
     if row.kind == "log_sum_exp" and (own or (not row.shifted and a is row.tensor)):
-        return replace(row.tensor, head="log_softmax")
+        return row.tensor.ended("log_softmax")
     raise ValueError("subtracts a value of each sample, and is no part of a softmax")
 
 
@@ -141,11 +136,11 @@ def _divide(node: Node) -> Any:
     if isinstance(a, Tensor) and isinstance(b, np.ndarray):
         with np.errstate(all="ignore"):
             inverse = np.asarray(1 / b.astype(np.float64))
-        return affine(node, a.open(), inverse, np.zeros(()))
+        return affine(a.open(), inverse, np.zeros(()))
     if not isinstance(b, Tensor):
         raise ValueError("is not given steps of the network and constants")
     if isinstance(a, np.ndarray):
-        return _combined(node, a, _reciprocal(b.open()), "multiply")
+        return _combined(a, _reciprocal(b.open()), "multiply")
     return _of_two(a, b, "divide")
 
 
@@ -153,16 +148,17 @@ def _softmax_of_parts(a: Any, row: RowWise) -> Any:
     """Return exp(x) / sum(exp(x)), shifted or not."""
     if row.kind == "sum_exp" and row.shifted:
         if isinstance(a, RowWise) and a.kind == "exp" and a.tensor is row.tensor:
-            return replace(row.tensor, head="softmax")
+            return row.tensor.ended("softmax")
     elif row.kind == "sum_exp" and isinstance(a, Tensor) and a is row.tensor:
-        exponential = a.symbol.function
+        exponential = a.value.function
         assert isinstance(exponential, functions.Apply)  # of other values no sum is taken
-        return replace(a.with_function(exponential.argument, "the argument"), head="softmax")
+        argument = Value(a.value.form, exponential.argument)
+        return replace(a, value=argument).ended("softmax")
     raise ValueError("divides by a value of each sample, and is no part of a softmax")
 
 
 def _reciprocal(x: Tensor) -> Tensor:
-    return x.with_function(functions.reciprocal(x.symbol.function), "the reciprocal")
+    return x.applied(Value.reciprocal)
 
 
 def _power(node: Node) -> Any:
@@ -172,8 +168,7 @@ def _power(node: Node) -> Any:
     if exponent.size != 1:
         raise ValueError(f"has {exponent.size} exponents")
     power = float(exponent.reshape(()))
-    x = node.tensor()
-    return x.with_function(functions.power(x.symbol.function, power), f"the power {power:g}")
+    return node.tensor().applied(lambda value: value.power(power))
 
 
 def _clip(node: Node) -> Any:
@@ -187,38 +182,15 @@ def _clip(node: Node) -> Any:
     if isinstance(value, np.ndarray):
         result = value if low is None else folded(np.maximum, value, low)
         return result if high is None else folded(np.minimum, result, high)
-    return _clipped(node, node.tensor(), low, high)
+    return _clipped(node.tensor(), low, high)
 
 
-def _clipped(node: Node, x: Tensor, low: Array | None, high: Array | None) -> Tensor:
+def _clipped(x: Tensor, low: Array | None, high: Array | None) -> Tensor:
     bounds = [
         otherwise if bound is None else x.broadcast(bound)
         for bound, otherwise in ((low, -np.inf), (high, np.inf))
     ]
-    least, most = bounds
-    if not isinstance(least, float) or not isinstance(most, float):
-        return _clipped_each(node, x, least, most)
-    found = functions.clip(x.symbol.function, least, most)
-    return x.with_function(found, f"the clip to {least:g} .. {most:g}")
-
-
-def _clipped_each(node: Node, x: Tensor, low: Any, high: Any) -> Tensor:
-    """Return ``clip(x, low, high)``, with bounds for each feature: a clip to 0 .. 1, scaled."""
-    chain = node.resolved(x)
-    below, above = np.isfinite(low).all(), np.isfinite(high).all()
-    if above and below:
-        width = high - low
-        if not (width > 0).all():
-            raise ValueError("clips to bounds of which the upper is not above the lower")
-        unit = Activation("hard_sigmoid", alpha=1.0, beta=0.0)
-        chain = chain.scaled(1 / width, -low / width).activated(unit).scaled(width, low)
-    elif below and np.isposinf(high).all():
-        chain = chain.scaled(1.0, -low).activated(Activation("relu")).scaled(1.0, low)
-    elif above and np.isneginf(low).all():
-        chain = chain.scaled(-1.0, high).activated(Activation("relu")).scaled(-1.0, high)
-    else:
-        raise ValueError("clips some features to finite bounds, and others not")
-    return x.with_chain(chain)
+    return x.applied(lambda value: value.clipped(*bounds))
 
 
 def _minimum(node: Node) -> Any:
@@ -234,7 +206,7 @@ def _minimum(node: Node) -> Any:
     result = tensors[0].open()
     for value in node.inputs:
         if isinstance(value, np.ndarray):
-            result = _clipped(node, result, None, value)
+            result = _clipped(result, None, value)
     return result
 
 
@@ -282,11 +254,12 @@ def _where(node: Node) -> Any:
             raise ValueError("chooses between something else than functions of one layer")
         # Only to check that both are of one layer, in one order.
         _of_two(condition.tensor, value, None)
-        parts.append(value.open().symbol.function)
+        parts.append(value.open().value.function)
     x = condition.tensor
-    found = functions.where_greater(x.symbol.function, condition.bound, parts[0], parts[1])
+    found = functions.where_greater(x.value.function, condition.bound, parts[0], parts[1])
     texts = " or ".join(functions.text(f) for f in parts)
-    return x.with_function(found, f"the choice of {texts} by > {condition.bound:g}")
+    what = f"the choice of {texts} by > {condition.bound:g}"
+    return x.applied(lambda value: value.with_function(found, what))
 
 
 def _alone(chosen: Any, other: Any) -> Any:
@@ -310,9 +283,8 @@ def _unary(name: str, numpy: Callable[[Array], Any] | None) -> Operator:
                 raise ValueError("is applied to a step of a softmax")
             return replace(value, kind=kind[name, value.kind])
         if isinstance(value, Tensor) and name == "log" and value.head == "softmax":
-            return replace(value, head="log_softmax")
-        x = node.tensor()
-        return x.with_function(functions.apply(name, x.symbol.function), name)
+            return value.ended("log_softmax")
+        return node.tensor().applied(lambda v: v.activated(name))
 
     return operator
 
@@ -321,7 +293,7 @@ def _nary(name: str) -> Operator:
     def operator(node: Node) -> Any:
         if not node.inputs:
             raise ValueError("has no inputs")
-        return reduce(lambda a, b: _combined(node, a, b, name), node.inputs)
+        return reduce(lambda a, b: _combined(a, b, name), node.inputs)
 
     return operator
 

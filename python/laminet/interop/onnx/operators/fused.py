@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from laminet.core.activation import Activation, activation_named
-from laminet.interop import scalar_functions as functions
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.activations import activated
 from laminet.interop.onnx.operators.elementwise import add
@@ -59,22 +58,20 @@ def _fused_matmul(node: Node) -> Any:
         if alpha != 1 and isinstance(value, np.ndarray):
             value = value.astype(np.float64) * alpha
         values.append(value)
-    return product(node, *values)
+    return product(*values)
 
 
 def _biased(node: Node) -> Tensor:
     value, bias = node.value(0), node.value(1)
-    result = value if bias is None else add(node, value, bias)
+    result = value if bias is None else add(value, bias)
     if not isinstance(result, Tensor):
         raise ValueError("is not given a step of the network")
     return result.open()
 
 
 def _quick_gelu(node: Node) -> Tensor:
-    alpha, x = node.attribute("alpha", 1.702), node.tensor()
-    f = x.symbol.function
-    gate = functions.apply(Activation("sigmoid"), functions.scaled(f, alpha, 0.0))
-    return x.with_function(functions.multiply(f, gate), "the QuickGelu")
+    alpha = node.attribute("alpha", 1.702)
+    return node.tensor().applied(lambda v: v.swish(alpha))
 
 
 _NAMED: dict[str, Operator] = {

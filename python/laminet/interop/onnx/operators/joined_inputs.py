@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.interop.chain import Chain, joined
-from laminet.interop.onnx.node import Node
 from laminet.interop.onnx.values import Tensor
+from laminet.interop.symbolic.forms import Form
+from laminet.interop.symbolic.joining import joined
+from laminet.interop.symbolic.reading import BranchError
 
 __all__ = ["side_by_side"]
 
@@ -17,7 +18,7 @@ Array = NDArray[Any]
 Inputs = tuple[tuple[str, "int | None"], ...]
 
 
-def side_by_side(node: Node, values: list[Tensor]) -> tuple[Chain, Inputs]:
+def side_by_side(values: list[Tensor]) -> tuple[Form, Inputs]:
     """Return the features of some values, in that order, and the inputs that they depend on.
 
     Several inputs become one, in the order in which they come first.
@@ -27,10 +28,11 @@ def side_by_side(node: Node, values: list[Tensor]) -> tuple[Chain, Inputs]:
     ValueError
         If the values are results of different layers, or of different inputs.
     """
-    chains = [node.resolved(v).selected(v.feature_order().ravel()) for v in values]
+    forms = [v.value.resolved().selected(v.feature_order().ravel()) for v in values]
     inputs = tuple(dict.fromkeys(pair for value in values for pair in value.inputs))
-    if all(chain.before is None and chain.weight is None for chain in chains):
-        return _of_inputs(chains, [v.inputs for v in values], inputs), inputs
+    of_inputs = all(form.step is form.source and form.weight is None for form in forms)
+    if of_inputs and not forms[0].blocks:
+        return _of_inputs(forms, [v.inputs for v in values], inputs), inputs
     if any(value.inputs != inputs for value in values):
         names = " and ".join(repr(name[:60]) for name, _ in inputs[:3])
         raise ValueError(
@@ -38,15 +40,15 @@ def side_by_side(node: Node, values: list[Tensor]) -> tuple[Chain, Inputs]:
             "only inputs that are joined before the first layer can be one"
         )
     try:
-        return joined(chains), inputs
-    except ValueError:
+        return joined(forms), inputs
+    except BranchError:
         raise ValueError(
             "joins results of different layers, and in a laminet network each layer takes the one "
             "before it"
         ) from None
 
 
-def _of_inputs(chains: list[Chain], of: list[Inputs], inputs: Inputs) -> Chain:
+def _of_inputs(forms: list[Form], of: list[Inputs], inputs: Inputs) -> Form:
     starts: dict[str, int] = {}
     total = 0
     for name, width in inputs:
@@ -58,13 +60,13 @@ def _of_inputs(chains: list[Chain], of: list[Inputs], inputs: Inputs) -> Chain:
         starts[name] = total
         total += width
     columns, scales, shifts = [], [], []
-    for chain, own in zip(chains, of, strict=True):
+    for form, own in zip(forms, of, strict=True):
         places = np.concatenate([np.arange(starts[n], starts[n] + (w or 0)) for n, w in own])
-        taken = places if chain.columns is None else places[chain.columns]
+        taken = places if form.columns is None else places[form.columns]
         columns.append(taken)
-        scales.append(np.broadcast_to(1.0 if chain.scale is None else chain.scale, taken.size))
-        shifts.append(np.broadcast_to(0.0 if chain.shift is None else chain.shift, taken.size))
-    base = Chain(width=total, source=inputs if len(inputs) > 1 else inputs[0][0])
+        scales.append(np.broadcast_to(1.0 if form.scale is None else form.scale, taken.size))
+        shifts.append(np.broadcast_to(0.0 if form.shift is None else form.shift, taken.size))
+    base = Form.input(total, reading=forms[0].source.reading, name=inputs)
     return base.selected(np.concatenate(columns)).scaled(
         np.concatenate(scales), np.concatenate(shifts)
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.elementwise import add, affine
 from laminet.interop.onnx.values import Tensor
+from laminet.interop.symbolic.exact import batch_norm
 
 __all__ = ["OPERATORS", "SEVERAL_PARTS", "gemm", "product"]
 
@@ -38,28 +39,28 @@ def gemm(node: Node) -> Any:
         a = a.astype(np.float64) * alpha
     elif alpha != 1 and isinstance(b, np.ndarray):
         b = b.astype(np.float64) * alpha
-    result = product(node, a, b)
+    result = product(a, b)
     if c is None or beta == 0:
         return result
     if not isinstance(c, np.ndarray):
         raise ValueError("C is not a constant")
-    return add(node, result, c if beta == 1 else np.asarray(c.astype(np.float64) * beta))
+    return add(result, c if beta == 1 else np.asarray(c.astype(np.float64) * beta))
 
 
 def _matmul(node: Node) -> Any:
-    return product(node, node.value(0), node.value(1))
+    return product(node.value(0), node.value(1))
 
 
-def product(node: Node, a: Any, b: Any) -> Tensor:
+def product(a: Any, b: Any) -> Tensor:
     """Return the product of a step of the network and a constant matrix, in their order."""
     if isinstance(a, Tensor) and isinstance(b, np.ndarray):
-        return _rows(node, a.open(), b)
+        return _rows(a.open(), b)
     if isinstance(a, np.ndarray) and isinstance(b, Tensor):
-        return _columns(node, a, b.open())
+        return _columns(a, b.open())
     raise ValueError("is not a product of a step of the network and a constant matrix")
 
 
-def _rows(node: Node, x: Tensor, matrix: Array) -> Tensor:
+def _rows(x: Tensor, matrix: Array) -> Tensor:
     """Return ``x M``, over the last axis of x."""
     while matrix.ndim > 2 and matrix.shape[0] == 1 and matrix.ndim <= x.rank:
         matrix = matrix[0]
@@ -76,14 +77,14 @@ def _rows(node: Node, x: Tensor, matrix: Array) -> Tensor:
     if any(extent != 1 for extent in leading):
         raise ValueError(SEVERAL_PARTS)
     weight = matrix.T if matrix.ndim == 2 else matrix[None, :]
-    chain = node.resolved(x).linear(_by_feature(x, weight))
+    form = x.value.resolved().linear(_by_feature(x, weight))
     if matrix.ndim == 1:
-        return replace(x.with_features(chain, np.zeros(leading, int)), axes=x.axes[:-1])
+        return replace(x.with_features(form, np.zeros(leading, int)), axes=x.axes[:-1])
     order = np.arange(weight.shape[0]).reshape(*leading, -1) if leading else None
-    return x.with_features(chain, order)
+    return x.with_features(form, order)
 
 
-def _columns(node: Node, matrix: Array, x: Tensor) -> Tensor:
+def _columns(matrix: Array, x: Tensor) -> Tensor:
     """Return ``M x``, where the samples are the columns of x; or x is one sample."""
     single = x.axes == (None,)
     if not single and not (x.rank == 2 and x.axes[0] is None and x.axes[1] is not None):
@@ -94,15 +95,15 @@ def _columns(node: Node, matrix: Array, x: Tensor) -> Tensor:
     if x.dims[0] != matrix.shape[-1]:
         raise ValueError(f"a matrix of shape {matrix.shape} does not take {x.dims[0]} features")
     weight = matrix if matrix.ndim == 2 else matrix[None, :]
-    chain = node.resolved(x).linear(_by_feature(x, weight))
+    form = x.value.resolved().linear(_by_feature(x, weight))
     if matrix.ndim == 1:
         axes = () if single else (x.axes[1],)
-        return replace(x.with_features(chain, np.zeros((), int)), axes=axes)
-    return x.with_features(chain)
+        return replace(x.with_features(form, np.zeros((), int)), axes=axes)
+    return x.with_features(form)
 
 
 def _by_feature(x: Tensor, weight: Array) -> Array:
-    """Return the columns of a weight in the order of the chain's features."""
+    """Return the columns of a weight in the order of the form's features."""
     if x.order is None:
         return weight
     order = x.order.ravel()
@@ -134,11 +135,9 @@ def _batch_normalization(node: Node) -> Tensor:
         x = x.sized(len(scale))
     if x.dims[1] != len(scale):
         raise ValueError(f"has {len(scale)} channels, and is given {x.dims[1]}")
-    with np.errstate(all="ignore"):
-        factor = scale / np.sqrt(variance + epsilon)
-        shift = bias - mean * factor
+    factor, shift = batch_norm(mean, variance, epsilon, scale, bias)
     shape = (-1,) + (1,) * (x.rank - 2)
-    return affine(node, x, factor.reshape(shape), shift.reshape(shape))
+    return affine(x, factor.reshape(shape), shift.reshape(shape))
 
 
 OPERATORS: dict[tuple[str, str], Operator] = {

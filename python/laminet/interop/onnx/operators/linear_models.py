@@ -39,7 +39,7 @@ def _scaler(node: Node) -> Tensor:
     offset, scale = (_numbers(node, n).astype(np.float64) for n in ("offset", "scale"))
     offset = offset if offset.size else np.zeros(1)
     scale = scale if scale.size else np.ones(1)
-    return affine(node, x, scale, -offset * scale)
+    return affine(x, scale, -offset * scale)
 
 
 def _scores(node: Node, outputs: int) -> Tensor:
@@ -49,22 +49,22 @@ def _scores(node: Node, outputs: int) -> Tensor:
         raise ValueError(f"has {weight.size} coefficients for {outputs} outputs")
     if bias.size not in (0, outputs):
         raise ValueError(f"has {bias.size} intercepts for {outputs} outputs")
-    scores = product(node, _real(node), weight.reshape(outputs, -1).T)
-    return scores if bias.size == 0 else affine(node, scores, np.ones(()), bias)
+    scores = product(_real(node), weight.reshape(outputs, -1).T)
+    return scores if bias.size == 0 else affine(scores, np.ones(()), bias)
 
 
 def _regressor(node: Node) -> Tensor:
     scores = _scores(node, node.attribute("targets", 1))
-    return _transformed(node, scores, node.attribute("post_transform", "NONE"))
+    return _transformed(scores, node.attribute("post_transform", "NONE"))
 
 
-def _transformed(node: Node, scores: Tensor, transform: str) -> Tensor:
+def _transformed(scores: Tensor, transform: str) -> Tensor:
     if transform == "NONE":
         return scores
     if transform == "SOFTMAX":
-        return replace(scores, head="softmax")
+        return scores.ended("softmax")
     if transform == "LOGISTIC":
-        return scores.with_chain(node.resolved(scores).activated(Activation("sigmoid")))
+        return scores.applied(lambda v: v.activated(Activation("sigmoid")))
     raise ValueError(f"has the post_transform {transform!r}, which no activation is")
 
 
@@ -81,13 +81,12 @@ def _classifier(node: Node) -> Any:
     if len(classes) == 2 and len(intercepts) == 1:
         raise ValueError("has one score for two classes, which runtimes turn into two differently")
     x = _scores(node, len(classes))
-    chain = node.resolved(x)
     opposite = len(classes) == 2 and (weight[: weight.size // 2] == -weight[weight.size // 2 :])
     if transform == "LOGISTIC" and np.all(opposite) and np.all(intercepts[:1] == -intercepts[1:]):
         # The sigmoids of -z and z: the softmax of 0 and z.
-        scores = softmax_of_two(x, chain.selected(np.array([1])))
+        scores = softmax_of_two(x, x.value.resolved().selected(np.array([1])))
     else:
-        scores = _transformed(node, x, transform)
+        scores = _transformed(x, transform)
     return [Decision(scores, labels_of(classes)), scores]
 
 

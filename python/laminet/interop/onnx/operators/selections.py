@@ -50,9 +50,9 @@ def _picked(node: Node, x: Tensor, axis: int, index: Any) -> Tensor | Column:
             return Column(x, int(taken.ravel()[0]))
         raise ValueError(f"takes some outputs of a {x.head}: laminet has one of all outputs only")
     features = taken.ravel()
-    chain = node.resolved(x).selected(features)
+    form = x.value.resolved().selected(features)
     shaped = None if taken.ndim == 1 else np.arange(features.size).reshape(taken.shape)
-    return replace(x.with_features(chain, shaped), axes=axes)
+    return replace(x.with_features(form, shaped), axes=axes)
 
 
 def _sliced(node: Node, value: Any, axis: int, begin: int, end: int, step: int) -> Any:
@@ -245,9 +245,9 @@ def _joined(node: Node, values: list[Tensor], axis: int) -> Tensor:
     integer = {v.integer for v in values}
     if len(integer) > 1:
         raise ValueError("joins integers and real numbers")
-    chain, inputs = side_by_side(node, values)
+    form, inputs = side_by_side(values)
     shaped = None if order.ndim == 1 else order
-    return replace(first.with_features(chain, shaped), inputs=inputs)
+    return replace(first.with_features(form, shaped), inputs=inputs)
 
 
 OPERATORS: dict[tuple[str, str], Operator] = {

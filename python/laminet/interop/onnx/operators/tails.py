@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laminet.core.activation import Activation
-from laminet.interop import scalar_functions as functions
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.values import Decision, Tensor
+from laminet.interop.symbolic import functions
+from laminet.interop.symbolic.forms import Form
+from laminet.interop.symbolic.joining import beside_zero
+from laminet.interop.symbolic.value import Value
 
 __all__ = [
     "OPERATORS",
@@ -31,27 +34,20 @@ def probabilities_of_two(node: Node, values: list[Any], axis: int) -> Tensor | N
     if len(values) != 2:
         return None
     negative, positive = values
-    f = positive.symbol.function
+    f = positive.value.function
     sigmoid = isinstance(f, functions.Apply) and f.function == Activation("sigmoid")
-    same = negative.symbol.chain is positive.symbol.chain
-    same = same and negative.symbol.function == functions.scaled(f, -1.0, 1.0)
+    same = negative.value.form is positive.value.form
+    same = same and negative.value.function == functions.scaled(f, -1.0, 1.0)
     alone = positive.dims == negative.dims and positive.rank == 2 and positive.dims[1] == 1
     if not (sigmoid and same and alone and axis in (1, -1) and positive.row_axes == [0]):
         return None
     assert isinstance(f, functions.Apply)
-    logit = node.resolved(positive.open().with_function(f.argument, "the logit"))
-    return softmax_of_two(positive, logit)
+    return softmax_of_two(positive, Value(positive.open().value.form, f.argument).resolved())
 
 
-def softmax_of_two(x: Tensor, logit: Any) -> Tensor:
+def softmax_of_two(x: Tensor, logit: Form) -> Tensor:
     """Return the softmax of 0 and one logit."""
-    if logit.weight is None:
-        chain = logit.linear(np.array([[0.0], [1.0]]))
-    else:
-        bias = None if logit.bias is None else np.concatenate([[0], logit.bias])
-        weight = np.concatenate([np.zeros_like(logit.weight), logit.weight])
-        chain = replace(logit, width=2, weight=weight, bias=bias, origin=None)
-    return replace(x.with_features(chain), head="softmax")
+    return x.with_features(beside_zero(logit)).ended("softmax")
 
 
 def _argmax(node: Node) -> Decision:
@@ -76,9 +72,9 @@ def extracted_labels(node: Node) -> Decision:
 
 def above_half(x: Tensor, bound: float) -> Decision:
     """Return for each output whether its probability is above 1/2: a label, or two classes."""
-    f = x.symbol.function
+    f = x.value.function
     sigmoid = isinstance(f, functions.Apply) and f.function == Activation("sigmoid")
-    logit = f == functions.variable() and x.symbol.chain.weight is not None
+    logit = x.value.is_plain and x.value.form.weight is not None
     if x.head is not None or not ((sigmoid and bound == 0.5) or (logit and bound == 0)):
         raise ValueError(
             f"compares results with {bound:g} and gives truth values, which are no outputs of a "

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from variants import normal, same_bits
 
 from laminet.core.activation import Activation
-from laminet.interop.chain import Chain, joined
+from laminet.interop.symbolic import forms
+from laminet.interop.symbolic.forms import Form
+from laminet.interop.symbolic.joining import joined
+from laminet.interop.symbolic.network import network
 
 F8 = np.dtype("float64")
 X = normal((9, 6), "float64")
@@ -19,12 +23,12 @@ B = normal((4,), "float64", seed=3)
 TANH = Activation("tanh")
 
 
-def answer(chain, x=X):
-    return chain.network(F8)(x)
+def answer(form, x=X):
+    return network(form, F8)(x)
 
 
-def check(chain, expected):
-    np.testing.assert_allclose(answer(chain), expected, rtol=0, atol=1e-14)
+def check(form, expected):
+    np.testing.assert_allclose(answer(form), expected, rtol=0, atol=1e-14)
 
 
 INDICES = {
@@ -38,7 +42,7 @@ INDICES = {
 
 @pytest.mark.parametrize("indices", INDICES.values(), ids=INDICES)
 def test_of_the_input(indices):
-    part = Chain(width=6).selected(np.array(indices))
+    part = Form.input(6).selected(np.array(indices))
     check(part, X[:, indices])
     w = normal((2, len(indices)), "float64")
     check(part.linear(w), X[:, indices] @ w.T)
@@ -48,81 +52,99 @@ def test_of_the_input(indices):
 
 
 def test_weights_of_selected_inputs_keep_their_bits():
-    part = Chain(width=6).selected(np.array([4, 1]))
-    (layer,) = part.linear(W[:, :2].astype("f4")).network(np.dtype("f4")).layers
+    part = Form.input(6).selected(np.array([4, 1]))
+    (layer,) = network(part.linear(W[:, :2].astype("f4")), np.dtype("f4")).layers
     assert same_bits(np.ascontiguousarray(layer.weight[:, [4, 1]]), W[:, :2].astype("f4"))
     assert not layer.weight[:, [0, 2, 3, 5]].any()
 
 
 def test_of_a_scaled_input():
     scale, shift = np.arange(1.0, 7), np.arange(6.0)
-    whole = Chain(width=6).scaled(scale, shift)
+    whole = Form.input(6).scaled(scale, shift)
     check(whole.selected(np.array([5, 2])), (scale * X + shift)[:, [5, 2]])
-    check(Chain(width=6).scaled(3.0, 0.0).selected(np.array([5, 2])), 3 * X[:, [5, 2]])
+    check(Form.input(6).scaled(3.0, 0.0).selected(np.array([5, 2])), 3 * X[:, [5, 2]])
 
 
 @pytest.mark.parametrize("indices", [[2], [3, 0], [1, 1, 2]])
 def test_of_a_layer(indices):
     z = X @ W.T + B
-    layer = Chain().linear(W, B)
+    layer = Form.input().linear(W, B)
     check(layer.selected(np.array(indices)), z[:, indices])
     a = layer.activated(TANH)
     check(a.selected(np.array(indices)), np.tanh(z)[:, indices])
     scaled = a.scaled(np.arange(4.0), 1.0)
     check(scaled.selected(np.array(indices)), (np.tanh(z) * np.arange(4) + 1)[:, indices])
     # The rows of the layer that nobody takes are gone.
-    assert a.selected(np.array(indices)).network(F8).sizes == (6, len(indices))
+    assert network(a.selected(np.array(indices)), F8).sizes == (6, len(indices))
 
 
 def test_selections_of_selections():
-    part = Chain(width=6).selected(np.array([5, 3, 1])).selected(np.array([2, 0]))
+    part = Form.input(6).selected(np.array([5, 3, 1])).selected(np.array([2, 0]))
     check(part, X[:, [1, 5]])
-    layer = Chain().linear(W, B).selected(np.array([3, 1])).selected(np.array([1]))
+    layer = Form.input().linear(W, B).selected(np.array([3, 1])).selected(np.array([1]))
     check(layer, (X @ W.T + B)[:, [1]])
 
 
 def test_all_in_order_is_the_value_itself():
-    for whole in (Chain(width=6), Chain().linear(W, B), Chain().linear(W).activated(TANH)):
+    for whole in (Form.input(6), Form.input().linear(W, B), Form.input().linear(W).activated(TANH)):
         assert whole.selected(np.arange(whole.width)) is whole
 
 
 def test_parts_are_joined_again():
-    whole = Chain(width=6)
+    whole = Form.input(6)
     left, right = whole.selected(np.arange(4)), whole.selected(np.arange(4, 6))
     assert joined([left, right]) is whole
     check(joined([right, left]), X[:, [4, 5, 0, 1, 2, 3]])
     check(joined([right, right]), X[:, [4, 5, 4, 5]])
-    layer = Chain().linear(W, B).activated(TANH)
+    layer = Form.input().linear(W, B).activated(TANH)
     halves = [layer.selected(np.arange(2)), layer.selected(np.arange(2, 4))]
     assert joined(halves) is layer
     assert joined([layer]) is layer
 
 
 def test_layers_over_the_same_value_are_joined():
-    hidden = Chain().linear(W, B).activated(TANH)
+    hidden = Form.input().linear(W, B).activated(TANH)
     both = joined([hidden.linear(V), hidden.linear(V[:2], np.ones(2))])
     a = np.tanh(X @ W.T + B)
     check(both, np.concatenate([a @ V.T, a @ V[:2].T + 1], axis=1))
-    of_inputs = joined([Chain(width=6).selected(np.arange(3)).linear(V[:, :3]), Chain().linear(W)])
+    whole = Form.input(6)
+    of_inputs = joined([whole.selected(np.arange(3)).linear(V[:, :3]), whole.linear(W)])
     check(of_inputs, np.concatenate([X[:, :3] @ V[:, :3].T, X @ W.T], axis=1))
+
+
+def test_the_algebra_knows_no_framework():
+    """Frameworks are tables over it."""
+    folder = Path(forms.__file__).parent
+    files = sorted(folder.glob("*.py"))
+    assert len(files) > 10
+    for path in files:
+        found = re.findall(r"^\s*(?:from|import) (\S+)", path.read_text(), re.MULTILINE)
+        others = {name for name in found if name.startswith("laminet.interop")}
+        assert all(name.startswith("laminet.interop.symbolic") for name in others), path.name
+        assert not {"torch", "onnx", "keras", "sklearn"} & {n.partition(".")[0] for n in found}
 
 
 REFUSED = {
     "different layers": (
-        lambda: joined([Chain().linear(W).activated(TANH), Chain().linear(W).activated(TANH)]),
+        lambda: joined(
+            [(x := Form.input()).linear(W).activated(TANH), x.linear(W).activated(TANH)]
+        ),
         "joins results of different layers",
     ),
     "two inputs": (
-        lambda: joined([Chain(source="a").linear(W), Chain(source="b").linear(W)]),
+        lambda: joined([Form.input(name="a").linear(W), Form.input(name="b").linear(W)]),
         "joins results of different layers",
     ),
     "two widths": (
-        lambda: joined([Chain().linear(W), Chain().linear(V)]),
+        lambda: joined([(x := Form.input()).linear(W), x.linear(V)]),
         "take different numbers of features",
     ),
-    "of unknown width": (lambda: Chain().selected(np.array([0])), "an unknown number of features"),
-    "outside": (lambda: Chain(width=3).selected(np.array([3])), "selects feature 3 of 3"),
-    "none": (lambda: Chain(width=3).selected(np.array([], int)), "selects 0 features"),
+    "of unknown width": (
+        lambda: Form.input().selected(np.array([0])),
+        "an unknown number of features",
+    ),
+    "outside": (lambda: Form.input(3).selected(np.array([3])), "selects feature 3 of 3"),
+    "none": (lambda: Form.input(3).selected(np.array([], int)), "selects 0 features"),
 }
 
 
@@ -133,7 +155,7 @@ def test_refused(make, message):
 
 
 def test_what_needs_no_activation_is_one_layer():
-    whole = Chain(width=6)
+    whole = Form.input(6)
     left, right = whole.selected(np.arange(4)).scaled(2.0, 1.0), whole.selected(np.arange(4, 6))
     check(joined([left, right]), np.concatenate([2 * X[:, :4] + 1, X[:, 4:]], axis=1))
     check(joined([whole, whole.linear(W, B)]), np.concatenate([X, X @ W.T + B], axis=1))

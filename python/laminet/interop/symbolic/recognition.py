@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from laminet.core.activation import Activation
-from laminet.interop.scalar_functions import (
+from laminet.interop.symbolic.functions import (
     FLOAT32_TOLERANCE,
     Apply,
     Function,
@@ -17,7 +17,7 @@ from laminet.interop.scalar_functions import (
     applies,
     near,
 )
-from laminet.interop.scalar_functions import line as line_of
+from laminet.interop.symbolic.functions import line as line_of
 
 __all__ = ["Recognized", "recognized"]
 

@@ -94,7 +94,7 @@ class Scaled:
 
 Function: TypeAlias = Poly | Apply | Product | Scaled
 
-_ELEMENTARY = ("erf", "exp", "log", "abs", "clip", "reciprocal")
+_ELEMENTARY = ("erf", "exp", "log", "abs", "clip", "reciprocal", "sqrt")
 
 
 # --- Building ---------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What stands for a tensor while a Keras model is read.
 
-The first axis of a tensor counts the samples; each place in the others is a feature of a chain.
+The first axis of a tensor counts the samples; each place in the others is a feature.
 Layers that only move numbers (Flatten, Permute, a slice) change which feature is where. In a model
 whose dense layers act on the last of several axes, the axes before it count samples too: rows.
 """
@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.core.activation import Activation
-from laminet.interop import scalar_functions as functions
-from laminet.interop.chain import Chain, joined
-from laminet.interop.scalar_functions import Function
-from laminet.interop.symbols import Symbol
+from laminet.interop.symbolic.forms import Form
+from laminet.interop.symbolic.joining import joined
+from laminet.interop.symbolic.reading import BranchError, Reading
+from laminet.interop.symbolic.value import Value
 
-__all__ = ["RowsNeededError", "Value", "as_array", "completed", "concatenated", "product"]
+__all__ = ["RowsNeededError", "Tensor", "as_array", "completed", "concatenated", "product"]
 
 Array = NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -39,52 +38,47 @@ class RowsNeededError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Value:
+class Tensor:
     """A tensor that depends on the model's input.
 
     Attributes
     ----------
-    symbol : Symbol
-        The features.
+    value : Value
+        The features, and the softmax or log-softmax that has been applied.
     shape : tuple of int or None
         The lengths of the axes but that of the samples, None where unknown.
     order : ndarray of int or None
         In each place, the feature that is there; None where they are in order. In a model of rows,
         for the places of the last axis.
-    head : str or None
-        The softmax or log-softmax that has been applied, after which nothing may be computed.
     rows : bool
         Whether all axes but the last one count samples.
     """
 
-    symbol: Symbol
+    value: Value
     shape: Shape
     order: Array | None = None
-    head: str | None = None
     rows: bool = False
 
     @classmethod
-    def input(cls, shape: Shape, rows: bool) -> Value:
+    def input(cls, shape: Shape, rows: bool, reading: Reading) -> Tensor:
         """Return the only input of a model."""
         if rows and (not shape or shape[-1] is None):
             raise ValueError(f"takes samples of shape {_text(shape)}, whose last length is unknown")
         width = shape[-1] if rows else product(shape)
-        return cls(Symbol(Chain(width=width)), shape, rows=rows)
+        return cls(Value.input(width, reading=reading), shape, rows=rows)
 
-    def columns(self, chain: Chain, start: int) -> Value:
-        """Return an input as those columns of a chain that begin at `start`."""
+    def columns(self, whole: Form, start: int) -> Tensor:
+        """Return an input as those columns of a form that begin at `start`."""
         order = start + self.places()
         return replace(
             self,
-            symbol=Symbol(chain),
+            value=Value(whole),
             order=order.ravel() if self.rows else order.reshape(order.shape[1:]),
         )
 
-    def open(self) -> Symbol:
+    def open(self) -> Value:
         """Return the features if more may be computed of them; refuse it otherwise."""
-        if self.head is not None:
-            raise ValueError(f"comes after a {self.head}, which can only be the last step")
-        return self.symbol
+        return self.value.open()
 
     @property
     def flat(self) -> bool:
@@ -96,27 +90,26 @@ class Value:
         """The numbers by which the last axis may be named."""
         return (-1, len(self.shape))
 
-    def chain(self) -> Chain:
+    def form(self) -> Form:
         """Return the features in the order of their places."""
-        chain = self.open().resolved()
-        return chain if self.order is None else chain.selected(self.order.ravel())
+        form = self.open().resolved()
+        return form if self.order is None else form.selected(self.order.ravel())
 
-    def with_function(self, function: Function | None, what: str) -> Value:
-        """Return the value with another function of its features; None is refused."""
-        return replace(self, symbol=self.open().with_function(function, what))
+    def applied(self, function: Callable[[Value], Value]) -> Tensor:
+        """Return a function of the features, in the same places."""
+        return replace(self, value=function(self.open()))
 
-    def activated(self, activation: Activation | str) -> Value:
-        """Return an activation, or one of the functions that activations are made of."""
-        applied = functions.apply(activation, self.open().function)
-        return self.with_function(applied, str(activation))
+    def in_order(self) -> Tensor:
+        """Return the same tensor, with the features in the order of their places."""
+        return self if self.order is None else replace(self, value=Value(self.form()), order=None)
 
-    def softmax(self, axis: Any, head: str) -> Value:
+    def softmax(self, axis: Any, head: str) -> Tensor:
         """Return the softmax or log-softmax over the features."""
         if axis not in self.last_axes or not self.flat:
             raise ValueError(f"goes over axis {axis}, not over all the features of a sample")
-        return replace(self, symbol=Symbol(self.chain()), order=None, head=head)
+        return replace(self, value=Value(self.form(), head=head), order=None)
 
-    def linear(self, weight: Array, bias: Array | None) -> Value:
+    def linear(self, weight: Array, bias: Array | None) -> Tensor:
         """Return ``x W^T + b`` of the last axis.
 
         Raises
@@ -130,17 +123,14 @@ class Value:
                 "acts on each row of its input by itself, where other layers take all the numbers "
                 "of a sample together: put a Flatten before it, or make its rows samples"
             )
-        chain = self.chain().linear(weight, bias)
-        return replace(
-            self, symbol=Symbol(chain), shape=(*self.shape[:-1], len(weight)), order=None
-        )
+        value = Value(self.form().linear(weight, bias))
+        return replace(self, value=value, shape=(*self.shape[:-1], len(weight)), order=None)
 
-    def scaled(self, scale: Any, shift: Any) -> Value:
+    def scaled(self, scale: Any, shift: Any) -> Tensor:
         """Return ``scale * x + shift``: numbers, or arrays that are broadcast against x."""
         scale, shift = (_of_one_sample(v, len(self.shape)) for v in (scale, shift))
         if scale.ndim == 0 and shift.ndim == 0:
-            function = self.open().function
-            return self.with_function(functions.scaled(function, float(scale), float(shift)), "")
+            return self.applied(lambda v: v.scaled(float(scale), float(shift)))
         if self.rows:
             if any(n != 1 for v in (scale, shift) for n in v.shape[:-1]):
                 raise ValueError("has different numbers for the rows of a sample")
@@ -154,8 +144,8 @@ class Value:
             raise ValueError(f"takes {shape[-1]} numbers to {wide[-1]}")
         if wide != shape:
             value = self.moved(lambda order: np.broadcast_to(order, (1, *wide)))
-        chain = value.chain().scaled(*(np.broadcast_to(v, wide).ravel() for v in (scale, shift)))
-        return replace(value, symbol=Symbol(chain), order=None)
+        form = value.form().scaled(*(np.broadcast_to(v, wide).ravel() for v in (scale, shift)))
+        return replace(value, value=Value(form), order=None)
 
     @property
     def _last(self) -> int:
@@ -181,7 +171,7 @@ class Value:
         order = np.arange(int(np.prod(shape))) if self.order is None else self.order
         return order.reshape(1, *shape)
 
-    def moved(self, move: Callable[[Array], Array]) -> Value:
+    def moved(self, move: Callable[[Array], Array]) -> Tensor:
         """Return the features in other places.
 
         Parameters
@@ -207,7 +197,7 @@ class Value:
             raise ValueError(_ROWS_JOINED)
         return self.with_places(table[0].reshape((1,) * len(self.shape) + (-1,)))
 
-    def with_places(self, places: Array) -> Value:
+    def with_places(self, places: Array) -> Tensor:
         """Return these features, shaped as `places` tells them."""
         if places.size == 0:
             raise ValueError("keeps no number of a sample")
@@ -215,9 +205,9 @@ class Value:
         order: Array = places.reshape(shape)
         if self.rows:
             shape, order = (*self.shape[:-1], places.shape[-1]), places.ravel()
-        return replace(self, shape=shape, order=_unless_in_order(order, self.symbol.chain.width))
+        return replace(self, shape=shape, order=_unless_in_order(order, self.value.width))
 
-    def reshaped(self, shape: Sequence[int | None]) -> Value:
+    def reshaped(self, shape: Sequence[int | None]) -> Tensor:
         """Return the same numbers in C order in axes of these lengths."""
         if self.rows:
             if not shape or shape[-1] != self.shape[-1]:
@@ -228,29 +218,41 @@ class Value:
         known = [-1 if n is None else n for n in shape]
         return self.moved(lambda order: order.reshape(1, *known))
 
-    def combined(self, other: Value, operation: str) -> Value:
-        """Return the sum, product, quotient, maximum or minimum of two functions of one chain."""
+    def combined(self, other: Tensor, operation: str) -> Tensor:
+        """Return the sum, product, quotient, maximum or minimum of two functions of one layer."""
         mine, its = self.open(), other.open()
-        same_order = self.order is other.order or np.array_equal(self.places(), other.places())
-        if mine.chain is not its.chain or self.shape != other.shape or not same_order:
+        try:
+            if mine.form.blocks:
+                return self._beside(other, operation)
+            same_order = self.order is other.order or np.array_equal(self.places(), other.places())
+            if self.shape != other.shape or not same_order:
+                raise BranchError
+            return self.applied(lambda v: v.combined(its, operation))
+        except BranchError:
             raise ValueError(
                 f"{_JOINS[operation]} the results of different layers: laminet holds one chain of "
                 "dense layers, without branches and skip connections. Import the parts one by one "
                 "(keras.Model(inputs, outputs) makes a model of a part) and join their outputs"
-            )
-        f, g = mine.function, its.function
-        if operation == "add":
-            combined = functions.add(f, g)
-        elif operation == "maximum":
-            combined = functions.maximum(f, g)
-        elif operation == "minimum":
-            negative = functions.maximum(*(functions.scaled(h, -1, 0) for h in (f, g)))
-            combined = negative and functions.scaled(negative, -1, 0)
-        else:
-            combined = functions.multiply(
-                f, functions.reciprocal(g) if operation == "divide" else g
-            )
-        return self.with_function(combined, f"the {operation} with {functions.text(g)}")
+            ) from None
+
+    def _beside(self, other: Tensor, operation: str) -> Tensor:
+        """Return two values combined that are broadcast to each other, whatever layers they are."""
+        x, y = self, other
+        if self.shape != other.shape or not np.array_equal(self.places(), other.places()):
+            first, second = np.broadcast_arrays(self.places(), other.places())
+            x, y = self._placed(first), other._placed(second)
+        return x.applied(lambda v: v.combined(y.value, operation))
+
+    def _placed(self, places: Array) -> Tensor:
+        shape = (*self.shape[:-1], places.shape[-1]) if self.rows else places.shape[1:]
+        value = self.value.selected(places.ravel())
+        return replace(self, value=value, shape=shape, order=None)
+
+    def averaged(self, keep: bool) -> Tensor:
+        """Return the mean over all features of each sample."""
+        x = self.in_order()
+        shape = (*self.shape[:-1], *([1] if keep else []))
+        return replace(x, value=x.value.averaged(), shape=shape)
 
 
 _ROWS_JOINED = (
@@ -268,7 +270,7 @@ _JOINS = {
 }
 
 
-def concatenated(values: Sequence[Value], axis: int) -> Value:
+def concatenated(values: Sequence[Tensor], axis: int) -> Tensor:
     """Return values side by side along an axis, which counts the samples' too."""
     if len(values) == 1:
         return values[0]
@@ -280,15 +282,13 @@ def concatenated(values: Sequence[Value], axis: int) -> Value:
         raise ValueError("joins samples")
     for value in values:
         value.open()
-    if all(v.symbol.chain is first.symbol.chain for v in values) and all(
-        v.symbol.function == first.symbol.function for v in values
-    ):
+    if all(v.value.same_as(first.value) for v in values):
         # Numbers of one value, such as the inputs: only their places change.
         order = np.concatenate([v.places() for v in values], axis=axis)
         return first.with_places(order)
-    chain = joined([v.chain() for v in values])
+    form = joined([v.form() for v in values])
     order = np.concatenate(_numbered([v.places() for v in values]), axis=axis)
-    value = replace(first, symbol=Symbol(chain), order=None)
+    value = replace(first, value=Value(form), order=None)
     if first.rows:
         return replace(value, shape=(*first.shape[:-1], order.shape[-1]))
     order = order.reshape(order.shape[1:])

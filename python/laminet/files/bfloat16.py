@@ -1,0 +1,15 @@
+"""bfloat16, which NumPy does not have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["widened"]
+
+
+def widened(bits: NDArray[np.uint16]) -> NDArray[Any]:
+    """Return numbers of bfloat16, given as their bits, as float32: they are its upper half."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)

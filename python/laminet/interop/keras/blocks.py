@@ -1,0 +1,114 @@
+"""What Keras models have that are no chain: normalisations of each sample, means, stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from laminet.interop.keras.tensors import Tensor, as_array, concatenated
+
+__all__ = ["BLOCK_LAYERS", "BLOCK_OPERATIONS", "reads_blocks"]
+
+_MOST_PARTS = 256
+
+
+def reads_blocks(arguments: Any) -> bool:
+    """Whether one of some arguments, nested ones too, is of a model that may be no chain."""
+    if isinstance(arguments, (list, tuple)):
+        return any(map(reads_blocks, arguments))
+    return isinstance(arguments, Tensor) and arguments.value.form.blocks
+
+
+def _normalised(x: Tensor, axis: Any, kind: str, eps: float, gamma: Any, beta: Any) -> Tensor:
+    axes = sorted(a % (len(x.shape) + 1) for a in (axis if _is_list(axis) else [axis]))
+    if axes != list(range(len(x.shape) + 1 - len(axes), len(x.shape) + 1)):
+        raise ValueError("normalises other axes than the last ones")
+    rest = x.shape[: len(x.shape) - len(axes)]
+    if not x.rows and any(n != 1 for n in rest):
+        raise ValueError("normalises a part of the features of each sample by themselves")
+    arrays = [None if a is None else as_array(a).reshape(-1) for a in (gamma, beta)]
+    return x.in_order().applied(lambda v: v.normalised(kind, float(eps), *arrays))
+
+
+def _layer_normalization(layer: Any, x: Tensor) -> Tensor:
+    if getattr(layer, "rms_scaling", False):
+        raise ValueError("scales by the variance without taking the mean away (rms_scaling=True)")
+    gamma, beta = layer.gamma if layer.scale else None, layer.beta if layer.center else None
+    return _normalised(x, layer.axis, "layer", layer.epsilon, gamma, beta)
+
+
+def _rms_normalization(layer: Any, x: Tensor) -> Tensor:
+    return _normalised(x, layer.axis, "rms", layer.epsilon, layer.scale, None)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _axis_of(axis: Any, x: Tensor) -> int:
+    """Return an axis, counted from that of the samples; refuse none, several and the samples'."""
+    axes = list(axis) if _is_list(axis) else [axis]
+    if len(axes) != 1 or axes[0] is None:
+        raise ValueError("is not taken over one axis")
+    result = int(axes[0]) % (len(x.shape) + 1)
+    if result == 0:
+        raise ValueError("is taken over the samples")
+    return result
+
+
+def _mean(operation: Any, x: Tensor) -> Tensor:
+    axis = _axis_of(operation.axis, x)
+    if axis == len(x.shape) and x.flat:
+        return x.averaged(operation.keepdims)
+    if x.rows:
+        raise ValueError("is taken over the rows of a sample, which other layers take one by one")
+    orders = np.moveaxis(x.places(), axis, 0)
+    if len(orders) > _MOST_PARTS:
+        raise ValueError(f"is taken of {len(orders)} parts")
+    parts = [x.open().selected(order.ravel()) for order in orders]
+    total = reduce(lambda a, b: a.combined(b, "add"), parts)
+    shape = list(x.shape)
+    shape[axis - 1 : axis] = [1] if operation.keepdims else []
+    return replace(x, value=total.scaled(1 / len(parts), 0.0), shape=tuple(shape), order=None)
+
+
+def _variance(operation: Any, x: Tensor) -> Tensor:
+    if _axis_of(operation.axis, x) != len(x.shape) or not x.flat:
+        raise ValueError("is not taken over all features of each sample")
+    x = x.in_order()
+    shape = (*x.shape[:-1], *([1] if operation.keepdims else []))
+    return replace(x, value=x.open().variance(), shape=shape)
+
+
+def _stack(operation: Any, xs: Any) -> Tensor:
+    if not all(isinstance(x, Tensor) for x in xs):
+        raise ValueError("joins the model's values with constants")
+    rank = len(xs[0].shape) + 2
+    axis = int(operation.axis) % rank
+    if axis == 0:
+        raise ValueError("joins samples")
+    return concatenated(
+        [x.reshaped((*x.shape[: axis - 1], 1, *x.shape[axis - 1 :])) for x in xs], axis
+    )
+
+
+def _power(exponent: float) -> Callable[[Any, Tensor], Tensor]:
+    return lambda operation, x: x.applied(lambda v: v.power(exponent))
+
+
+#: In place of others or beside them where blocks are read.
+BLOCK_LAYERS: dict[str, Callable[[Any, Any], Tensor]] = {
+    "LayerNormalization": _layer_normalization,
+    "RMSNormalization": _rms_normalization,
+}
+BLOCK_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "Mean": _mean,
+    "Var": _variance,
+    "Sqrt": _power(0.5),
+    "Rsqrt": _power(-0.5),
+    "Stack": _stack,
+}

@@ -1,0 +1,377 @@
+"""The graph of a model: features as functions of the network's input.
+
+A `Form` is a value: an affine map of one *step*, which is the input, or what something that is not
+affine makes of other forms. Each operation gives a new form. Layers that are there are taken over
+bit by bit; what is folded into a layer (a scale and a shift for each feature, as of a batch
+normalisation) is multiplied out in float64 and rounded once, to the dtype of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laminet.core.activation import Activation
+from laminet.interop.symbolic.exact import applied, composed, product, scattered, total
+from laminet.interop.symbolic.functions import Function
+from laminet.interop.symbolic.reading import Reading
+
+__all__ = [
+    "Activated",
+    "Averaged",
+    "Centred",
+    "Clipped",
+    "Form",
+    "Input",
+    "Joined",
+    "Node",
+    "Normalised",
+    "Step",
+    "Summed",
+]
+
+Array = NDArray[Any]
+
+# A function of each feature where no layer is before it takes a layer with a diagonal matrix. This
+# limits what is made of a few numbers: 128 MiB in float64.
+_WIDEST_DIAGONAL = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """The network's input, or one of several inputs of the model that `name` tells apart."""
+
+    reading: Reading = field(default_factory=Reading)
+    name: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Activated:
+    """``s(of)``, with one parameter `alpha` for each feature where it is given."""
+
+    of: Form
+    activation: Activation
+    alpha: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Clipped:
+    """``min(max(of, low), high)``, numbers or one for each feature."""
+
+    of: Form
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Normalised:
+    """The features of each sample by their own statistics, then scaled by `weight` and shifted.
+
+    ``layer``: (of - mean) / sqrt(variance + eps); ``rms``: of / sqrt(mean of squares + eps).
+    """
+
+    of: Form
+    kind: Literal["layer", "rms"]
+    eps: float
+    weight: Array | None = None
+    bias: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Centred:
+    """``of - mean(of)``, the mean of each sample over its features."""
+
+    of: Form
+
+
+@dataclass(frozen=True, eq=False)
+class Averaged:
+    """The mean of a function of the features of each sample: one feature."""
+
+    of: Form
+    function: Function
+
+
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """The sum of forms of one width."""
+
+    parts: tuple[Form, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """The features of several forms, one after the other."""
+
+    parts: tuple[Form, ...]
+
+
+Step: TypeAlias = Input | Activated | Clipped | Normalised | Centred | Averaged | Summed | Joined
+Node: TypeAlias = "Form | Step"
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """``W (scale * step + shift) + b``, each part where it is not None.
+
+    `scale` and `shift` are there only as long as no matrix is, and so are `columns`.
+
+    Attributes
+    ----------
+    step : Step
+        What it is an affine map of.
+    source : Input
+        What it is a function of in the end.
+    width : int or None
+        The number of features; None as long as nothing has said how many inputs there are.
+    columns : ndarray of int or None
+        Which features of the step are meant, of how many: `total`. None for all in order.
+    origin : tuple of Form and ndarray of int, or None
+        For features that were selected: of which form, and which.
+    """
+
+    step: Step
+    source: Input
+    width: int | None = None
+    weight: Array | None = None
+    bias: Array | None = None
+    scale: Array | None = None
+    shift: Array | None = None
+    columns: Array | None = None
+    total: int | None = None
+    origin: tuple[Form, Array] | None = None
+
+    @classmethod
+    def input(
+        cls, width: int | None = None, *, reading: Reading | None = None, name: Any = None
+    ) -> Form:
+        """Return all features of an input of a model."""
+        source = Input(reading or Reading(), name)
+        return cls(source, source, width)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether more may be made of it than a chain of dense layers."""
+        return self.source.reading.blocks
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is the step itself."""
+        return self.bare and self.columns is None
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is features of the step as they are."""
+        return self.weight is None and self.scale is None and self.shift is None
+
+    def over(self, step: Step, width: int | None) -> Form:
+        """Return another step, of the same input."""
+        return Form(step, self.source, width)
+
+    def kept(self, key: Any, make: Callable[[], Form]) -> Form:
+        """Return what is made of this form, one and the same however often it is asked for."""
+        memo = self.source.reading.memo
+        if (id(self), key) not in memo:
+            memo[id(self), key] = self, make()
+        made: Form = memo[id(self), key][1]
+        return made
+
+    def linear(self, weight: Array, bias: Array | None = None, *, merged: bool = False) -> Form:
+        """Return ``W v + b`` of this value, W of shape (out, in).
+
+        Parameters
+        ----------
+        weight, bias : ndarray
+        merged : bool, default False
+            Whether a matrix before this one and it become one; else they are two layers.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit, or a number that is multiplied out is too large for float64.
+        """
+        if weight.ndim != 2 or 0 in weight.shape:
+            raise ValueError(f"a weight of shape {weight.shape} is not (outputs, inputs)")
+        if self.weight is not None and not merged:
+            return self.layer(Activation("identity")).linear(weight, bias)
+        outputs, inputs = weight.shape
+        if self.width not in (None, inputs):
+            raise ValueError(
+                f"a weight of shape {weight.shape} does not take {self.width} features"
+            )
+        if bias is not None and bias.shape != (outputs,):
+            raise ValueError(f"a bias of shape {bias.shape} does not fit {outputs} outputs")
+        if self.weight is not None:
+            return self._merged(weight, bias)
+        if self.shift is not None:
+            added = applied(weight, np.broadcast_to(self.shift, inputs))
+            bias = added if bias is None else total(bias, added)
+        if self.scale is not None:
+            weight = product(weight, self.scale)
+        if self.columns is not None:
+            weight = scattered(weight, self.columns, self.total or 0)
+        return Form(self.step, self.source, outputs, weight, bias)
+
+    def _merged(self, weight: Array, bias: Array | None) -> Form:
+        assert self.weight is not None  # linear() has looked
+        if self.bias is not None:
+            added = applied(weight, self.bias)
+            bias = added if bias is None else total(bias, added)
+        return Form(self.step, self.source, len(weight), composed(weight, self.weight), bias)
+
+    def scaled(self, scale: Array | float, shift: Array | float) -> Form:
+        """Return ``scale * v + shift``, both numbers or one number for each feature.
+
+        Raises
+        ------
+        ValueError
+            If the lengths do not fit, or a number that is multiplied out is too large for float64.
+        """
+        scale, shift = np.asarray(scale, np.float64), np.asarray(shift, np.float64)
+        width = self.width
+        for array in (scale, shift):
+            if array.ndim > 1 or (array.ndim == 1 and array.size != (width or array.size)):
+                raise ValueError(f"an array of shape {array.shape} does not fit {width} features")
+            width = array.size if array.ndim else width
+        # The halves that change nothing must not touch the bits of a layer.
+        scales, shifts = bool((scale != 1).any()), bool((shift != 0).any())
+        result = replace(self, width=width, origin=None) if scales or shifts else self
+        if result.width is None:
+            result = replace(result, width=width)
+        if scales:
+            result = result._multiplied(scale if width is None else np.broadcast_to(scale, width))
+        if shifts:
+            result = result._shifted(shift if width is None else np.broadcast_to(shift, width))
+        return result
+
+    def _multiplied(self, factor: Array) -> Form:
+        if self.weight is None:
+            step = self.step
+            if isinstance(step, Normalised) and self.plain and step.bias is None:
+                weight = factor if step.weight is None else product(factor, step.weight)
+                return replace(self, step=replace(step, weight=weight))
+            scale = factor if self.scale is None else product(factor, self.scale)
+            shift = None if self.shift is None else product(factor, self.shift)
+            return replace(self, scale=scale, shift=shift)
+        bias = None if self.bias is None else product(factor, self.bias)
+        return replace(self, weight=product(factor[:, None], self.weight), bias=bias)
+
+    def _shifted(self, shift: Array) -> Form:
+        if self.weight is None:
+            step = self.step
+            if isinstance(step, Normalised) and self.plain and step.kind == "layer":
+                bias = shift if step.bias is None else total(step.bias, shift)
+                return replace(self, step=replace(step, bias=bias))
+            return replace(self, shift=shift if self.shift is None else total(self.shift, shift))
+        bias = shift if self.bias is None else total(self.bias, shift)
+        return replace(self, bias=bias)
+
+    def biased(self, bias: Array) -> Form:
+        """Return ``v + bias`` of a matrix without a bias, which it has then, of zeros too."""
+        return replace(self, bias=bias, origin=None)
+
+    def selected(self, indices: Array) -> Form:
+        """Return the features ``v[indices]``: some of them, in any order, repeated ones too.
+
+        Raises
+        ------
+        ValueError
+            If the number of features is not known, or an index is none of theirs.
+        """
+        if self.width is None:
+            raise ValueError("selects some of an unknown number of features")
+        if indices.ndim != 1 or indices.size == 0:
+            raise ValueError(f"selects {indices.size} features")
+        if indices.min() < 0 or indices.max() >= self.width:
+            raise ValueError(f"selects feature {int(indices.max())} of {self.width}")
+        if len(indices) == self.width and (indices == np.arange(self.width)).all():
+            return self
+        scale, shift = (
+            None if a is None else np.broadcast_to(a, self.width)[indices]
+            for a in (self.scale, self.shift)
+        )
+        if isinstance(self.step, Joined) and self.weight is None and self.columns is None:
+            found = _of_parts(self.step.parts, indices)
+            if found is not None:
+                return found.scaled(
+                    1.0 if scale is None else scale, 0.0 if shift is None else shift
+                )
+        whole, places = self.origin or (self, np.arange(self.width))
+        result = replace(
+            self,
+            width=len(indices),
+            bias=None if self.bias is None else self.bias[indices],
+            scale=scale,
+            shift=shift,
+            origin=(whole, places[indices]),
+        )
+        if self.weight is not None:
+            return replace(result, weight=self.weight[indices])
+        if isinstance(self.step, Activated) and not self.blocks:
+            # The rows of the layer that nobody takes are gone.
+            of = self.step.of.with_matrix().selected(indices)
+            return replace(result, step=Activated(of, self.step.activation))
+        columns = np.arange(self.width) if self.columns is None else self.columns
+        return replace(result, columns=columns[indices], total=self.total or self.width)
+
+    def activated(self, activation: Activation) -> Form:
+        """Return ``s(v)``.
+
+        Raises
+        ------
+        ValueError
+            If that takes a layer that is not there, and there are too many features for one.
+        """
+        return self if activation.name == "identity" else self.layer(activation)
+
+    def layer(self, activation: Activation) -> Form:
+        """Return ``s(v)`` as a step, of the identity too."""
+
+        def make() -> Form:
+            of = self if self.blocks else self.with_matrix()
+            return self.over(Activated(of, activation), self.width)
+
+        return self.kept(activation, make)
+
+    def clipped(self, low: Array | float, high: Array | float) -> Form:
+        """Return ``min(max(v, low), high)`` as a step of its own."""
+        bounds = [np.asarray(bound, np.float64) for bound in (low, high)]
+        return self.over(Clipped(self, *bounds), self.width)
+
+    def centred(self) -> Form:
+        """Return ``v - mean(v)``, the mean of each sample over its features."""
+        return self.kept(Centred, lambda: self.over(Centred(self), self.width))
+
+    def with_matrix(self) -> Form:
+        """Return this value with a matrix: a diagonal one if there is none."""
+        if self.weight is not None:
+            return self
+        if self.width is None:
+            raise ValueError("no layer says how many features the network takes")
+        if self.width > _WIDEST_DIAGONAL:
+            raise ValueError(
+                f"a function of each of {self.width} features without a layer before it would take "
+                f"a matrix of {self.width} x {self.width}; up to {_WIDEST_DIAGONAL} are accepted"
+            )
+        return self.linear(np.eye(self.width, dtype=np.float32))
+
+
+def _of_parts(parts: tuple[Form, ...], indices: Array) -> Form | None:
+    """Return features of joined forms as such of the parts; None where they are mixed more."""
+    ends = np.cumsum([part.width or 0 for part in parts])
+    owners = np.searchsorted(ends, indices, side="right")
+    cuts = np.flatnonzero(np.diff(owners)) + 1
+    if len(cuts) >= len(parts):
+        return None
+    taken = []
+    for run in np.split(indices, cuts):
+        owner = int(np.searchsorted(ends, run[0], side="right"))
+        part = parts[owner]
+        taken.append(part.selected(run - (ends[owner] - (part.width or 0))))
+    if len(taken) == 1:
+        return taken[0]
+    return taken[0].over(Joined(tuple(taken)), len(indices))

@@ -1,0 +1,206 @@
+"""From the graph of forms to the tree of layers: what is in series, side by side, and summed.
+
+Walked from the result back to the input. Where a sum or a join stands, its parts are branches from
+the last value that all of them need, their *fork*: the nearest form or step through which every way
+from them to the input goes. A part that is the fork itself is the identity, and such a sum is a
+residual. What several parts need that is not the fork is computed once and carried along: the
+values that are needed become columns of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from laminet.core.activation import Activation
+from laminet.core.floating_point import rounded
+from laminet.interop.symbolic.forms import (
+    Activated,
+    Averaged,
+    Clipped,
+    Form,
+    Input,
+    Joined,
+    Node,
+    Normalised,
+    Summed,
+)
+from laminet.interop.symbolic.layers import (
+    IDENTITY,
+    Array,
+    Dense,
+    Elementwise,
+    Layer,
+    LayerNorm,
+    Parallel,
+    Rescale,
+    Residual,
+    RMSNorm,
+    Select,
+)
+from laminet.interop.symbolic.region import Region, Users
+from laminet.interop.symbolic.tidying import tidied
+
+__all__ = ["laid_out"]
+
+#: Values that are known, and where they are in what is known; None for all of it.
+_Leaves: TypeAlias = dict[Any, "Array | None"]
+
+# Sums within sums within joins: real models nest three.
+_DEEPEST = 32
+
+
+def laid_out(form: Form, dtype: np.dtype[Any]) -> tuple[Layer, ...]:
+    """Return the layers, in series, that compute a form of the network's input.
+
+    Raises
+    ------
+    ValueError
+        If a node has no place in a network, or a number is too large for `dtype`.
+    """
+    known: _Leaves = {form.source: None}
+    return _Layout(dtype).series(form, known, Region([form], known, Users(form)), 0)
+
+
+class _Layout:
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype
+
+    def series(self, node: Node, leaves: _Leaves, region: Region, depth: int) -> tuple[Layer, ...]:
+        """Return the layers from what is known to a value."""
+        if depth > _DEEPEST:
+            raise ValueError(f"has branches within branches, more than {_DEEPEST} deep")
+        pieces: list[list[Layer]] = []
+        while node not in leaves:
+            piece, before = self._made(node, leaves, region, depth)
+            pieces.append(piece)
+            if before is None:
+                break
+            node = before
+        else:
+            columns = leaves[node]
+            pieces.append([] if columns is None else [Select(columns)])
+        return tidied([layer for piece in reversed(pieces) for layer in piece])
+
+    def _made(
+        self, node: Node, leaves: _Leaves, region: Region, depth: int
+    ) -> tuple[list[Layer], Node | None]:
+        """Return the layers that make a value, and of which; None of all that is known."""
+        if isinstance(node, Form):
+            return self._affine(node, IDENTITY), node.step
+        if isinstance(node, (Summed, Joined)):
+            return self._branches(node, leaves, region, depth)
+        if isinstance(node, Input):
+            raise ValueError("is a function of several inputs, which are joined nowhere")
+        if isinstance(node, Averaged):
+            raise ValueError(
+                "takes a mean of each sample, and what is made of it is no normalisation that "
+                "laminet has"
+            )
+        of = node.of
+        if isinstance(node, Activated):
+            if of in leaves or of.weight is None or node.alpha is not None:
+                return self._activation(node), of
+            return self._affine(of, node.activation), of.step
+        if isinstance(node, Clipped):
+            return [self._clip(node)], of
+        if isinstance(node, Normalised):
+            weight = self._rounded(node.weight)
+            if node.kind == "rms":
+                return [RMSNorm(node.eps, weight)], of
+            return [LayerNorm(node.eps, weight, self._rounded(node.bias))], of
+        return self._centred(of, leaves)
+
+    def _rounded(self, array: Array | None, name: str = "weight") -> Array | None:
+        return None if array is None else rounded(array, self._dtype, name)
+
+    def _affine(self, form: Form, activation: Activation) -> list[Layer]:
+        if form.weight is not None:
+            weight = rounded(form.weight, self._dtype, "weight")
+            return [Dense(weight, self._rounded(form.bias, "bias"), activation)]
+        layers: list[Layer] = [] if form.columns is None else [Select(form.columns)]
+        if not form.bare:
+            layers.append(self._rescale(form, None, None))
+        return layers
+
+    def _rescale(self, form: Form, low: Array | None, high: Array | None) -> Rescale:
+        return Rescale(*(self._rounded(a, "number") for a in (form.scale, form.shift, low, high)))
+
+    def _activation(self, step: Activated) -> list[Layer]:
+        if step.activation.name == "identity":
+            return []
+        return [Elementwise(step.activation, self._rounded(step.alpha))]
+
+    def _clip(self, step: Clipped) -> Layer:
+        bounds = [None if np.isinf(b).all() else b for b in (step.low, step.high)]
+        return Rescale(None, None, *(self._rounded(b, "bound") for b in bounds))
+
+    def _centred(self, of: Form, leaves: _Leaves) -> tuple[list[Layer], Node]:
+        """Return ``x - mean(x)`` as a matrix, of the one before it where there is one."""
+        if of not in leaves and of.weight is not None:
+            weight = of.weight - np.mean(of.weight, axis=0, dtype=np.float64)
+            bias = None if of.bias is None else of.bias - np.mean(of.bias, dtype=np.float64)
+            centred = Form(of.step, of.source, of.width, weight, bias)
+            return self._affine(centred, IDENTITY), of.step
+        width = of.width or 0
+        matrix = np.eye(width) - 1 / width
+        return [Dense(rounded(matrix, self._dtype, "weight"))], of
+
+    # --- Sums and joins --------------------------------------------------------------------------
+
+    def _branches(
+        self, node: Summed | Joined, leaves: _Leaves, region: Region, depth: int
+    ) -> tuple[list[Layer], Node | None]:
+        """Return the layer that a sum or join is, and where its branches begin."""
+        parts = region.users.parts(node)
+        fork = region.fork(parts)
+        inner: _Leaves = leaves if fork is None else {fork: None}
+        layers: list[Layer] = []
+        carried = region.carried(parts, inner)
+        if carried:
+            layers = self._beside(carried, inner, region, depth + 1)
+            inner = _columns(carried, region)
+            region = Region(parts, inner, region.users)
+        branches = [self.series(part, inner, region, depth + 1) for part in parts]
+        identities = [_is_all(part, inner) for part in parts]
+        return [*layers, _joined_layer(node, branches, identities)], fork
+
+    def _beside(
+        self, nodes: Sequence[Node], leaves: _Leaves, region: Region, depth: int
+    ) -> list[Layer]:
+        """Return the layers that make several values of what is known, side by side."""
+        layers: list[Layer] = []
+        carried = region.carried(nodes, leaves)
+        if carried:
+            layers = self._beside(carried, leaves, region, depth + 1)
+            leaves = _columns(carried, region)
+            region = Region(nodes, leaves, region.users)
+        branches = [self.series(node, leaves, region, depth + 1) for node in nodes]
+        return [*layers, Parallel(tuple(branches))]
+
+
+def _is_all(form: Form, leaves: _Leaves) -> bool:
+    """Whether a form is all that is known."""
+    if form in leaves:
+        return leaves[form] is None
+    return form.plain and form.step in leaves and leaves[form.step] is None
+
+
+def _columns(nodes: Sequence[Node], region: Region) -> _Leaves:
+    """Return where values are that stand side by side."""
+    widths = [region.width(node) for node in nodes]
+    ends = np.cumsum(widths)
+    return {n: np.arange(end - w, end) for n, w, end in zip(nodes, widths, ends, strict=True)}
+
+
+def _joined_layer(
+    node: Summed | Joined, branches: list[tuple[Layer, ...]], identities: list[bool]
+) -> Layer:
+    if isinstance(node, Joined):
+        return Parallel(tuple(branches))
+    if sum(identities) != 1:
+        return Parallel(tuple(branches), "sum")
+    rest = [b for b, same in zip(branches, identities, strict=True) if not same]
+    return Residual(rest[0] if len(rest) == 1 else (Parallel(tuple(rest), "sum"),))
