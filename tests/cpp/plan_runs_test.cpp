@@ -89,7 +89,7 @@ TEST_P(PlanRuns, AsItSays) {
     layers.push_back({nullptr, {&packed.back(), 1}, {}, w});
   }
   const Program program = chain_of(sizes);
-  const Operands<float> operands{layers, &table, true, false};
+  const Operands<float> operands{nullptr, layers, &table, true, false};
   const std::size_t before = num_threads();
   set_num_threads(1);  // whoever's part it is, the calls come one after the other
   std::set<Split> splits;
