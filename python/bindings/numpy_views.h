@@ -28,8 +28,8 @@ template <class T>
 bool readable_in_place(py::handle x);
 
 // x of shape (n,) or (batch, n). An aligned native array of T is taken as it is; anything else goes
-// through laminet.core.conversion, which converts or raises TypeError or ValueError naming `name`. There
-// the columns of a table are held against `feature_names`, a tuple of str or None.
+// through laminet.core.conversion, which converts or raises TypeError or ValueError naming `name`.
+// There the columns of a table are held against `feature_names`, a tuple of str or None.
 template <class T>
 Input<T> as_input(py::handle x, const char* name, py::handle feature_names = Py_None);
 

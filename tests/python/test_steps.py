@@ -87,9 +87,7 @@ class Trees:
         scaled = self._rng.random() < 0.5
         branches = []
         for _ in range(count):
-            layers = [
-                self.dense(n, hidden, first)[:1] + (self.integers(hidden), ln.Activation(first))
-            ]
+            layers = [(self.integers(hidden, n), self.integers(hidden), ln.Activation(first))]
             if scaled:
                 layers.append(("rescale", self.integers(hidden, most=2), 1.0, None, None))
             inner = (self.integers(hidden, hidden), None, ln.Activation("identity"))

@@ -30,7 +30,7 @@ void blas_layer(ConstMatrixView<T> x, ConstMatrixView<T> w, bool accumulate, con
   }
 }
 
-#define LAMINET_INSTANTIATE(T)                                                          \
+#define LAMINET_INSTANTIATE(T)                                                           \
   template void apply_activation(const ConstMatrixView<T>&, const T*, const Activation&, \
                                  const kernels::Table<T>&, const MatrixView<T>&);        \
   template void blas_layer(ConstMatrixView<T>, ConstMatrixView<T>, bool, const T*,       \
