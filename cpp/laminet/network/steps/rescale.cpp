@@ -1,5 +1,7 @@
 #include "laminet/network/steps/rescale.h"
 
+#include <algorithm>
+
 #include "laminet/network/steps/instantiate.h"
 #include "laminet/network/steps/rows.h"
 
@@ -39,7 +41,8 @@ void multiply(const RescaleStep& operation, const StepCall<T>& call, const Recor
                                 recorded.first, recorded.repeat);
   }
   const T* const scale = call.operands.of(operation.scale);
-  scale_by_diagonal<T>(call.table(), rows, dense_view(scale, 1, rows.columns), 0, rows.rows);
+  scale_by_diagonal<T>(call.table(), rows, dense_view(scale, 1, rows.columns), 0,
+                       std::max<std::size_t>(1, rows.rows));
 }
 
 }  // namespace
