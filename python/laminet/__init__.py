@@ -24,6 +24,12 @@ from laminet.core.activation import Activation
 from laminet.core.errors import FormatError
 from laminet.core.gradients import Gradients
 from laminet.core.layers.dense import Dense, linear
+from laminet.core.layers.dropout import Dropout
+from laminet.core.layers.norms import LayerNorm, RMSNorm
+from laminet.core.layers.parallel import Parallel
+from laminet.core.layers.rescale import Rescale
+from laminet.core.layers.residual import Residual
+from laminet.core.layers.select import Select
 from laminet.core.mlp import MLP
 from laminet.core.outputs import Classes, Labels, Quantities
 from laminet.core.runtime import (
@@ -49,10 +55,17 @@ __all__ = [
     "Activation",
     "Classes",
     "Dense",
+    "Dropout",
     "FormatError",
     "Gradients",
     "Labels",
+    "LayerNorm",
+    "Parallel",
     "Quantities",
+    "RMSNorm",
+    "Rescale",
+    "Residual",
+    "Select",
     "Trace",
     "__version__",
     "backend",

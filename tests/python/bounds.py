@@ -92,10 +92,10 @@ def gamma(k: int, dtype: np.dtype | type) -> float:
     return ku / (1 - ku)
 
 
-def lipschitz(activation: ln.Activation) -> float:
-    """Return sup |s'(z)| over the whole line."""
+def lipschitz(activation: ln.Activation) -> float | np.ndarray:
+    """Return sup |s'(z)| over the whole line; of parameters by unit, for each."""
     if activation.name in ("leaky_relu", "elu"):
-        return max(1.0, abs(activation.alpha))
+        return np.maximum(1.0, np.abs(activation.alpha))
     if activation.name == "hard_sigmoid":
         return abs(activation.alpha)
     return _LIPSCHITZ[activation.name]

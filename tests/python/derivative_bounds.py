@@ -78,8 +78,8 @@ def kinks(activation: ln.Activation) -> list[tuple[float, float]]:
     return {
         "relu": [(0.0, 1.0)],
         "relu6": [(0.0, 1.0), (6.0, 1.0)],
-        "leaky_relu": [(0.0, abs(1 - (a or 0)))],
-        "elu": [(0.0, abs(1 - (a or 0)))],
+        "leaky_relu": [(0.0, abs(1 - (0 if a is None else a)))],
+        "elu": [(0.0, abs(1 - (0 if a is None else a)))],
         "selu": [(0.0, 0.7075)],
         "hard_swish": [(-3.0, 0.5), (3.0, 0.5)],
     }.get(activation.name, [])
@@ -92,21 +92,25 @@ class Factor(NamedTuple):
     f: np.ndarray
 
 
+def slope_factor(activation, z, e_z, dtype) -> Factor:
+    """Return the slopes at z, which was computed with an error of at most e_z, in `dtype`."""
+    d = np.abs(reference.activation_derivative(activation, z))
+    spread = curvature(activation) * e_z
+    for kink, jump in kinks(activation):
+        # The corner itself is rounded where it is compared.
+        near = np.abs(z - kink) <= e_z + 2 * unit_roundoff(dtype) * abs(kink)
+        spread = spread + np.where(near, jump, 0.0)
+    unit = 2 * unit_roundoff(dtype) * np.maximum(d + spread, 0.25) + smallest_subnormal(dtype)
+    return Factor(d, d + spread + ULPS.get(activation.name, 4) * unit)
+
+
 def slope_bounds(net, x, dtype):
     """Return a Factor for each layer, of slopes computed in `dtype`; and the bounds of Z and A."""
     trace = reference.trace(list(net.layers), x)
     bounds = layer_bounds(list(net.layers), x, dtype)
     factors = []
     for layer, z, bound in zip(net.layers, trace.pre_activations, bounds, strict=True):
-        s = layer.activation
-        d = np.abs(reference.activation_derivative(s, z))
-        spread = curvature(s) * bound.z
-        for kink, jump in kinks(s):
-            # The corner itself is rounded where it is compared.
-            near = np.abs(z - kink) <= bound.z + 2 * unit_roundoff(dtype) * abs(kink)
-            spread = spread + np.where(near, jump, 0.0)
-        unit = 2 * unit_roundoff(dtype) * np.maximum(d + spread, 0.25) + smallest_subnormal(dtype)
-        factors.append(Factor(d, d + spread + ULPS.get(s.name, 4) * unit))
+        factors.append(slope_factor(layer.activation, z, bound.z, dtype))
     return factors, bounds, trace
 
 

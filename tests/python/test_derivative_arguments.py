@@ -230,7 +230,8 @@ def test_results_show_themselves(net, x, v):
     text = str(net.gradients(x, v))
     assert "(30, 9)" in text
     assert "input" in text
-    assert net.gradients(x, v).to_dict().keys() == {"weights", "biases", "input"}
+    names = {"weights", "biases", "input", "norms", "layers", "norm_layers"}
+    assert net.gradients(x, v).to_dict().keys() == names
 
 
 def test_large_batches_take_little_memory(script):

@@ -324,7 +324,7 @@ def test_activation_parameters():
     for value in (10**400, -(10**5000), Fraction(10**400)):
         with pytest.raises(ValueError, match="alpha must be finite, and is too large for a float"):
             ln.Activation("elu", alpha=value)
-    for value in ("a", "1", b"1", True, np.True_, [1], [10**5000], 1j, np.complex128(1)):
+    for value in ("a", "1", b"1", True, np.True_, 1j, np.complex128(1)):
         expected = f"alpha must be a real number, got {type(value).__name__}"
         with pytest.raises(TypeError, match=f"^{expected}$"):
             ln.Activation("elu", alpha=value)
@@ -347,11 +347,11 @@ def test_mlp_layers():
         ln.MLP([])
     with pytest.raises(ValueError, match=r"layers\[1\] takes 4 features, layers\[0\] gives 3"):
         ln.MLP([good, good])
-    with pytest.raises(TypeError, match=r"layers\[1\] must be a Dense, got ndarray"):
+    with pytest.raises(TypeError, match=r"layers\[1\] must be a layer, .* got ndarray"):
         ln.MLP([good, np.zeros((4, 3))])
-    with pytest.raises(TypeError, match=r"layers\[0\] must be a Dense, got list"):
+    with pytest.raises(TypeError, match=r"layers\[0\] must be a layer, such as .* got list"):
         ln.MLP([[good]])
-    with pytest.raises(TypeError, match="not iterable"):
+    with pytest.raises(TypeError, match="layers must be a list of layers, got Dense"):
         ln.MLP(good)
 
 

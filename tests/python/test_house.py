@@ -144,7 +144,7 @@ BESIDE_ROOMS = {
 KNOWN_TO_SHOW = {"core.table_data", "files.atomic"}
 #: These alone know the extension, and so the types that it tells apart.
 KNOW_THE_EXTENSION = {"laminet", "core.activation", "core.layers.dense", "core.mlp"}
-KNOW_THE_EXTENSION |= {"core.probes", "core.runtime"}
+KNOW_THE_EXTENSION |= {"core.probes", "core.runtime", "core.stepwise"}
 
 
 @dataclasses.dataclass(frozen=True)

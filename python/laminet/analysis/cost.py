@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 from laminet.analysis.arguments import require_network
 from laminet.core.conversion.counts import as_batch
+from laminet.core.layers.chain import dense_chain
 from laminet.core.report import Report, TableData
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from laminet.core.layers.dense import Dense
     from laminet.core.mlp import MLP
 
 __all__ = ["OPERATIONS", "Cost", "LayerCost", "cost"]
@@ -232,8 +236,9 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     if operation not in OPERATIONS:
         expected = ", ".join(map(repr, OPERATIONS))
         raise ValueError(f"operation is {operation!r}, expected one of {expected}")
+    chain = dense_chain(net, "ln.cost")
     mode = _jacobian_mode(net.sizes) if operation == "jacobian" else None
-    layers = tuple(_layer_cost(net, i, batch, operation, mode) for i in range(len(net.layers)))
+    layers = tuple(_layer_cost(net, chain, i, batch, operation, mode) for i in range(len(chain)))
     head = 0
     if net.head:
         per_output = {"forward": 0, "vjp": 4, "gradients": 4, "jacobian": 4 * net.in_features}
@@ -248,8 +253,10 @@ def _jacobian_mode(sizes: tuple[int, ...]) -> str:
     return "reverse" if reverse <= forward else "forward"
 
 
-def _layer_cost(net: MLP, index: int, batch: int, operation: str, mode: str | None) -> LayerCost:
-    layer = net.layers[index]
+def _layer_cost(
+    net: MLP, chain: Sequence[Dense], index: int, batch: int, operation: str, mode: str | None
+) -> LayerCost:
+    layer = chain[index]
     n_in, n_out = layer.in_features, layer.out_features
     product = 2 * batch * n_out * n_in
     has_bias = int(layer.bias is not None)
@@ -271,7 +278,7 @@ def _layer_cost(net: MLP, index: int, batch: int, operation: str, mode: str | No
         reads += batch * (n_out + n_in)  # gradient and activations
         writes += n_out * n_in + has_bias * n_out
     if operation == "jacobian":
-        first = index == (len(net.layers) - 1 if mode == "reverse" else 0)
+        first = index == (len(chain) - 1 if mode == "reverse" else 0)
         rows = net.out_features if mode == "reverse" else net.in_features
         activation += curved * batch * n_out  # the slopes
         reads += curved * batch * n_out

@@ -9,6 +9,7 @@ import numpy as np
 from laminet import reference
 from laminet.analysis.arguments import require_network
 from laminet.core.floating_point import silent
+from laminet.core.layers.chain import dense_chain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +61,8 @@ def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
        section 3.1.
     """
     require_network(net)
-    if net.head is not None or not {layer.activation.name for layer in net.layers} <= {
+    layers = dense_chain(net, "error_bound")
+    if net.head is not None or not {layer.activation.name for layer in layers} <= {
         "identity",
         "relu",
     }:
@@ -68,7 +70,7 @@ def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
     unit = float(np.finfo(net.dtype).eps) / 2
     exact = reference.trace(net, x).activations
     error = np.zeros_like(exact[0])
-    for layer, a in zip(net.layers, exact, strict=False):
+    for layer, a in zip(layers, exact, strict=False):
         weight = np.abs(np.asarray(layer.weight, np.float64)).T
         bias = 0.0 if layer.bias is None else np.abs(np.asarray(layer.bias, np.float64))
         k = layer.in_features + 1

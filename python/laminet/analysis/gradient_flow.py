@@ -10,6 +10,7 @@ import numpy as np
 from laminet.analysis.arguments import require_network
 from laminet.analysis.jacobian_spectrum import EPS, HEADING, JacobianSpectrum
 from laminet.core.floating_point import silent
+from laminet.core.layers.chain import dense_chain
 from laminet.core.report import Report, TableData
 from laminet.reference.heads import head_jacobian
 
@@ -155,18 +156,19 @@ def gradient_flow(net: MLP, x: ArrayLike) -> GradientFlow:
     ((4, 8), 4.0)
     """
     require_network(net)
+    weights = [layer.weight for layer in dense_chain(net, "ln.gradient_flow")]
     wide = net.astype(np.float64)
     traced = wide.trace(x).activations
     inputs, outputs = np.atleast_2d(traced[0]), np.atleast_2d(traced[-1])
     if len(inputs) == 0:
         raise ValueError("x has no samples")
-    depth = len(net.layers)
+    depth = len(weights)
     layers = [_Mean(f"J{i + 1}") for i in range(depth)]
     names = [f"J{depth}...J{i + 1}" if i + 1 < depth else f"J{depth}" for i in range(depth)]
     if net.head is not None:
         names = [f"{net.head} {name}" for name in names]
     products = [_Mean(name) for name in names]
-    largest = max(layer.weight.size for layer in net.layers)
+    largest = max(weight.size for weight in weights)
     largest = max(largest, net.out_features * max(net.sizes))
     step = max(1, _CHUNK // largest)
     for first in range(0, len(inputs), step):

@@ -18,6 +18,7 @@ from laminet.analysis.roofline_data import LayerRow, RooflineData, RooflineRow
 from laminet.analysis.roofline_measuring import measure
 from laminet.core import probes, runtime
 from laminet.core.conversion.counts import largest_batch, shown
+from laminet.core.layers.chain import dense_chain
 from laminet.core.mlp import MLP
 from laminet.core.report import Report, TableData
 from laminet.core.wording import figure
@@ -187,6 +188,7 @@ def roofline(
     for a day.
     """
     require_network(net)
+    dense_chain(net, "ln.roofline")
     if not isinstance(batches, Iterable):
         raise TypeError(f"batches must be a sequence of integers, got {shown(batches)}")
     sizes = sorted({_batch(b, net) for b in batches})

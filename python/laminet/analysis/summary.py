@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from laminet.analysis.cost import cost
+from laminet.core.layers.chain import dense_chain
 from laminet.core.mlp import MLP
 from laminet.core.summary import LayerSummary, Summary, WeightCopy
 
@@ -11,6 +12,7 @@ __all__ = ["LayerSummary", "Summary", "WeightCopy", "summary"]
 
 def summary(net: MLP) -> Summary:
     """Return a table with a row for each layer; see `MLP.summary`."""
+    chain = dense_chain(net, "net.summary")
     costs = cost(net)
     layers = tuple(
         LayerSummary(
@@ -21,7 +23,7 @@ def summary(net: MLP) -> Summary:
             parameters=layer.weight.size + (0 if layer.bias is None else layer.bias.size),
             flops=counts.flops,
         )
-        for layer, counts in zip(net.layers, costs.layers, strict=True)
+        for layer, counts in zip(chain, costs.layers, strict=True)
     )
     memory = [
         WeightCopy(kind, now, prepared, prepared) for kind, now, prepared in net._core.memory()

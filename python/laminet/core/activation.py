@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from laminet import _core
+from laminet.core.conversion import as_real_array
+from laminet.core.layers.arrays import read_only
+from laminet.core.layers.layer import Layer
 from laminet.core.naming import named_in
+from laminet.core.numbers import as_number
 from laminet.core.suggestions import did_you_mean, plain_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
 
     from laminet.core.names import ActivationName
 
@@ -49,9 +56,11 @@ _MEANINGS = {
 
 
 @named_in("laminet")
-@dataclass(frozen=True)
-class Activation:
+@dataclass(frozen=True, eq=False)
+class Activation(Layer):
     """An activation function with its parameters; a name alone will do wherever one is asked for.
+
+    Among the layers of a network it is one of its own, of as many features as come.
 
     Parameters
     ----------
@@ -61,29 +70,43 @@ class Activation:
         ``hard_sigmoid``, ``hard_swish``, ``sin`` or ``gated``, which is
         ``(beta + (1 - beta) sigmoid(alpha z)) z``: that of CosmoPower's emulators. The formulas:
         `laminet.reference.activation`.
-    alpha : float, optional
+    alpha : float or array_like of shape (units,), optional
         Slope of ``leaky_relu`` for negative inputs (0.01), scale of ``elu`` for them (1), slope of
-        ``hard_sigmoid`` (1/6), steepness of the gate of ``gated`` (1).
-    beta : float, optional
+        ``hard_sigmoid`` (1/6), steepness of the gate of ``gated`` (1). An array has one for each
+        unit: ``leaky_relu`` is then PReLU.
+    beta : float or array_like of shape (units,), optional
         ``hard_sigmoid`` at 0 (1/2); what the gate of ``gated`` lets through where it is shut (0).
+
+    Attributes
+    ----------
+    name : str
+    alpha, beta : float, or ndarray of shape (units,) and float64, read-only, or None
+        None where the function has no such parameter.
+    in_features : int or None
+        How many units the parameters are for; None where they are numbers.
 
     Raises
     ------
     ValueError
-        If the name is unknown, the function has no such parameter, or it is not finite.
+        If the name is unknown, the function has no such parameter, it is not finite, or arrays are
+        not of one shape (units,).
     TypeError
-        If the name is not a str, or a parameter not a real number; bool is none.
+        If the name is not a str, or a parameter not a real number or an array of them; bool is
+        none.
 
     Examples
     --------
     >>> import laminet as ln
     >>> ln.Activation("leaky_relu", alpha=0.2)
     Activation('leaky_relu', alpha=0.2)
+    >>> ln.MLP([ln.Activation("leaky_relu", alpha=[0.5, 0.25])])([-4.0, -4.0])
+    array([-2., -1.], dtype=float32)
     """
 
     name: ActivationName
-    alpha: float | None = None
-    beta: float | None = None
+    # What __post_init__ makes of it is a float, an array of float64 or None.
+    alpha: Any = None
+    beta: Any = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -97,36 +120,113 @@ class Activation:
                 if value is not None:
                     raise ValueError(f"activation {self.name!r} has no parameter {parameter}")
                 continue
-            if value is None:
-                value = defaults[parameter]
-            # Python counts bool among the numbers; True for a slope is a mistake.
-            if isinstance(value, bool) or not isinstance(value, Real):
-                kind = type(value).__name__
-                raise TypeError(f"{parameter} must be a real number, got {kind}")
-            try:
-                number = float(value)
-            except OverflowError:
-                raise ValueError(
-                    f"{parameter} must be finite, and is too large for a float"
-                ) from None
-            if not math.isfinite(number):
-                raise ValueError(f"{parameter} must be finite, got {number}")
+            default = defaults[parameter]
+            number = default if value is None else _as_parameter(value, parameter)
             object.__setattr__(self, parameter, number)
+        shapes = {np.shape(value) for value in self.parameters.values()} - {()}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"alpha has {len(self.alpha)} numbers, beta {len(self.beta)}: each must be one for "
+                "each unit"
+            )
 
     @property
-    def parameters(self) -> dict[str, float]:
+    def parameters(self) -> dict[str, Any]:
         """The parameters that this function has, with their values."""
         return {name: getattr(self, name) for name in ACTIVATIONS[self.name]}
 
+    @property
+    def in_features(self) -> int | None:
+        """How many units the parameters are for; None where they are numbers."""
+        for value in self.parameters.values():
+            if isinstance(value, np.ndarray):
+                return value.size
+        return None
+
+    @property
+    def dtype(self) -> None:
+        """None: parameters take the network's."""
+        return None
+
+    def _for_core(self, features: int) -> tuple[Any, ...]:
+        return "activation", self
+
+    def _brief(self) -> str:
+        return str(self)
+
+    def _ending(self, before: str) -> str:
+        return before if self.name == "identity" else self.name
+
+    def _without_ending(self) -> Layer | None:
+        return self if self.name == "identity" else None
+
+    def _arrays(self) -> list[NDArray[Any]]:
+        return []  # of the network they are no parameters, but part of its structure
+
+    def _key(self) -> tuple[Any, ...]:
+        """Return what two equal ones have equal; of parameters that are numbers, these alone."""
+        values = (self.alpha, self.beta)
+        return (self.name, *(tuple(v) if isinstance(v, np.ndarray) else v for v in values))
+
+    def _structure(self) -> Activation:
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Activation) or other.__class__ is not self.__class__:
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            kept = read_only(value) if isinstance(value, np.ndarray) else value
+            object.__setattr__(self, name, kept)
+
     def __repr__(self) -> str:
-        arguments = "".join(f", {name}={value!r}" for name, value in self.parameters.items())
+        arguments = "".join(
+            f", {name}={_written(value)}" for name, value in self.parameters.items()
+        )
         return f"{type(self).__name__}({self.name!r}{arguments})"
 
     def __str__(self) -> str:
         """Return the name, and the parameters that differ from their defaults."""
         defaults = ACTIVATIONS[self.name]
-        changed = [f"{k}={v:g}" for k, v in self.parameters.items() if v != defaults[k]]
+        changed = [
+            f"{name} by unit" if isinstance(value, np.ndarray) else f"{name}={value:g}"
+            for name, value in self.parameters.items()
+            if isinstance(value, np.ndarray) or value != defaults[name]
+        ]
         return f"{self.name}({', '.join(changed)})" if changed else self.name
+
+
+def _as_parameter(value: ArrayLike, parameter: str) -> float | NDArray[Any]:
+    """Return a parameter as a float or, of units, as an array of float64 of its own."""
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0):
+        if np.asarray(value).dtype == bool:
+            raise TypeError(f"{parameter} must hold real numbers, got bool")
+        array = as_real_array(value, np.dtype(np.float64), parameter)
+        if array.ndim != 1 or array.size == 0:
+            raise ValueError(
+                f"{parameter} must be a number or have shape (units,), got shape {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"{parameter} must be finite, and holds a number that is not")
+        return read_only(array.copy())
+    try:
+        number = as_number(value, parameter)
+    except ValueError:
+        raise ValueError(f"{parameter} must be finite, and is too large for a float") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{parameter} must be finite, got {number}")
+    return number
+
+
+def _written(value: float | NDArray[Any]) -> str:
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    return repr(value.tolist()) if value.size <= 8 else f"array{value.shape}"
 
 
 def _expected(name: str) -> str:
@@ -144,6 +244,6 @@ def as_activation(value: str | Activation) -> Activation:
     return value if isinstance(value, Activation) else activation_named(value)
 
 
-def activation_named(name: str, **parameters: float | None) -> Activation:
+def activation_named(name: str, **parameters: Any) -> Activation:
     """Return the activation of a name that is known only now: from a file, or another program."""
     return Activation(cast("ActivationName", name), **parameters)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from laminet.core import stepwise
 from laminet.core.gradients import Gradients
+from laminet.core.layers.chain import is_chain
+from laminet.core.layers.dense import Dense
+from laminet.core.layers.norms import Norm
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -20,6 +24,8 @@ class Differentiable:
     __slots__ = ()
 
     _derivatives: Any
+    #: Where layers of a kind stand, by kind.
+    _places: dict[type[Any], tuple[str, ...]]
 
     def jacobian(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Return the Jacobian of the outputs with respect to the inputs.
@@ -45,8 +51,9 @@ class Differentiable:
 
         Notes
         -----
-        ``J = D_L W_L ... D_1 W_1`` with ``D_l = diag(s_l'(z_l))``, exact but for rounding. It is
-        multiplied out from the left or from the right, whichever takes fewer operations. At a kink
+        Of a chain ``J = D_L W_L ... D_1 W_1`` with ``D_l = diag(s_l'(z_l))``; those of layers side
+        by side are stacked, and of sums added. Exact but for rounding. The product is multiplied
+        out from the left or from the right, whichever takes fewer operations. At a kink
         the derivative of an activation is what PyTorch takes, and ``relu'(0) = 0``; the table
         stands with `laminet.reference.activation_derivative`.
 
@@ -92,7 +99,7 @@ class Differentiable:
         return result
 
     def layer_jacobians(self, x: ArrayLike) -> list[Array]:
-        """Return the Jacobian of each layer, ``J_l = D_l W_l``.
+        """Return the Jacobian of each dense layer, ``J_l = D_l W_l``.
 
         Parameters
         ----------
@@ -101,13 +108,16 @@ class Differentiable:
         Returns
         -------
         list of ndarray of shape (n_l, n_{l-1}) or (batch, n_l, n_{l-1})
-            First to last; ``J_L @ ... @ J_1`` is the network's.
+            First to last, of layers within layers in the order of `gradients`; of a chain of dense
+            layers ``J_L @ ... @ J_1`` is the network's.
 
         Raises
         ------
         ValueError, TypeError
             As ``net(x)`` does.
         """
+        if not is_chain(self):  # type: ignore[arg-type]  # a mixin: what it is mixed into is one
+            return stepwise.layer_jacobians(self, x)  # type: ignore[arg-type]  # as above
         result: list[Array] = self._derivatives.layer_jacobians(x)
         return result
 
@@ -171,8 +181,9 @@ class Differentiable:
         Returns
         -------
         Gradients
-            ``.weights`` [dW_1 .. dW_L], ``.biases`` [db_1 .. db_L] (None where a layer has none),
-            summed over the batch, and ``.input``, shaped like `x`.
+            ``.weights`` [dW_1 .. dW_L], ``.biases`` [db_1 .. db_L] (None where a layer has none)
+            of the dense layers and ``.norms``, summed over the batch, and ``.input``, shaped like
+            `x`; ``.layers`` says where each stands.
 
         Raises
         ------
@@ -185,5 +196,5 @@ class Differentiable:
         column sums of ``dZ_l``, ``dA_{l-1} = dZ_l W_l``. With the tiled back end the sums over the
         batch have the same bits whatever the number of threads.
         """
-        weights, biases, inputs, _ = self._derivatives.gradients(x, grad_output)
-        return Gradients(weights, biases, inputs)
+        weights, biases, inputs, norms = self._derivatives.gradients(x, grad_output)
+        return Gradients(weights, biases, inputs, norms, self._places[Dense], self._places[Norm])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from laminet.core.floating_point import silent
@@ -21,29 +21,43 @@ class Gradients(Report):
     Attributes
     ----------
     weights : list of ndarray
-        dW_1 .. dW_L, each of the shape of the layer's weight, (out_features, in_features).
+        dW_1 .. dW_L of the dense layers, each of the shape of the layer's weight, (out_features,
+        in_features); of layers within layers each before those that follow it.
     biases : list of ndarray or None
         db_1 .. db_L, each of shape (out_features,); None where the layer has no bias.
     input : ndarray
         Of the shape of ``x``.
+    norms : list of tuple of ndarray or None
+        (dweight, dbias) of each `LayerNorm` and `RMSNorm`, of shape (features,), in that order;
+        None for what it has not.
+    layers : tuple of str
+        Where the dense layers stand: "layers[0]", "layers[2].branches[1][0]".
+    norm_layers : tuple of str
+        Where the norms stand.
     """
 
     weights: list[NDArray[Any]]
     biases: list[NDArray[Any] | None]
     input: NDArray[Any]
+    norms: list[tuple[NDArray[Any] | None, NDArray[Any] | None]] = field(default_factory=list)
+    layers: tuple[str, ...] = ()
+    norm_layers: tuple[str, ...] = ()
 
     def tables(self) -> list[TableData]:
         """Return a table of shapes and norms."""
         rows = [("layer", "weight", "bias", "norm of dW", "norm of db")]
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True), start=1):
-            shape, norm = ("-", "-") if bias is None else (str(bias.shape), f"{_norm(bias):.4g}")
-            rows.append((str(i), str(weight.shape), shape, f"{_norm(weight):.4g}", norm))
-        rows.append(("input", str(self.input.shape), "", f"{_norm(self.input):.4g}", ""))
+        chain = all(place == f"layers[{i}]" for i, place in enumerate(self.layers))
+        names = map(str, range(1, len(self.weights) + 1)) if chain else self.layers
+        pairs = [*zip(self.weights, self.biases, strict=True), *self.norms]
+        for name, (weight, bias) in zip([*names, *self.norm_layers], pairs, strict=True):
+            cells = [("-", "-") if a is None else (str(a.shape), _norm(a)) for a in (weight, bias)]
+            rows.append((name, cells[0][0], cells[1][0], cells[0][1], cells[1][1]))
+        rows.append(("input", str(self.input.shape), "", _norm(self.input), ""))
         return [TableData(rows, text_columns=3)]
 
 
 @silent
-def _norm(array: NDArray[Any]) -> float:
+def _norm(array: NDArray[Any]) -> str:
     # Frobenius, in float64: the sum of squares of large float32 arrays loses digits otherwise.
     flat = array.astype("float64").ravel()
-    return float((flat @ flat) ** 0.5)
+    return f"{(flat @ flat) ** 0.5:.4g}"

@@ -1,30 +1,35 @@
-"""Networks of dense layers."""
+"""Networks: layers in series, and what can be asked of them."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from laminet import _core
 from laminet.core.activation import Activation
-from laminet.core.conversion.counts import as_batch, largest_batch, shown
+from laminet.core.conversion.counts import as_batch, as_count, largest_batch, shown
 from laminet.core.derivatives import Differentiable
-from laminet.core.floating_point import rounded
 from laminet.core.heads import as_head
 from laminet.core.hooks import hooks
 from laminet.core.identity import added_state, digest
 from laminet.core.initialization import as_dtype, he_normal_layers
 from laminet.core.inputs import as_feature_names, as_inputs
+from laminet.core.layers.chain import dense_chain, is_chain
 from laminet.core.layers.dense import Dense
+from laminet.core.layers.layer import Layer
+from laminet.core.layers.norms import Norm
+from laminet.core.layers.tree import as_series, brief, for_core, given, taken, walk
 from laminet.core.naming import named_in
 from laminet.core.outputs import UNSTATED, Outputs, as_outputs
 from laminet.core.plan import Plan, plan_of
 from laminet.core.runtime import check_environment
+from laminet.core.stepwise import trace_by_layer
+from laminet.core.table_data import TableData
 from laminet.core.trace import Trace
 
 if TYPE_CHECKING:
@@ -59,16 +64,16 @@ class _SignatureOfCall:
 
 @named_in("laminet")
 class MLP(_core.NetworkCall, Differentiable):
-    """A multilayer perceptron: dense layers, one after the other.
+    """A multilayer perceptron: dense layers, one after the other, and what is built of them.
 
     Samples are rows: ``Z_l = A_{l-1} W_l^T + b_l``, ``A_l = s_l(Z_l)``, ``A_0 = X``; the outputs
-    are ``A_L``, or the head of it.
+    are ``A_L``, or the head of it. Beside `Dense` stand `Activation`, `Rescale`, `LayerNorm`,
+    `RMSNorm`, `Select` and `Dropout`, and layers within layers: `Residual` and `Parallel`.
 
     Parameters
     ----------
-    layers : iterable of Dense
-        Each takes as many features as the one before gives. The weights are copied. If one layer
-        is float64, the network is.
+    layers : iterable of layers
+        Each takes as many features as the one before gives. Their arrays are copied.
     head : {None, "softmax", "log_softmax"}, default None
         What follows the last layer, over the outputs of each sample. ``net(x)`` then gives
         probabilities or their logarithms; `predict_proba` and `predict_log_proba` give the same
@@ -80,31 +85,37 @@ class MLP(_core.NetworkCall, Differentiable):
         as a pandas DataFrame, must then have these, in this order.
     inputs : sequence of (str, int), optional
         Of a model that took several inputs, joined in this order to one: names and widths.
+    in_features : int, optional
+        How many features the network takes; needed where the layers do not say it, as where they
+        begin with a `Select`.
+    dtype : {"float32", "float64"}, optional
+        By default float64 if a layer is, else float32. Other arrays are rounded to it.
 
     Attributes
     ----------
-    layers : tuple of Dense
-        Their arrays are read-only views of the network's own memory.
+    layers : tuple of layers
+        Their arrays are read-only: the network's own, those of dense layers views of the memory
+        that it computes with.
     head : str or None
     outputs : Quantities, Classes, Labels or None
     feature_names : tuple of str, or None
     inputs : tuple of (str, int), or None
     sizes : tuple of int
-        ``(in_features, ..., out_features)``.
+        ``(in_features, ..., out_features)``: the input's, and after each layer.
     in_features, out_features : int
     dtype : numpy.dtype
         float32 or float64.
     num_parameters : int
-        Weights and biases.
+        Weights and biases, of dense layers and of norms.
 
     Raises
     ------
     ValueError
-        If there is no layer, the shapes do not chain, a parameter of an activation is not finite
-        in the network's dtype, the head is unknown, or the layers do not fit `outputs`,
-        `feature_names` or `inputs`.
+        If there is no layer, the shapes do not chain, nothing says how many features the network
+        takes, a parameter of an activation is not finite in the network's dtype, the head is
+        unknown, or the layers do not fit `outputs`, `feature_names` or `inputs`.
     TypeError
-        If something else than a Dense is among the layers, or another argument is of a wrong type.
+        If something else than a layer is among them, or another argument is of a wrong type.
 
     Notes
     -----
@@ -139,54 +150,65 @@ class MLP(_core.NetworkCall, Differentiable):
         "__weakref__",
         "_derivatives",
         "_digest",
+        "_dtype",
         "_feature_names",
         "_head",
         "_inputs",
         "_layers",
         "_outputs",
+        "_places",
+        "_sizes",
     )
 
     __signature__ = _SignatureOfCall()
 
     def __init__(
         self,
-        layers: Iterable[Dense],
+        layers: Iterable[Layer],
         *,
         head: HeadName | None = None,
         outputs: Outputs | None = None,
         feature_names: Iterable[str] | None = None,
         inputs: Iterable[tuple[str, int]] | None = None,
+        in_features: int | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
         check_environment()
-        given = list(layers)
-        for i, layer in enumerate(given):
-            if not isinstance(layer, Dense):
-                raise TypeError(f"layers[{i}] must be a Dense, got {type(layer).__name__}")
-        if not given:
+        tree = as_series(layers, "layers")
+        if not tree:
             raise ValueError("layers is empty; a network needs at least one layer")
-        for i, (before, after) in enumerate(pairwise(given)):
-            if after.in_features != before.out_features:
-                raise ValueError(
-                    f"layers[{i + 1}] takes {after.in_features} features, "
-                    f"layers[{i}] gives {before.out_features}"
-                )
+        features = _features(tree, in_features)
+        sizes = (features, *given(tree, features, "layers", _giver(in_features)))
         known_head, stated = as_head(head), as_outputs(outputs)
-        names = as_feature_names(feature_names, given[0].in_features)
-        joined = as_inputs(inputs, given[0].in_features)
-        dtype = np.dtype(np.float64 if any(d.dtype == np.float64 for d in given) else np.float32)
-        core = _CORES[dtype](
-            [(d.weight, d.bias, d.activation) for d in given], known_head or "none", names
-        )
+        names = as_feature_names(feature_names, features)
+        joined = as_inputs(inputs, features)
+        kind = _widest(tree) if dtype is None else as_dtype(dtype)
+        own = [layer._mapped(lambda leaf: _owned(leaf, kind)) for layer in tree]
+        # The core wants a step; of no layer but Dropout there is none.
+        told = for_core(own, features) or [("activation", Activation("identity"))]
+        core = _CORES[kind](told, known_head or "none", names, features)
         super().__init__(core)  # first of all: it refuses a network that is complete
         self._head = known_head
         self._outputs = stated
         self._feature_names = names
         self._inputs = joined
+        self._sizes = sizes
+        self._dtype = kind
         self._digest: bytes | None = None
-        self._derivatives = _DERIVATIVES[dtype](core)
-        self._layers = tuple(
-            Dense(core.weight(i), core.bias(i), layer.activation) for i, layer in enumerate(given)
-        )
+        self._derivatives = _DERIVATIVES[kind](core)
+        numbers = count()
+
+        def shown(leaf: Layer) -> Layer:
+            if not isinstance(leaf, Dense):
+                return leaf
+            i = next(numbers)
+            return Dense(core.weight(i), core.bias(i), leaf.activation)
+
+        self._layers = tuple(layer._mapped(shown) for layer in own)
+        self._places = {
+            sort: tuple(place for place, leaf in walk(self._layers) if isinstance(leaf, sort))
+            for sort in (Dense, Norm)
+        }
         if stated is not None:
             stated.check(self)
 
@@ -256,8 +278,8 @@ class MLP(_core.NetworkCall, Differentiable):
         )
 
     @property
-    def layers(self) -> tuple[Dense, ...]:
-        """The layers; their arrays are read-only views of the network's own memory."""
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers; their arrays are read-only, and the network's own."""
         return self._layers
 
     @property
@@ -282,31 +304,28 @@ class MLP(_core.NetworkCall, Differentiable):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """``(in_features, ..., out_features)``."""
-        return (self.in_features, *(layer.out_features for layer in self._layers))
+        """``(in_features, ..., out_features)``: the input's, and after each layer."""
+        return self._sizes
 
     @property
     def in_features(self) -> int:
         """Length of an input sample."""
-        return self._layers[0].in_features
+        return self._sizes[0]
 
     @property
     def out_features(self) -> int:
         """Length of an output sample."""
-        return self._layers[-1].out_features
+        return self._sizes[-1]
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64."""
-        return self._layers[0].dtype
+        return self._dtype
 
     @property
     def num_parameters(self) -> int:
-        """Number of weights and biases."""
-        return sum(
-            layer.weight.size + (0 if layer.bias is None else layer.bias.size)
-            for layer in self._layers
-        )
+        """Number of weights and biases, of dense layers and of norms."""
+        return sum(leaf._num_parameters() for _, leaf in walk(self._layers))
 
     def prepare(self, batch: int = 1, derivatives: bool = False) -> Self:
         """Do now what the first call would do besides its work, and return the network.
@@ -363,12 +382,14 @@ class MLP(_core.NetworkCall, Differentiable):
         >>> net(np.zeros(17)).shape
         (6,)
         """
-        count = as_batch(batch, largest_batch(self.sizes), least=0)
+        inside = (leaf for _, leaf in walk(self._layers) if isinstance(leaf, Dense))
+        widths = (*self.sizes, *(leaf.out_features for leaf in inside))
+        samples = as_batch(batch, largest_batch(widths), least=0)
         if not isinstance(derivatives, (bool, np.bool_)):
             raise TypeError(f"derivatives must be True or False, got {shown(derivatives)}")
-        self._core.prepare(count)
+        self._core.prepare(samples)
         if derivatives:
-            self._derivatives.prepare(count)
+            self._derivatives.prepare(samples)
         return self
 
     def trace(self, x: ArrayLike) -> Trace:
@@ -381,15 +402,18 @@ class MLP(_core.NetworkCall, Differentiable):
         Returns
         -------
         Trace
-            ``.pre_activations`` [Z_1 .. Z_L], ``.activations`` [A_0 .. A_L], ``.output`` (the same
-            bits as ``net(x)``: A_L, or the head of A_L where the network has one), all of the
-            network's dtype; printed, it shows the shapes.
+            ``.pre_activations`` [Z_1 .. Z_L] of the dense layers, ``.activations`` [A_0 .. A_L],
+            the input and what each of `layers` gives, and ``.output`` (the same bits as ``net(x)``:
+            A_L, or the head of A_L where the network has one), all of the network's dtype;
+            printed, it shows the shapes.
 
         Raises
         ------
         ValueError, TypeError
             As ``net(x)`` does.
         """
+        if not is_chain(self):
+            return trace_by_layer(self, x)
         activations, pre_activations, output = self._core.trace(x)
         return Trace(pre_activations, activations, output, self._layers, self._head)
 
@@ -495,14 +519,7 @@ class MLP(_core.NetworkCall, Differentiable):
         target = as_dtype(dtype)
         if target == self.dtype:
             return self
-        return self._like(
-            Dense(
-                rounded(layer.weight, target, "weight"),
-                None if layer.bias is None else rounded(layer.bias, target, "bias"),
-                layer.activation,
-            )
-            for layer in self._layers
-        )
+        return self._like(self._layers, dtype=target)
 
     def with_outputs(self, outputs: Outputs | None) -> Self:
         """Return the network with another meaning of its outputs.
@@ -532,7 +549,7 @@ class MLP(_core.NetworkCall, Differentiable):
         """
         return self._like(self._layers, outputs=as_outputs(outputs))
 
-    def _like(self, layers: Iterable[Dense], **changed: Any) -> Self:
+    def _like(self, layers: Iterable[Layer], **changed: Any) -> Self:
         """Return a network of the same class with other layers, and what else is `changed`."""
         again = type(self).__new__(type(self))
         MLP.__init__(again, layers, **{**self._described(), **changed})
@@ -546,6 +563,8 @@ class MLP(_core.NetworkCall, Differentiable):
             "outputs": self._outputs,
             "feature_names": self._feature_names,
             "inputs": self._inputs,
+            "in_features": self.in_features,
+            "dtype": self._dtype.name,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -610,8 +629,9 @@ class MLP(_core.NetworkCall, Differentiable):
         TypeError
             If `batch` is not an integer.
         """
-        count = as_batch(batch, largest_batch(self.sizes))
-        return plan_of(self._core.plan(count), self.sizes, count)
+        dense_chain(self, "net.plan")
+        samples = as_batch(batch, largest_batch(self.sizes))
+        return plan_of(self._core.plan(samples), self.sizes, samples)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MLP):
@@ -622,10 +642,9 @@ class MLP(_core.NetworkCall, Differentiable):
 
     def __hash__(self) -> int:
         if self._digest is None:
-            self._digest = digest(a for layer in self._layers for a in (layer.weight, layer.bias))
-        activations = tuple(layer.activation for layer in self._layers)
-        described = tuple(self._described().values())
-        return hash((self._digest, self.sizes, self.dtype, activations, described))
+            self._digest = digest(a for _, leaf in walk(self._layers) for a in leaf._arrays())
+        structure = tuple(layer._structure() for layer in self._layers)
+        return hash((self._digest, structure, *self._described().values()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = type(self), self._layers, self._described()
@@ -636,12 +655,12 @@ class MLP(_core.NetworkCall, Differentiable):
         return self if type(self) is MLP else self._like(self._layers)
 
     def __repr__(self) -> str:
-        chain = " -> ".join(
-            [str(self.in_features)]
-            + [f"{layer.out_features} {layer.activation}" for layer in self._layers]
-            + ([self._head] if self._head else [])
-        )
-        parts = [chain, str(self.dtype), f"{self.num_parameters} parameters"]
+        head = f" -> {self._head}" if self._head else ""
+        parts = [
+            f"{self.in_features} -> {brief(self._layers)}{head}",
+            str(self.dtype),
+            f"{self.num_parameters} parameters",
+        ]
         if self._inputs is not None:
             parts.append("inputs: " + " + ".join(f"{name} {width}" for name, width in self._inputs))
         if self._outputs is not None:
@@ -649,11 +668,49 @@ class MLP(_core.NetworkCall, Differentiable):
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        layers = self.summary().tables()[0]
+        layers = self.summary().tables()[0] if is_chain(self) else self._table()
         return hooks.html([replace(layers, title=repr(self))], [])
 
+    def _table(self) -> TableData:
+        """Return a table of layers of any kind."""
+        rows: list[tuple[str, ...]] = [("layer", "kind", "features", "parameters")]
+        for i, layer in enumerate(self._layers):
+            parameters = sum(leaf._num_parameters() for _, leaf in walk([layer]))
+            rows.append((str(i + 1), layer._brief(), str(self._sizes[i + 1]), f"{parameters:,}"))
+        if self._head:
+            rows.append(("head", self._head, str(self.out_features), ""))
+        return TableData(rows, 2)
 
-def _restored(kind: type[MLP], layers: Iterable[Dense], described: dict[str, Any]) -> MLP:
+
+def _features(layers: Sequence[Layer], in_features: int | None) -> int:
+    """Return how many features layers take, as they or the argument say; both may."""
+    if in_features is not None:
+        return as_count(in_features, "in_features")
+    if (features := taken(layers)) is None:
+        raise ValueError(
+            "the layers do not say how many features the network takes; say in_features=..."
+        )
+    return features
+
+
+def _giver(in_features: int | None) -> str:
+    """Return how messages name where the features of the first layer come from."""
+    return "the input has" if in_features is None else "in_features is"
+
+
+def _widest(layers: Sequence[Layer]) -> np.dtype[Any]:
+    wide = any(leaf.dtype == np.float64 for _, leaf in walk(layers))
+    return np.dtype(np.float64 if wide else np.float32)
+
+
+def _owned(leaf: Layer, dtype: np.dtype[Any]) -> Layer:
+    """Return a layer with arrays of its own, of a network's dtype."""
+    # Of a dense layer the core makes the copy.
+    kept = isinstance(leaf, Dense) and (leaf.dtype == dtype or dtype == np.float64)
+    return leaf if kept else leaf._rounded(dtype)
+
+
+def _restored(kind: type[MLP], layers: Iterable[Layer], described: dict[str, Any]) -> MLP:
     """Return an object of a class of networks; its ``__init__`` may take other arguments."""
     net = kind.__new__(kind)
     MLP.__init__(net, layers, **described)

@@ -27,3 +27,4 @@ ActivationName = Literal[
 HeadName = Literal["softmax", "log_softmax"]
 BackendName = Literal["auto", "blas", "tiled"]
 InstructionSetName = Literal["generic", "avx2", "avx512"]
+JoinName = Literal["concat", "sum", "mean"]

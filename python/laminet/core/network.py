@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from laminet.core.layers.dense import Dense
+    from laminet.core.layers.layer import Layer
     from laminet.core.names import HeadName
     from laminet.core.trace import Trace
 
@@ -19,12 +21,16 @@ class Network(Protocol):
     """An `MLP`."""
 
     @property
-    def layers(self) -> tuple[Dense, ...]:
+    def layers(self) -> tuple[Layer, ...]:
         """The layers, first to last."""
 
     @property
     def head(self) -> HeadName | None:
         """What follows them."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """The names of the inputs."""
 
     @property
     def out_features(self) -> int:
@@ -36,6 +42,8 @@ class Network(Protocol):
 
     @property
     def _core(self) -> Any: ...
+
+    def _like(self, layers: Iterable[Layer], **changed: Any) -> Any: ...
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """Return the outputs."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.core.layers.dense import linear
+from laminet.core.layers.dense import Dense, linear
+from laminet.core.layers.tree import ending, without_ending
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -36,13 +37,18 @@ _WHAT_TO_WRITE = (
 
 
 def last_activation(net: Network) -> str:
-    """Return the name of the last activation."""
-    return net.layers[-1].activation.name
+    """Return the name of the activation that the outputs end in; other words where it is none."""
+    return ending(net.layers)
 
 
 def logits(net: Network, x: ArrayLike) -> Array:
-    """Return what is before the sigmoid, or the identity, of the last layer."""
-    return net(x) if last_activation(net) == "identity" else net.trace(x).pre_activations[-1]
+    """Return what is before the sigmoid, or the identity, that the outputs end in."""
+    if last_activation(net) == "identity":
+        return net(x)
+    if isinstance(net.layers[-1], Dense):
+        return net.trace(x).pre_activations[-1]
+    before: Array = net._like(without_ending(net.layers), outputs=None)(x)
+    return before
 
 
 def of_each(z: Array, weight: list[list[float]], activation: ActivationName) -> Array:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from laminet.core.layers.dense import Dense
+from laminet.core.layers.tree import walk
 from laminet.core.naming import named_in
 from laminet.core.report import Report, TableData, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from laminet.core.layers.dense import Dense
+    from laminet.core.layers.layer import Layer
     from laminet.core.names import HeadName
 
 
@@ -23,9 +25,10 @@ class Trace(Report):
     Attributes
     ----------
     pre_activations : list of ndarray
-        Z_1 .. Z_L, each of shape (n_l,) or (batch, n_l).
+        Z_1 .. Z_L of the dense layers, each of shape (n_l,) or (batch, n_l); of layers within
+        layers in the order of `Gradients.weights`, each before those that follow it.
     activations : list of ndarray
-        A_0 .. A_L; A_0 is a copy of the input.
+        A_0 .. A_L: a copy of the input, and what each of the network's layers gives.
     output : ndarray
         A_L, or the head of it where the network has one.
     """
@@ -33,7 +36,7 @@ class Trace(Report):
     pre_activations: list[NDArray[Any]]
     activations: list[NDArray[Any]]
     output: NDArray[Any]
-    _layers: tuple[Dense, ...]
+    _layers: tuple[Layer, ...]
     _head: HeadName | None
 
     def __str__(self) -> str:
@@ -48,13 +51,13 @@ class Trace(Report):
         z, a = ("z", "a") if self.output.ndim == 1 else ("Z", "A")
         rows = [("layer", "weight", "bias", f"{a} before", z, "activation", f"{a} after")]
         for i, layer in enumerate(self._layers):
-            bias = "-" if layer.bias is None else str(layer.bias.shape)
-            shapes = (
-                array[i].shape
-                for array in (self.activations, self.pre_activations, self.activations[1:])
-            )
-            before, between, after = map(str, shapes)
-            row = (str(layer.weight.shape), bias, before, between, str(layer.activation), after)
+            before, after = str(self.activations[i].shape), str(self.activations[i + 1].shape)
+            row = ("-", "-", before, "-", layer._brief(), after)
+            if isinstance(layer, Dense):
+                bias = "-" if layer.bias is None else str(layer.bias.shape)
+                between = str(self.pre_activations[self._first(i)].shape)
+                function = str(layer.activation)
+                row = (str(layer.weight.shape), bias, before, between, function, after)
             rows.append((str(i + 1), *row))
         if self._head:
             shape = str(self.output.shape)
@@ -66,9 +69,17 @@ class Trace(Report):
         names = ("pre_activations", "activations", "output")
         return {name: plain(getattr(self, name)) for name in names}
 
+    def _first(self, i: int) -> int:
+        """Return which of the pre-activations is the first of a layer."""
+        return sum(isinstance(leaf, Dense) for _, leaf in walk(self._layers[:i]))
+
     def _line(self, i: int) -> str:
         layer = self._layers[i]
-        before, z, after = self.activations[i], self.pre_activations[i], self.activations[i + 1]
+        before, after = self.activations[i], self.activations[i + 1]
+        name = "a" if after.ndim == 1 else "A"
+        if not isinstance(layer, Dense):
+            return f"Layer {i + 1}: {layer._brief()} of {name}{before.shape} -> {name}{after.shape}"
+        z = self.pre_activations[self._first(i)]
         bias = "" if layer.bias is None else f" + b{layer.bias.shape}"
         if z.ndim == 1:
             return (

@@ -11,6 +11,9 @@ By the chain rule the Jacobian of the network at ``x``, of shape ``(n_L, n_0)``,
 
     J = D_L W_L  ...  D_2 W_2  D_1 W_1         D_l = diag(s_l'(z_l))
 
+Layers may be others, side by side and summed: `laminet.reference.layers` says what each gives, and
+what its Jacobian is.
+
 Each function here takes a network (`laminet.MLP`) or a list of layers, whose float32 weights
 become float64 without loss. Infinities and NaN go where IEEE 754 arithmetic on these formulas
 takes them, without warnings: ``silu(-inf)`` is ``-inf * 0``, which is NaN. A network's head is the
@@ -22,7 +25,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import reduce
-from itertools import pairwise
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,7 +32,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from laminet.core.conversion import as_real_array
+from laminet.core.layers.dense_like import DenseLike
 from laminet.core.layers.layer import Layer
+from laminet.reference import layers as kinds
 from laminet.reference.activations import activation, activation_derivative
 from laminet.reference.heads import apply_head, head_jacobian, log_softmax, softmax
 
@@ -62,9 +66,10 @@ class Trace(NamedTuple):
     Attributes
     ----------
     pre_activations : list of ndarray
-        ``[Z_1, ..., Z_L]``.
+        ``[Z_1, ..., Z_L]`` of the dense layers, of layers within layers each before those that
+        follow it.
     activations : list of ndarray
-        ``[A_0, ..., A_L]``, where ``A_0`` is the input.
+        ``[A_0, ..., A_L]``: the input, and what each layer gives.
     output : ndarray
         ``A_L``, or the network's head of it.
     """
@@ -77,12 +82,12 @@ class Trace(NamedTuple):
 # --- Forward ----------------------------------------------------------------------------------
 
 
-def forward(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
+def forward(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Array:
     """Return the outputs of a network, in matrix form: ``Z = A W^T + b``.
 
     Parameters
     ----------
-    net : MLP or sequence of Dense
+    net : MLP or sequence of layers
         The network, or its layers.
     x : array_like of shape (in_features,) or (batch, in_features)
         One sample, or one in each row.
@@ -102,12 +107,12 @@ def forward(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
     return trace(net, x).output
 
 
-def trace(net: MLP | Sequence[Layer], x: ArrayLike) -> Trace:
+def trace(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Trace:
     """Return all pre-activations and activations of one forward pass.
 
     Parameters
     ----------
-    net : MLP or sequence of Dense
+    net : MLP or sequence of layers
         The network, or its layers.
     x : array_like of shape (in_features,) or (batch, in_features)
         One sample, or one in each row.
@@ -125,26 +130,23 @@ def trace(net: MLP | Sequence[Layer], x: ArrayLike) -> Trace:
     TypeError
         If `x` does not hold real numbers.
     """
-    layers = _layers(net)
     a = _input(net, x)
-    pre_activations, activations = [], [a]
-    for layer in layers:
-        with np.errstate(all="ignore"):
-            z = a @ _weight(layer).T + _bias(layer)
-        a = activation(layer.activation, z)
-        pre_activations.append(z)
+    pre_activations: list[Array] = []
+    activations = [a]
+    for layer in _layers(net):
+        a = kinds.value(layer, a, lambda _, z: pre_activations.append(z))
         activations.append(a)
     return Trace(pre_activations, activations, apply_head(_head(net), a))
 
 
-def forward_components(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
+def forward_components(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Array:
     """Return the outputs of a network, sum by sum: ``z_i = sum_j W_ij a_j + b_i``.
 
     It says what the matrix form means, component by component, and is as slow as it looks.
 
     Parameters
     ----------
-    net : MLP or sequence of Dense
+    net : MLP or sequence of layers
         The network, or its layers.
     x : array_like of shape (in_features,) or (batch, in_features)
         One sample, or one in each row.
@@ -165,26 +167,18 @@ def forward_components(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
     samples = _input(net, x)
     if samples.ndim == 2:
         rows = [forward_components(net, sample) for sample in samples]
-        return np.array(rows, dtype=np.float64).reshape(len(rows), layers[-1].weight.shape[0])
-
-    a = [float(value) for value in samples]
-    for layer in layers:
-        weight, bias = _weight(layer), _bias(layer)
-        n_out, n_in = weight.shape
-        z = [0.0] * n_out
-        for i in range(n_out):
-            for j in range(n_in):
-                z[i] += float(weight[i, j]) * a[j]
-            z[i] += float(bias[i])
-        a = [float(value) for value in activation(layer.activation, z)]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), _out_features(net, samples))
+    a = kinds.series_of_components(layers, [float(value) for value in samples])
     return apply_head(_head(net), np.array(a, dtype=np.float64))
 
 
 # --- Jacobians --------------------------------------------------------------------------------
 
 
-def jacobian(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
-    """Return the Jacobian of a network, as the product ``J = D_L W_L ... D_1 W_1``.
+def jacobian(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Array:
+    """Return the Jacobian of a network: of a chain the product ``J = D_L W_L ... D_1 W_1``.
+
+    Side by side Jacobians are stacked, and of a sum they are added.
 
     A head is one more factor on the left: ``diag(p) - p p^T`` for softmax, where ``p`` are the
     probabilities, ``I - 1 p^T`` for log-softmax. The product is made from the left or from the
@@ -193,7 +187,7 @@ def jacobian(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
 
     Parameters
     ----------
-    net : MLP or sequence of Dense
+    net : MLP or sequence of layers
         The network, or its layers.
     x : array_like of shape (in_features,) or (batch, in_features)
         Where to take it: one point, or one in each row.
@@ -210,11 +204,14 @@ def jacobian(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
     TypeError
         If `x` does not hold real numbers.
     """
-    factors = layer_jacobians(net, x)
+    layers = _layers(net)
+    activations = trace(net, x).activations
+    factors = [kinds.jacobian(one, a) for one, a in zip(layers, activations[:-1], strict=True)]
+    shapes = [factor.shape[-2:] for factor in factors]
     if (head := _head(net)) is not None:
-        factors.append(head_jacobian(head, trace(net, x).activations[-1]))
+        factors.append(head_jacobian(head, activations[-1]))
     with np.errstate(all="ignore"):
-        if _fewer_from_the_left([layer.weight.shape for layer in _layers(net)]):
+        if _fewer_from_the_left(shapes):
             return reduce(lambda product, factor: product @ factor, reversed(factors))
         return reduce(lambda product, factor: factor @ product, factors)
 
@@ -225,12 +222,12 @@ def _fewer_from_the_left(shapes: Sequence[tuple[int, ...]]) -> bool:
     return shapes[-1][0] * sum(products[:-1]) <= shapes[0][1] * sum(products[1:])
 
 
-def layer_jacobians(net: MLP | Sequence[Layer], x: ArrayLike) -> list[Array]:
-    """Return the factors of the Jacobian: ``J_l = D_l W_l`` for each layer.
+def layer_jacobians(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> list[Array]:
+    """Return ``J_l = D_l W_l`` for each dense layer: of a chain, the factors of the Jacobian.
 
     Parameters
     ----------
-    net : MLP or sequence of Dense
+    net : MLP or sequence of layers
         The network, or its layers.
     x : array_like of shape (in_features,) or (batch, in_features)
         Where to take them: one point, or one in each row.
@@ -248,17 +245,15 @@ def layer_jacobians(net: MLP | Sequence[Layer], x: ArrayLike) -> list[Array]:
     TypeError
         If `x` does not hold real numbers.
     """
-    layers = _layers(net)
-    factors = []
-    for layer, z in zip(layers, trace(net, x).pre_activations, strict=True):
-        with np.errstate(all="ignore"):
-            diagonal = activation_derivative(layer.activation, z)
-            factors.append(diagonal[..., :, None] * _weight(layer))
+    factors: list[Array] = []
+    a = _input(net, x)
+    for layer in _layers(net):
+        a = kinds.value(layer, a, lambda one, z: factors.append(kinds.dense_jacobian(one, z)))
     return factors
 
 
 def numerical_jacobian(
-    net: MLP | Sequence[Layer], x: ArrayLike, step: float | None = None
+    net: MLP | Sequence[Layer | DenseLike], x: ArrayLike, step: float | None = None
 ) -> Array:
     """Return the Jacobian by central differences, ``(f(x + h e_j) - f(x - h e_j)) / 2h``.
 
@@ -268,7 +263,7 @@ def numerical_jacobian(
 
     Parameters
     ----------
-    net : MLP or sequence of Dense
+    net : MLP or sequence of layers
         The network, or its layers.
     x : array_like of shape (in_features,) or (batch, in_features)
         Where to take it: one point, or one in each row.
@@ -288,13 +283,13 @@ def numerical_jacobian(
         If `x` does not hold real numbers, or `step` is none.
     """
     check_step(step)
-    layers = _layers(net)
     points = _input(net, x)
+    out_features = _out_features(net, points)
     if points.ndim == 2:
-        shape = (len(points), layers[-1].weight.shape[0], layers[0].weight.shape[1])
+        shape = (len(points), out_features, points.shape[1])
         return np.array([numerical_jacobian(net, row, step) for row in points]).reshape(shape)
 
-    result = np.empty((layers[-1].weight.shape[0], points.size))
+    result = np.empty((out_features, points.size))
     for j in range(points.size):
         h = step or np.finfo(np.float64).eps ** (1 / 3) * max(1.0, abs(points[j]))
         above, below = points.copy(), points.copy()
@@ -319,47 +314,56 @@ def check_step(step: float | None) -> None:
         raise ValueError(f"step must be a positive number, not {step}")
 
 
-def _layers(net: MLP | Sequence[Layer]) -> Sequence[Layer]:
+def _layers(net: MLP | Sequence[Layer | DenseLike]) -> Sequence[Layer | DenseLike]:
     layers: Any = net if isinstance(net, Sequence) else getattr(net, "layers", None)
     if not isinstance(layers, Sequence) or isinstance(layers, (str, bytes)):
-        raise TypeError(f"net must be an MLP or a sequence of Dense, got {type(net).__name__}")
+        raise TypeError(f"net must be an MLP or a sequence of layers, got {type(net).__name__}")
     if len(layers) == 0:
         raise ValueError("net has no layers")
     for i, layer in enumerate(layers):
-        if not all(hasattr(layer, name) for name in ("weight", "bias", "activation")):
-            raise TypeError(f"layers[{i}] must be a Dense, got {type(layer).__name__}")
-    for i, (before, after) in enumerate(pairwise(layers), start=1):
-        if after.weight.shape[1] != before.weight.shape[0]:
-            raise ValueError(
-                f"layers[{i}] takes {after.weight.shape[1]} features, "
-                f"layers[{i - 1}] gives {before.weight.shape[0]}"
-            )
+        if not isinstance(layer, Layer) and not kinds.is_dense(layer):
+            kind = type(layer).__name__
+            raise TypeError(f"layers[{i}] must be a layer, such as ln.Dense, got {kind}")
+    if (features := _in_features(net, layers)) is not None:
+        kinds.given(layers, features)
     return layers
 
 
-def _head(net: MLP | Sequence[Layer]) -> str | None:
+def _in_features(
+    net: MLP | Sequence[Layer | DenseLike], layers: Sequence[Layer | DenseLike]
+) -> int | None:
+    """Return how many features a network takes; None of layers that take any."""
+    if not isinstance(net, Sequence):
+        return net.in_features
+    for layer in layers:
+        if kinds.is_dense(layer):
+            return int(layer.weight.shape[1])
+        if not isinstance(layer, Layer):
+            break
+        if layer.in_features is not None or not layer._keeps_width:
+            return layer.in_features
+    return None
+
+
+def _out_features(net: MLP | Sequence[Layer | DenseLike], samples: Array) -> int:
+    return kinds.given(_layers(net), samples.shape[-1])
+
+
+def _head(net: MLP | Sequence[Layer | DenseLike]) -> str | None:
     return None if isinstance(net, Sequence) else net.head
 
 
-def _weight(layer: Layer) -> Array:
-    return as_real_array(layer.weight, _FLOAT64, "weight")
-
-
-def _bias(layer: Layer) -> Array:
-    if layer.bias is None:
-        return np.zeros(layer.weight.shape[0])
-    return as_real_array(layer.bias, _FLOAT64, "bias")
-
-
-def _input(net: MLP | Sequence[Layer], x: ArrayLike) -> Array:
+def _input(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Array:
     names = getattr(net, "feature_names", None)
     # A copy: a trace keeps it, and the caller may change the original.
     array = np.array(as_real_array(x, _FLOAT64, "x", names))
-    in_features = _layers(net)[0].weight.shape[1]
+    in_features = _in_features(net, _layers(net))
     if array.ndim not in (1, 2):
         raise ValueError(
             f"x has {array.ndim} axes, expected (in_features,) or (batch, in_features)"
         )
-    if array.shape[-1] != in_features:
+    if in_features is None:
+        _out_features(net, array)  # refuses what does not fit
+    elif array.shape[-1] != in_features:
         raise ValueError(f"x has {array.shape[-1]} features, the network takes {in_features}")
     return array

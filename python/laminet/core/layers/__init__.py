@@ -1,7 +1,1 @@
-"""The kinds of layers, one file each."""
-
-from __future__ import annotations
-
-from laminet.core.layers.dense import Dense, linear
-
-__all__ = ["Dense", "linear"]
+"""The kinds of layers, one file each; `layer` says what all of them have."""

@@ -9,7 +9,10 @@ import numpy as np
 from laminet import _core
 from laminet.core.activation import Activation, as_activation
 from laminet.core.conversion import as_real_array, real_array
+from laminet.core.floating_point import rounded
 from laminet.core.hooks import hooks
+from laminet.core.layers.arrays import common_dtype, read_only, same
+from laminet.core.layers.layer import Layer, require_features
 from laminet.core.naming import named_in
 from laminet.core.runtime import check_environment
 from laminet.core.table_data import TableData
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @named_in("laminet")
-class Dense:
+class Dense(Layer):
     """One dense layer: ``a = s(W x + b)``.
 
     Parameters
@@ -32,6 +35,7 @@ class Dense:
         As in ``torch.nn.Linear``.
     bias : array_like of shape (out_features,), optional
     activation : str or Activation, default "identity"
+        Parameters of it that are arrays have a number for each output.
 
     Attributes
     ----------
@@ -63,6 +67,8 @@ class Dense:
     """
 
     __slots__ = ("_activation", "_bias", "_weight")
+    _fields = ("weight", "bias", "activation")
+    _keeps_width = False
 
     def __init__(
         self,
@@ -79,10 +85,10 @@ class Dense:
         b = None if bias is None else real_array(bias, "bias")
         if b is not None and b.shape != (w.shape[0],):
             raise ValueError(f"bias must have shape ({w.shape[0]},), got shape {b.shape}")
-        dtype = _common_dtype(w) if b is None else _common_dtype(w, b)
-        self._weight = _read_only(as_real_array(w, dtype, "weight"))
-        self._bias = None if b is None else _read_only(as_real_array(b, dtype, "bias"))
-        self._activation = as_activation(activation)
+        dtype = common_dtype(w) if b is None else common_dtype(w, b)
+        self._weight = read_only(as_real_array(w, dtype, "weight"))
+        self._bias = None if b is None else read_only(as_real_array(b, dtype, "bias"))
+        self._activation = _of_units(activation, w.shape[0])
 
     @property
     def weight(self) -> Array:
@@ -114,13 +120,36 @@ class Dense:
         """float32 or float64."""
         return self._weight.dtype
 
+    def _gives(self, features: int, place: str, giver: str) -> int:
+        require_features(self.in_features, features, place, giver)
+        return self.out_features
+
+    def _for_core(self, features: int) -> tuple[Any, ...]:
+        return self.weight, self.bias, self.activation
+
+    def _brief(self) -> str:
+        return f"{self.out_features} {self.activation}"
+
+    def _ending(self, before: str) -> str:
+        return self.activation.name
+
+    def _without_ending(self) -> Dense:
+        return Dense(self.weight, self.bias)
+
+    def _rounded(self, dtype: np.dtype[Any]) -> Dense:
+        bias = None if self.bias is None else rounded(self.bias, dtype, "bias")
+        return Dense(rounded(self.weight, dtype, "weight"), bias, self.activation)
+
+    def _num_parameters(self) -> int:
+        return int(self.weight.size) + (0 if self.bias is None else int(self.bias.size))
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Dense):
             return NotImplemented
         return (
             self.activation == other.activation
-            and _same(self.weight, other.weight)
-            and _same(self.bias, other.bias)
+            and same(self.weight, other.weight)
+            and same(self.bias, other.bias)
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -170,33 +199,29 @@ def linear(
     Raises
     ------
     ValueError
-        If a shape is wrong.
+        If a shape is wrong, or the activation has parameters for each unit.
     TypeError
         If an array does not hold real numbers.
     """
     check_environment()
     w = real_array(weight, "weight")
     b = None if bias is None else real_array(bias, "bias")
-    dtype = _common_dtype(w) if b is None else _common_dtype(w, b)
+    dtype = common_dtype(w) if b is None else common_dtype(w, b)
+    function = as_activation(activation)
+    if function.in_features is not None:
+        raise ValueError(
+            f"linear takes parameters of {function.name} that are numbers, got one for each unit"
+        )
     compute = _core.linear_f32 if dtype == np.float32 else _core.linear_f64
-    result: Array = compute(x, w, b, as_activation(activation), out)
+    result: Array = compute(x, w, b, function, out)
     return result
 
 
-def _common_dtype(*arrays: Array) -> np.dtype[Any]:
-    """float32 where that holds every value, by NumPy's rules of promotion, else float64."""
-    common = np.result_type(np.float32, *(a.dtype for a in arrays))
-    return np.dtype(np.float32 if common == np.float32 else np.float64)
-
-
-def _read_only(array: Array) -> Array:
-    view: Array = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def _same(a: Array | None, b: Array | None) -> bool:
-    """Whether two arrays have the same dtype, shape and bits (so that NaN equals itself)."""
-    if a is None or b is None:
-        return a is b
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+def _of_units(activation: str | Activation, units: int) -> Activation:
+    """Return an activation; refuse parameters for other units than these."""
+    result = as_activation(activation)
+    if result.in_features not in (None, units):
+        raise ValueError(
+            f"activation has parameters for {result.in_features} units, the layer has {units}"
+        )
+    return result

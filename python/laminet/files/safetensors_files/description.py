@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from laminet.core.activation import ACTIVATIONS, Activation
 from laminet.core.heads import HEADS
+from laminet.core.layers.chain import dense_chain
 from laminet.core.mlp import MLP
 from laminet.core.outputs import Classes, Labels, Outputs, Quantities
 from laminet.files.safetensors_files.header import fail, is_count, parse_json, quoted
 
 if TYPE_CHECKING:
     from laminet.core.layers.dense import Dense
-    from laminet.core.layers.layer import Layer
+    from laminet.core.layers.dense_like import DenseLike
     from laminet.core.names import HeadName
 
 __all__ = ["FORMAT_VERSION", "KEY", "Description"]
@@ -54,14 +55,14 @@ class Description:
     inputs: tuple[tuple[str, int], ...] | None = None
 
     @classmethod
-    def of_layers(cls, layers: Iterable[Layer]) -> Description:
+    def of_layers(cls, layers: Iterable[DenseLike]) -> Description:
         """Describe a plain MLP of these layers."""
         return cls(tuple(layer.activation for layer in layers))
 
     @classmethod
     def of(cls, net: MLP) -> Description:
         """Describe a network."""
-        activations = tuple(layer.activation for layer in net.layers)
+        activations = tuple(layer.activation for layer in dense_chain(net, "net.save"))
         return cls(activations, net.head, net.outputs, net.feature_names, net.inputs)
 
     def network(self, layers: list[Dense]) -> MLP:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from laminet.core.layers.chain import dense_chain
 from laminet.core.layers.dense import Dense
 from laminet.files.atomic import replacing, write_by_parts
 from laminet.files.bfloat16 import widened
@@ -37,7 +38,7 @@ from laminet.files.safetensors_files.header import METADATA, fail, quoted
 from laminet.files.suffixes import require_suffix
 
 if TYPE_CHECKING:
-    from laminet.core.layers.layer import Layer
+    from laminet.core.layers.dense_like import DenseLike
     from laminet.core.mlp import MLP
 
 __all__ = ["read", "save", "write_layers"]
@@ -67,11 +68,13 @@ def save(net: MLP, path: str | os.PathLike[str]) -> None:
         text.
     """
     require_suffix(path, ".safetensors", "save")
-    write_layers(net.layers, path, Description.of(net))
+    write_layers(dense_chain(net, "net.save"), path, Description.of(net))
 
 
 def write_layers(
-    layers: Iterable[Layer], path: str | os.PathLike[str], description: Description | None = None
+    layers: Iterable[DenseLike],
+    path: str | os.PathLike[str],
+    description: Description | None = None,
 ) -> None:
     """Write layers to a safetensors file; `save` without the need for a network.
 

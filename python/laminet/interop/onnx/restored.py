@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from laminet.core.errors import FormatError
+from laminet.core.layers.chain import dense_chain
 from laminet.core.layers.dense import Dense
 from laminet.core.mlp import MLP
 from laminet.core.outputs import Classes, Labels, Outputs
@@ -88,7 +89,8 @@ class Restored:
         if said is None:
             return net
         names = [a.name for a in said.activations]
-        if [layer.activation.name for layer in net.layers] != names or net.head != said.head:
+        found = [layer.activation.name for layer in dense_chain(net, "ln.from_onnx")]
+        if found != names or net.head != said.head:
             return net
         own = net.outputs
         outputs = said.outputs if own is None or _say_the_same(own, said.outputs) else own

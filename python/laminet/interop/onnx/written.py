@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laminet.core.activation import Activation
+from laminet.core.layers.chain import dense_chain
 from laminet.core.outputs import Classes, Labels
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def written(net: MLP) -> Written:
 
     builder = _Builder(net.dtype)
     name = "x"
-    for index, layer in enumerate(net.layers):
+    for index, layer in enumerate(dense_chain(net, "ln.to_onnx")):
         inputs = [name, builder.constant(f"{index}.weight", layer.weight)]
         if layer.bias is not None:
             inputs.append(builder.constant(f"{index}.bias", layer.bias))
@@ -170,7 +171,8 @@ class _Builder:
         if classes and several:
             index = self.node("ArgMax", "y", axis=1, keepdims=0)
         else:
-            half = 0.5 if net.layers[-1].activation.name == "sigmoid" else 0.0
+            ends_in = dense_chain(net, "ln.to_onnx")[-1].activation.name
+            half = 0.5 if ends_in == "sigmoid" else 0.0
             above = self.node("Greater", "y", self.number(half))
             index = self.node("Cast", above, to=TensorProto.INT64)
         if classes:

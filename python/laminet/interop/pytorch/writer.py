@@ -8,6 +8,7 @@ import numpy as np
 
 from laminet.core.activation import Activation
 from laminet.core.floating_point import silent
+from laminet.core.layers.chain import dense_chain
 
 if TYPE_CHECKING:
     from laminet.core.layers.dense import Dense
@@ -51,7 +52,7 @@ def to_torch(net: MLP) -> Any:
     if not isinstance(net, MLP):
         raise TypeError(f"net must be an MLP, got {type(net).__name__}")
     modules: list[Any] = []
-    for layer in net.layers:
+    for layer in dense_chain(net, "ln.to_torch"):
         modules += _layer(layer)
     if net.head is not None:
         head = torch.nn.Softmax if net.head == "softmax" else torch.nn.LogSoftmax

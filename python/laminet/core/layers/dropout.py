@@ -1,0 +1,60 @@
+"""Features left out at random, while a network is made."""
+
+from __future__ import annotations
+
+from laminet.core.layers.layer import ImmutableLayer
+from laminet.core.naming import named_in
+from laminet.core.numbers import as_number
+
+__all__ = ["Dropout"]
+
+
+@named_in("laminet")
+class Dropout(ImmutableLayer):
+    """The identity, but while a network is trained: then features are left out at random [1]_.
+
+    Parameters
+    ----------
+    rate : float
+        The probability that a feature becomes 0, at least 0 and less than 1; those that stay are
+        divided by ``1 - rate``, as by ``torch.nn.Dropout``.
+
+    Attributes
+    ----------
+    rate : float
+
+    Raises
+    ------
+    ValueError
+        If `rate` is out of its range.
+    TypeError
+        If `rate` is not a real number.
+
+    References
+    ----------
+    .. [1] N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever, R. Salakhutdinov, "Dropout: A
+       Simple Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> ln.MLP([ln.Dense([[2.0]]), ln.Dropout(0.5)])([3.0])
+    array([6.])
+    """
+
+    __slots__ = ("rate",)
+    _fields = ("rate",)
+
+    rate: float
+
+    def __init__(self, rate: float) -> None:
+        value = as_number(rate, "rate")
+        if not 0 <= value < 1:
+            raise ValueError(f"rate must be at least 0 and less than 1, got {value}")
+        self._set(rate=value)
+
+    def _for_core(self, features: int) -> None:
+        return None
+
+    def _brief(self) -> str:
+        return f"dropout {self.rate:g}"
