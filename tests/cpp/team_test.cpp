@@ -101,11 +101,12 @@ TEST_F(Teams, TheHandoffIsMeasuredAndForgotten) {
 
 #if defined(__linux__)
 
+// Empty where the thread has ended.
 std::vector<int> cpus_of(pid_t thread) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  EXPECT_EQ(sched_getaffinity(thread, sizeof set, &set), 0);
   std::vector<int> result;
+  if (sched_getaffinity(thread, sizeof set, &set) != 0) return result;
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     if (CPU_ISSET(static_cast<unsigned>(cpu), &set)) result.push_back(cpu);
   }
@@ -437,7 +438,8 @@ TEST_F(Placements, TheTeamGivesBackWhatItTook) {
     std::string result;
     for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
       const int id = std::stoi(entry.path().filename());
-      if (cpus_of(id) != all) result += std::to_string(id) + " ";
+      const std::vector<int> cpus = cpus_of(id);
+      if (!cpus.empty() && cpus != all) result += std::to_string(id) + " ";
     }
     return result;
   };
