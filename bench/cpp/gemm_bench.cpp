@@ -30,7 +30,7 @@ void product(benchmark::State& state, const Engine& engine, const Shape& shape) 
     if (engine.backend == "tiled") {
       tiled_layer<T>(x_view, packed, nullptr, Activation{}, y_view);
     } else {
-      blas_layer<T>(x_view, w_view, nullptr, Activation{}, table, y_view);
+      blas_layer<T>(x_view, w_view, false, nullptr, Activation{}, table, y_view);
     }
     benchmark::ClobberMemory();
   }
