@@ -197,6 +197,21 @@ TEST(Program, BlocksAllocateNothingAfterTheFirstCall) {
   }
 }
 
+TEST(Program, LayerJacobiansAreWithoutTheFunctionThatFollows) {
+  Layers make;
+  const SeriesView<float> layers = {make.dense(3, 4),
+                                    {ActivationView<float>{{ActivationKind::relu}}},
+                                    make.dense(4, 4, ActivationKind::relu)};
+  const Mlp<float> net{std::span<const LayerView<float>>(layers)};
+  const std::vector<float> x = {-1, 0, 2};
+  std::vector<float> first(12), second(16);
+  const MatrixStack<float> stacks[] = {{first.data(), 1, 4, 3, 12, 3, 1},
+                                       {second.data(), 1, 4, 4, 16, 4, 1}};
+  Derivatives<float>(net).layer_jacobians(dense_view(x.data(), 1, 3), stacks);
+  EXPECT_TRUE(std::equal(first.begin(), first.end(), net.layers()[0].weight.data));
+  EXPECT_FALSE(std::equal(second.begin(), second.end(), net.layers()[1].weight.data));
+}
+
 TEST(Prepared, IsRefreshedInPlace) {
   const Program program = chain_of(std::vector<std::size_t>{9, 70, 5});
   Parameters<float> parameters(9 * 70 + 70 * 5 + 64);

@@ -315,8 +315,12 @@ void Derivatives<T>::layer_jacobians(ConstMatrixView<T> x,
     tape.record(program, chain, x.row_block(first, count), {});
     for (std::size_t l = 0; l < own.size(); ++l) {
       const ConstMatrixView<T> w = own[l].weight;
-      ConstMatrixView<T> d = slopes_of(program, net_->places()[l].step, tape);
-      if (d.data) d = d.column_block(net_->places()[l].first, w.rows);
+      // A function that follows a layer is of its step, but not the layer's.
+      ConstMatrixView<T> d{};
+      if (own[l].activation.kind != ActivationKind::identity) {
+        d = slopes_of(program, net_->places()[l].step, tape);
+        d = d.column_block(net_->places()[l].first, w.rows);
+      }
       for (std::size_t i = 0; i < count; ++i) {
         const MatrixView<T> j = layers[l][first + i];
         const std::size_t step = rows_between<T>(w.columns);

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from laminet.core import stepwise
 from laminet.core.gradients import Gradients
-from laminet.core.layers.chain import is_chain
 from laminet.core.layers.dense import Dense
 from laminet.core.layers.norms import Norm
 
@@ -116,8 +114,6 @@ class Differentiable:
         ValueError, TypeError
             As ``net(x)`` does.
         """
-        if not is_chain(self):  # type: ignore[arg-type]  # a mixin: what it is mixed into is one
-            return stepwise.layer_jacobians(self, x)  # type: ignore[arg-type]  # as above
         result: list[Array] = self._derivatives.layer_jacobians(x)
         return result
 

@@ -1,4 +1,4 @@
-"""What networks of any layers compute, one layer after the other.
+"""What the layers of a network give, one after the other.
 
 The core runs a network as steps that do not keep to its layers: a function is part of the product
 before it, a sum of the last one of a residual block. So each layer runs alone here, as a network of
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet import _core
-from laminet.core.activation import Activation
 from laminet.core.conversion import as_real_array
 from laminet.core.layers.dense import Dense
 from laminet.core.layers.layer import Layer
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Seen = Callable[[Dense, Array], None]
 
-__all__ = ["layer_jacobians", "trace_by_layer"]
+__all__ = ["trace_by_layer"]
 
 
 def trace_by_layer(net: Network, x: ArrayLike) -> Trace:
@@ -45,23 +44,6 @@ def trace_by_layer(net: Network, x: ArrayLike) -> Trace:
     if net.head is None:
         activations[-1] = output
     return Trace(pre_activations, activations, output, net.layers, net.head)
-
-
-def layer_jacobians(net: Network, x: ArrayLike) -> list[Array]:
-    """Return what `MLP.layer_jacobians` does."""
-    a = as_real_array(x, net.dtype, "x", net.feature_names)
-    net(a)  # refuses other shapes
-    result: list[Array] = []
-
-    def seen(dense: Dense, z: Array) -> None:
-        slopes = np.ones_like(z)
-        if dense.activation.name != "identity":
-            slopes = _derivatives(dense.activation, z).vjp(z, slopes, None)
-        result.append(slopes[..., :, None] * dense.weight)
-
-    with np.errstate(all="ignore"):
-        _series(net.layers, a, seen)
-    return result
 
 
 def _series(layers: Sequence[Layer], a: Array, seen: Seen) -> Array:
@@ -89,8 +71,3 @@ def _network(layer: Layer, a: Array) -> Any:
     told = layer._for_core(a.shape[-1])
     make = _core.NetworkF32.make if a.dtype == np.float32 else _core.NetworkF64.make
     return None if told is None else make([told], "none", None, a.shape[-1])
-
-
-def _derivatives(activation: Activation, a: Array) -> Any:
-    kind = _core.DerivativesF32 if a.dtype == np.float32 else _core.DerivativesF64
-    return kind.make(_network(activation, a))
