@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import laminet
+
 TOP = Path(__file__).resolve().parents[2]
 
 #: Arrows of the design: a layer may include itself and those before it. The probe stands beside
@@ -288,9 +290,12 @@ def test_what_is_compared_with_is_not_made_of_what_is_compared() -> None:
 def test_the_package_starts_with_numpy_and_the_standard_library_alone() -> None:
     """Whatever else it needs, it imports where it is first needed."""
     packages = str(Path(np.__file__).parents[1])
+    ours = str(
+        Path(laminet.__file__).parents[1]
+    )  # the sources have no extension where it is installed
     code = f"""
 import sys
-sys.path += [{str(PACKAGE.parent)!r}, {packages!r}]
+sys.path += [{ours!r}, {packages!r}]
 import laminet
 files = {{name.partition(".")[0]: getattr(m, "__file__", None) for name, m in sys.modules.items()}}
 print(*(name for name, file in files.items() if (file or "").startswith({packages!r})))

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -48,9 +49,9 @@ PROBES: dict[str, Callable[[str], float]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _third_signal() -> Iterator[None]:
-    """Once begun, signals every 50 ms, of which the third is Ctrl-C's.
+@contextmanager
+def signals(every: float = 0.05, last: int = 3) -> Iterator[None]:
+    """Signals so many seconds apart, of which the last is Ctrl-C's; none comes later.
 
     A call that lets none through while it works would see one: they do not queue up.
     """
@@ -59,18 +60,24 @@ def _third_signal() -> Iterator[None]:
     def handler(number: int, frame: FrameType | None) -> None:
         nonlocal count
         count += 1
-        if count == 3:
+        if count == last:
             signal.setitimer(signal.ITIMER_REAL, 0)
             raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, handler)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    signal.setitimer(signal.ITIMER_REAL, every, every)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
-def begin_signals() -> None:
-    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+@contextmanager
+def interrupted(every: float = 0.05, last: int = 3) -> Iterator[None]:
+    """What is done must end in the last of the signals."""
+    with pytest.raises(KeyboardInterrupt), signals(every, last):
+        yield
 
 
 @pytest.mark.usefixtures("backend")
@@ -79,8 +86,7 @@ def begin_signals() -> None:
 def test_a_signal_ends_a_long_call(call, threads):
     with ln.num_threads(threads):
         expected = NET(X[:3]), NET.vjp(X[:3], X[:3])
-        begin_signals()
-        with pytest.raises(KeyboardInterrupt):
+        with interrupted():
             call()
         # Everything is usable as before.
         assert same_bits(NET(X[:3]), expected[0])
@@ -89,24 +95,21 @@ def test_a_signal_ends_a_long_call(call, threads):
 
 def test_what_was_not_computed_is_not_written():
     out = np.full((4096, 1024), 7, "float32")
-    begin_signals()
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted():
         NET(X, out=out)
     assert (out[-1] == 7).all()
 
 
 def test_a_signal_ends_the_making_of_a_network():
     layer = ln.Dense(np.zeros((12000, 12000), "f4"))  # more than half a gigabyte to copy
-    begin_signals()
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(0.02, last=2):
         ln.MLP([layer])
 
 
 @pytest.mark.parametrize("measure", PROBES.values(), ids=PROBES)
 def test_a_signal_ends_a_probe_of_the_machine(measure):
     expected = NET(X[:3])
-    begin_signals()
-    with ln.num_threads(THREADS), pytest.raises(KeyboardInterrupt):
+    with ln.num_threads(THREADS), interrupted():
         measure(ln.build_info()["isa"])
     assert same_bits(NET(X[:3]), expected)
 
@@ -135,8 +138,9 @@ COMMANDS = {
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
 def test_a_signal_ends_a_command(files, capsys, arguments):
     before = sorted(os.listdir(files))
-    begin_signals()
-    assert main(arguments.split()) == 130
+    with signals():
+        status = main(arguments.split())
+    assert status == 130
     assert capsys.readouterr().err.endswith("laminet: error: interrupted\n")
     left = sorted(os.listdir(files))
     assert [name for name in left if name != "cache"] == before

@@ -36,6 +36,10 @@ class HugePageArray {
       : pages_(allocate_pages(checked_product(size, sizeof(T)))), size_(size) {}
 
   T* data() { return reinterpret_cast<T*>(pages_.get()); }
+  const T* data() const { return reinterpret_cast<const T*>(pages_.get()); }
+  std::size_t size() const { return size_; }
+  // Whether all are zero as they come: pages that nobody has touched.
+  bool zeroed() const { return pages_.get_deleter().mapped > 0; }
   // As allocated.
   std::size_t bytes() const {
     const std::size_t mapped = pages_.get_deleter().mapped;

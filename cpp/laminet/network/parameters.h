@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "laminet/base/huge_pages.h"
 #include "laminet/base/matrix.h"
 #include "laminet/network/program.h"
 
@@ -21,7 +22,7 @@ class Parameters {
  public:
   explicit Parameters(std::size_t size) : data_(size) {
     // Also between the matrices, where passes over the whole buffer read.
-    std::fill(data_.begin(), data_.end(), T{0});
+    if (!data_.zeroed()) std::fill_n(data_.data(), size, T{0});
   }
 
   // No data where there is none.
@@ -42,7 +43,7 @@ class Parameters {
   }
 
  private:
-  AlignedArray<T> data_;
+  HugePageArray<T> data_;
   std::uint64_t version_ = 0;
 };
 
