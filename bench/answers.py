@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
+import block_runtimes
 import numpy as np
-from runtimes import Network
+from blocks import Blocks
+from runtimes import AnyNetwork, laminet_layers
 from workers import Worker
 
 
-def prepare(workers: list[Worker], net: Network, batch: int, dtype: str = "float32") -> None:
+def prepare(workers: list[Worker], net: AnyNetwork, batch: int, dtype: str = "float32") -> None:
     """Let each worker build the network, and compare its answer with NumPy in float64."""
     expected, bound = reference(net, batch, dtype)
     for worker in workers:
@@ -17,7 +17,7 @@ def prepare(workers: list[Worker], net: Network, batch: int, dtype: str = "float
 
 
 def compare(
-    answer: np.ndarray, expected: np.ndarray, bound: float, runtime: str, net: Network
+    answer: np.ndarray, expected: np.ndarray, bound: float, runtime: str, net: AnyNetwork
 ) -> None:
     """End the run in words if an answer is further off than `bound`."""
     if answer.shape != expected.shape:
@@ -27,23 +27,17 @@ def compare(
         raise SystemExit(f"{runtime} is wrong on {net.name}: {worst:.2e} off")
 
 
-def reference(net: Network, batch: int, dtype: str) -> tuple[np.ndarray, float]:
+def reference(net: AnyNetwork, batch: int, dtype: str) -> tuple[np.ndarray, float]:
     """Return the answer in float64, and how far a right one may be (a sanity check, no proof)."""
     import laminet as ln
 
-    weights = net.weights(dtype)
-    last = len(weights) - 1
-    layers = [
-        ln.Dense(w, b, "identity" if i == last else net.activation)
-        for i, (w, b) in enumerate(weights)
-    ]
     x = net.samples(batch, dtype)
-    expected = np.concatenate(
-        [
-            ln.reference.forward(layers, part)
-            for part in np.array_split(np.atleast_2d(x), max(1, batch // 4096))
-        ]
-    )
-    unit = np.finfo(dtype).eps
-    scale = float(np.max(np.abs(expected))) * math.sqrt(max(net.sizes)) * len(weights)
-    return expected[0] if batch == 1 else expected, 8 * unit * scale
+    parts = np.array_split(np.atleast_2d(x), max(1, batch // 4096))
+    weights = net.weights(dtype)
+    if isinstance(net, Blocks):
+        expected = np.concatenate([block_runtimes.reference(net, weights, p) for p in parts])
+    else:
+        layers = laminet_layers(net, weights)
+        expected = np.concatenate([ln.reference.forward(layers, part) for part in parts])
+    scale = float(np.max(np.abs(expected))) * net.terms
+    return expected[0] if batch == 1 else expected, 8 * np.finfo(dtype).eps * scale

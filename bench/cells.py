@@ -6,20 +6,22 @@ import statistics
 from dataclasses import asdict
 from typing import Any
 
-from runtimes import NUMPY_OTHER, OTHER, Network
+from blocks import BLOCKS
+from runtimes import NUMPY_OTHER, OTHER, AnyNetwork, Network
 from workers import Timing
 
-NETWORKS = (
+NETWORKS: tuple[AnyNetwork, ...] = (
     Network((17, 64, 64, 6), "tanh", (1, 8, 32, 64, 128, 512, 1024, 4096, 8192, 65536)),
     Network((784, 256, 128, 10), "relu", (1, 8, 32, 64, 128, 512, 1024, 4096, 8192)),
     Network((784, 512, 256, 128, 10), "relu", (1, 8, 32, 64, 128, 512, 1024, 4096)),
     Network((32, 64, 64, 64, 64, 16), "relu", (1, 8, 32, 64, 128, 512, 1024, 4096, 8192, 262144)),
     Network((479, 1024, 1024, 512, 256, 1), "relu", (1, 8, 32, 64, 128, 512, 1024, 2048)),
     Network((1024, 4096, 4096, 1024), "gelu", (1, 8, 32, 64, 128, 512)),
+    *BLOCKS,
 )
 
 
-def judge(net: Network, batch: int, timings: dict[str, Timing]) -> dict[str, Any]:
+def judge(net: AnyNetwork, batch: int, timings: dict[str, Timing]) -> dict[str, Any]:
     """Return the cell of a report: all times, and laminet's beside the best peer's."""
     fold_numpy(timings)
     cell: dict[str, Any] = {
@@ -44,13 +46,13 @@ def judge(net: Network, batch: int, timings: dict[str, Timing]) -> dict[str, Any
 def heading(names: list[str]) -> str:
     """Return what stands above `line`."""
     title = "microseconds a call (median)"
-    return f"{title:32}" + "".join(f"{n:>16}" for n in names) + "   ratio"
+    return f"{title:36}" + "".join(f"{n:>16}" for n in names) + "   ratio"
 
 
 def line(cell: dict[str, Any], names: list[str]) -> str:
     """One row of the table."""
     us = cell["us"]
-    text = f"{cell['network']:24}{cell['batch']:>7} "
+    text = f"{cell['network']:28}{cell['batch']:>7} "
     text += "".join(f"{us[n]['median_us']:>16.2f}" for n in names)
     if "ratio" in cell:
         text += f"{cell['ratio']:>8.2f}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import markdown
-from runtimes import FLOAT64_RUNTIMES, NUMPY_OTHER, OTHER, RUNTIMES, Network, versions
+from runtimes import FLOAT64_RUNTIMES, NUMPY_OTHER, OTHER, RUNTIMES, AnyNetwork, versions
 from workers import Worker
 
 
@@ -86,8 +86,8 @@ def chosen_runtimes(options: argparse.Namespace, dtype: str = "float32") -> list
 
 
 def chosen_cells(
-    networks: Sequence[Network], options: argparse.Namespace
-) -> list[tuple[Network, int]]:
+    networks: Sequence[AnyNetwork], options: argparse.Namespace
+) -> list[tuple[AnyNetwork, int]]:
     """Return networks and their batches, without those that the options leave out."""
     chosen = [
         (net, batch)

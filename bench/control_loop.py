@@ -18,7 +18,7 @@ from typing import Any
 import answers
 import commandline
 import numpy as np
-from runtimes import NUMPY_OTHER, OTHER, Call, Network
+from runtimes import NUMPY_OTHER, OTHER, AnyNetwork, Call, Network
 from workers import REST
 
 NETWORKS = (
@@ -75,7 +75,7 @@ def at_rhythm(call: Call, x: np.ndarray, every: float, count: int) -> list[float
     return samples[UNCOUNTED:]
 
 
-def judge(net: Network, batch: int, calls: dict[str, list[float]]) -> dict[str, Any]:
+def judge(net: AnyNetwork, batch: int, calls: dict[str, list[float]]) -> dict[str, Any]:
     """Return the cell of a report: percentiles, and laminet's beside the best peer's."""
     us = {
         name: {f"p{percent}": float(np.percentile(of, percent)) for percent in (50, 99)}

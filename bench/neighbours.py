@@ -28,7 +28,7 @@ from typing import Any
 import answers
 import commandline
 import numpy as np
-from runtimes import OTHER, RUNTIMES, Call, Network
+from runtimes import OTHER, RUNTIMES, AnyNetwork, Call, Network
 from workers import REST, Worker
 
 NETWORKS = (
@@ -118,7 +118,11 @@ def _spin(on: Synchronized[int], wake: Any) -> None:
 
 
 def measure(
-    workers: list[Worker], spinner: Spinner, net: Network, batch: int, options: argparse.Namespace
+    workers: list[Worker],
+    spinner: Spinner,
+    net: AnyNetwork,
+    batch: int,
+    options: argparse.Namespace,
 ) -> dict[str, Any]:
     """Time all runtimes in turns, alone and beside each neighbour."""
     answers.prepare(workers, net, batch)

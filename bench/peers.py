@@ -24,7 +24,7 @@ from typing import Any
 import answers
 import cells
 import commandline
-from runtimes import NUMPY_OTHER, Network
+from runtimes import NUMPY_OTHER, AnyNetwork
 from workers import REST, Worker, fma_peak, series, summary
 
 
@@ -102,7 +102,7 @@ def compare_derivatives(options: argparse.Namespace) -> int:
 
 
 def measure(
-    workers: list[Worker], net: Network, batch: int, options: argparse.Namespace
+    workers: list[Worker], net: AnyNetwork, batch: int, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Compare the answers, then time all runtimes in turns."""
     answers.prepare(workers, net, batch, options.dtype)

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+import block_runtimes
 import numpy as np
+from blocks import Blocks
 
 Call = Callable[[np.ndarray], np.ndarray]
 Weights = list[tuple[np.ndarray, np.ndarray]]
@@ -33,9 +35,19 @@ class Network:
         return "-".join(map(str, self.sizes))
 
     @property
+    def in_features(self) -> int:
+        """Of the first layer."""
+        return self.sizes[0]
+
+    @property
     def flops_per_sample(self) -> int:
         """Two for each weight."""
         return sum(2 * a * b for a, b in itertools.pairwise(self.sizes))
+
+    @property
+    def terms(self) -> int:
+        """How many roundings follow one another, about: the depth times the root of the width."""
+        return int((len(self.sizes) - 1) * max(self.sizes) ** 0.5)
 
     def weights(self, dtype: str) -> Weights:
         """He-normal weights and small biases, the same ones for every runtime."""
@@ -54,14 +66,24 @@ class Network:
         return np.random.default_rng(2).standard_normal(shape).astype(dtype)
 
 
-def laminet(net: Network, weights: Weights, _batch: int, _threads: int | None) -> Call:
+AnyNetwork = Network | Blocks
+
+
+def laminet_layers(net: Network, weights: Weights) -> list[Any]:
+    """Return what `laminet.MLP` takes."""
     import laminet as ln
 
     last = len(weights) - 1
-    return ln.MLP(
+    return [
         ln.Dense(w, b, "identity" if i == last else net.activation)
         for i, (w, b) in enumerate(weights)
-    )
+    ]
+
+
+def laminet(net: Network, weights: Weights, _batch: int, _threads: int | None) -> Call:
+    import laminet as ln
+
+    return ln.MLP(laminet_layers(net, weights))
 
 
 def _numpy(net: Network, weights: Weights, transposed: bool) -> Call:
@@ -156,30 +178,50 @@ def onnx_model(net: Network, weights: Weights, shape: tuple[int, ...]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def onnx_runtime(net: Network, weights: Weights, batch: int, threads: int | None) -> Call:
+def onnx_models(net: AnyNetwork, weights: Weights, batch: int) -> list[bytes]:
+    """Return the network as ONNX, in each form that there is."""
+    if isinstance(net, Blocks):
+        return block_runtimes.onnx_models(net, weights, batch)
+    return [onnx_model(net, weights, (batch, net.sizes[0]))]
+
+
+def _fastest(calls: list[Call], net: AnyNetwork, batch: int) -> Call:
+    if len(calls) == 1:
+        return calls[0]
+    return block_runtimes.fastest(calls, net.samples(batch, "float32"))
+
+
+def onnx_runtime(net: AnyNetwork, weights: Weights, batch: int, threads: int | None) -> Call:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or 0  # 0: the default
     options.inter_op_num_threads = 1
-    model = onnx_model(net, weights, (batch, net.sizes[0]))
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    run = session.run
-    if batch == 1:
-        return lambda x: run(None, {"x": x[None]})[0][0]
-    return lambda x: run(None, {"x": x})[0]
+
+    def form(model: bytes) -> Call:
+        run = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run
+        if batch == 1:
+            return lambda x: run(None, {"x": x[None]})[0][0]
+        return lambda x: run(None, {"x": x})[0]
+
+    return _fastest([form(model) for model in onnx_models(net, weights, batch)], net, batch)
 
 
-def openvino(net: Network, weights: Weights, batch: int, threads: int | None) -> Call:
+def openvino(net: AnyNetwork, weights: Weights, batch: int, threads: int | None) -> Call:
     import openvino as ov
 
     core = ov.Core()
-    model = core.read_model(onnx_model(net, weights, (batch, net.sizes[0])))
     config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
-    compiled = core.compile_model(model, "CPU", config)
 
+    def form(model: bytes) -> Call:
+        return _request(core.compile_model(core.read_model(model), "CPU", config), batch)
+
+    return _fastest([form(model) for model in onnx_models(net, weights, batch)], net, batch)
+
+
+def _request(compiled: Any, batch: int) -> Call:
     def request() -> Call:
         # Outputs are shared with the request, which saves a copy that the others do not make.
         infer = compiled.create_infer_request().infer
@@ -227,7 +269,7 @@ def jax_jit(net: Network, weights: Weights, _batch: int, _threads: int | None) -
 OTHER = "laminet (other)"  # of the tree that --against names
 NUMPY_OTHER = "NumPy (out, in)"
 
-RUNTIMES: dict[str, Callable[[Network, Weights, int, int | None], Call]] = {
+RUNTIMES: dict[str, Callable[[Any, Weights, int, int | None], Call]] = {
     "laminet": laminet,
     OTHER: laminet,
     "NumPy": numpy_in_out,
@@ -237,6 +279,24 @@ RUNTIMES: dict[str, Callable[[Network, Weights, int, int | None], Call]] = {
     "OpenVINO": openvino,
     "JAX": jax_jit,
 }
+_OF_BLOCKS: dict[str, Callable[[Any, Weights, int, int | None], Call]] = {
+    "laminet": block_runtimes.laminet,
+    OTHER: block_runtimes.laminet,
+    "NumPy": block_runtimes.numpy,
+    NUMPY_OTHER: block_runtimes.numpy,
+    "PyTorch": block_runtimes.pytorch,
+    "ONNX Runtime": onnx_runtime,
+    "OpenVINO": openvino,
+    "JAX": block_runtimes.jax_jit,
+}
+
+
+def make(runtime: str, net: AnyNetwork, dtype: str, batch: int, threads: int | None) -> Call:
+    """Return the network as a runtime's users call it."""
+    table = _OF_BLOCKS if isinstance(net, Blocks) else RUNTIMES
+    return table[runtime](net, net.weights(dtype), batch, threads)
+
+
 #: Those that run float64 as a matter of course.
 FLOAT64_RUNTIMES = ("laminet", OTHER, "NumPy", NUMPY_OTHER, "PyTorch")
 

@@ -25,7 +25,7 @@ import answers
 import cells
 import commandline
 import numpy as np
-from runtimes import NUMPY_OTHER, OTHER, Call, Network
+from runtimes import NUMPY_OTHER, OTHER, AnyNetwork, Call
 from workers import Worker, summary
 
 REST = 0.11  # seconds: what users' pauses are like, and OpenBLAS's idle threads spin for 0.1
@@ -51,7 +51,7 @@ class Company:
         self.laps_alone: list[Lap] = []
         self._blocks: dict[str, int] = {}
 
-    def prepare(self, net: Network, batch: int, expected: np.ndarray, bound: float) -> None:
+    def prepare(self, net: AnyNetwork, batch: int, expected: np.ndarray, bound: float) -> None:
         """Build the network in every runtime, and compare the answers."""
         for name in self.names:
             answer = self.together.prepare(net, batch, runtime=name)
@@ -99,7 +99,7 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def measure(
-    companies: list[Company], net: Network, batch: int, options: argparse.Namespace
+    companies: list[Company], net: AnyNetwork, batch: int, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Compare the answers, then time all runtimes in turns."""
     expected, bound = answers.reference(net, batch, options.dtype)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from runtimes import RUNTIMES, Call, Network
+from runtimes import AnyNetwork, Call, make
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -95,7 +95,7 @@ class Worker:
         child.close()
         os.sched_setaffinity(0, cpus)
 
-    def prepare(self, net: Network, batch: int, runtime: str | None = None) -> np.ndarray:
+    def prepare(self, net: AnyNetwork, batch: int, runtime: str | None = None) -> np.ndarray:
         """Build the network and return its answer; of another runtime beside, if one is named."""
         answer: np.ndarray = self._ask("prepare", runtime or self.runtime, net, batch)
         return answer
@@ -139,7 +139,7 @@ def _serve(
         what, runtime, *arguments = message
         if what == "prepare":
             net, batch = arguments
-            calls[runtime] = RUNTIMES[runtime](net, net.weights(dtype), batch, threads)
+            calls[runtime] = make(runtime, net, dtype, batch, threads)
             x = net.samples(batch, dtype)
             pipe.send(np.array(calls[runtime](x)))
         else:
