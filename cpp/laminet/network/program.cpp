@@ -11,7 +11,7 @@ namespace laminet {
 namespace {
 
 DirectStep direct_of(const Step& step, const Layout& layout) {
-  DirectStep result;
+  DirectStep result{};
   const auto* dense = std::get_if<DenseStep>(&step.operation);
   constexpr std::size_t kMost = std::numeric_limits<std::uint32_t>::max();
   if (!dense || dense->groups > 1 || dense->units.any() || step.inputs.size() > 1 ||
