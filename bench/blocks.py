@@ -27,6 +27,7 @@ class Blocks:
     activation: str
     batches: tuple[int, ...]
     in_features: int
+    out_features: int
 
     def shapes(self) -> Iterator[tuple[int, ...]]:
         """Of each weight, in the order of `compute`; (features,) where it is a norm's."""
@@ -151,6 +152,11 @@ class NormedChain(Blocks):
         """Of the first layer."""
         return self.sizes[0]
 
+    @property
+    def out_features(self) -> int:  # type: ignore[override]  # an attribute of the others
+        """Of the last layer."""
+        return self.sizes[-1]
+
     def shapes(self) -> Iterator[tuple[int, ...]]:
         pairs = list(pairwise(self.sizes))
         for k, n in pairs[:-1]:
@@ -196,6 +202,7 @@ class Nerf(Blocks):
     depth: int = 8
     skip: int = 4
     head: int = 128
+    out_features: int = 4
     activation: str = "relu"
 
     @property
@@ -255,6 +262,11 @@ class Ensemble(Blocks):
     def in_features(self) -> int:  # type: ignore[override]  # an attribute of the others
         """Of each member."""
         return self.sizes[0]
+
+    @property
+    def out_features(self) -> int:  # type: ignore[override]  # an attribute of the others
+        """Of all members."""
+        return self.members * self.sizes[-1]
 
     def shapes(self) -> Iterator[tuple[int, ...]]:
         for k, n in pairwise(self.sizes):

@@ -24,10 +24,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
+import block_runtimes
 import numpy as np
+from blocks import Blocks, Ensemble, Nerf, ResidualMLP
+from runtimes import AnyNetwork, Network, make
 
 OPERATIONS = ("value_and_jacobian", "vjp", "gradients")
 ROUNDS = 9
@@ -37,45 +39,45 @@ PAUSE = 0.02  # before it, in which the threads of the runtime before go to slee
 
 @dataclass(frozen=True)
 class Case:
-    """A network, hidden layers with one activation, and a batch; 1 is a single sample (n,)."""
+    """A network and a batch; 1 is a single sample (n,)."""
 
-    sizes: tuple[int, ...]
-    activation: str
+    net: AnyNetwork
     batch: int
 
     @property
     def name(self) -> str:
-        """Return the sizes as text."""
-        return "-".join(map(str, self.sizes))
+        """Return that of the network."""
+        return self.net.name
 
     def weights(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return He-normal weights and small biases, the same ones for every runtime."""
-        rng = np.random.default_rng(1)
-        return [
-            (
-                (rng.standard_normal((n, k)) * np.sqrt(2 / k)).astype("float32"),
-                (rng.standard_normal(n) * 0.1).astype("float32"),
-            )
-            for k, n in pairwise(self.sizes)
-        ]
+        """Return the same ones for every runtime."""
+        return self.net.weights("float32")
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Return samples, and a cotangent for each."""
-        rng = np.random.default_rng(2)
         lead = () if self.batch == 1 else (self.batch,)
-        x = rng.standard_normal((*lead, self.sizes[0])).astype("float32")
-        return x, rng.standard_normal((*lead, self.sizes[-1])).astype("float32")
+        cotangents = np.random.default_rng(3).standard_normal((*lead, self.net.out_features))
+        return self.net.samples(self.batch, "float32"), cotangents.astype("float32")
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """Return what is compared; gradients of parameters only of chains, whose are pairs."""
+        return OPERATIONS[:2] if isinstance(self.net, Blocks) else OPERATIONS
 
 
 CASES = [
-    Case(sizes, activation, batch)
-    for sizes, activation, batches in (
-        ((4, 8, 6, 3), "relu", (1, 256)),
-        ((17, 64, 64, 6), "tanh", (1, 256, 4096)),
-        ((784, 256, 128, 10), "relu", (1, 128)),
-        ((32, 64, 64, 64, 64, 16), "relu", (1, 4096)),
+    Case(net, batch)
+    for net in (
+        Network((4, 8, 6, 3), "relu", (1, 256)),
+        Network((17, 64, 64, 6), "tanh", (1, 256, 4096)),
+        Network((784, 256, 128, 10), "relu", (1, 128)),
+        Network((32, 64, 64, 64, 64, 16), "relu", (1, 4096)),
+        ResidualMLP((1, 64, 1024)),
+        Nerf((1, 64, 1024)),
+        Ensemble((1, 64, 1024), 10, (17, 64, 64, 6), "tanh"),
+        Ensemble((1, 64, 1024), 2, (23, 256, 256, 1), "relu"),
     )
-    for batch in batches
+    for batch in net.batches
 ]
 
 # A call without arguments that leaves its results ready, and what turns these into NumPy arrays:
@@ -84,14 +86,7 @@ Job = tuple[Callable[[], Any], Callable[[Any], list[np.ndarray]]]
 
 
 def laminet_net(case: Case) -> Any:
-    import laminet as ln
-
-    weights = case.weights()
-    last = len(weights) - 1
-    return ln.MLP(
-        ln.Dense(w, b, "identity" if i == last else case.activation)
-        for i, (w, b) in enumerate(weights)
-    )
+    return make("laminet", case.net, "float32", case.batch, None)
 
 
 def laminet(case: Case, operation: str) -> Job:
@@ -112,15 +107,25 @@ def _jax(case: Case, operation: str, mode: str) -> Job:
     import jax
     import jax.numpy as jnp
 
-    weights = [(jnp.asarray(w), jnp.asarray(b)) for w, b in case.weights()]
     x, v = map(jnp.asarray, case.arrays())
-    activation = {"relu": jax.nn.relu, "tanh": jnp.tanh}[case.activation]
+    weights: Any
+    if isinstance(case.net, Blocks):
+        ops = block_runtimes.Jax(batched=True)
+        weights = [ops.store(layer) for layer in case.weights()]
 
-    def forward(parameters: Any, a: Any) -> Any:
-        for i, (w, b) in enumerate(parameters):
-            z = a @ w.T + b
-            a = z if i + 1 == len(parameters) else activation(z)
-        return a
+        def forward(parameters: Any, a: Any) -> Any:
+            y = case.net.compute(ops, parameters, a)
+            return y.reshape(-1) if a.ndim == 1 else y
+
+    else:
+        weights = [(jnp.asarray(w), jnp.asarray(b)) for w, b in case.weights()]
+        activation = {"relu": jax.nn.relu, "tanh": jnp.tanh}[case.net.activation]
+
+        def forward(parameters: Any, a: Any) -> Any:
+            for i, (w, b) in enumerate(parameters):
+                z = a @ w.T + b
+                a = z if i + 1 == len(parameters) else activation(z)
+            return a
 
     if operation == "value_and_jacobian":
 
@@ -155,15 +160,8 @@ def jax_forward(case: Case, operation: str) -> Job:
 def _torch(case: Case, operation: str, mode: str) -> Job:
     import torch
 
-    layers: list[Any] = []
-    for w, b in case.weights():
-        layer = torch.nn.Linear(w.shape[1], w.shape[0])
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(w))
-            layer.bias.copy_(torch.from_numpy(b))
-        layers += [layer, {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[case.activation]()]
-    net = torch.nn.Sequential(*layers[:-1])
     x, v = map(torch.from_numpy, case.arrays())
+    net = _torch_module(case)
     if operation == "value_and_jacobian":
         net.requires_grad_(False)
 
@@ -181,6 +179,29 @@ def _torch(case: Case, operation: str, mode: str) -> Job:
         return lambda: torch.autograd.grad(net(x), x, v)[0], lambda r: [r.numpy()]
     wanted = [*net.parameters(), x]
     return lambda: torch.autograd.grad(net(x), wanted, v), lambda r: [a.numpy() for a in r]
+
+
+def _torch_module(case: Case) -> Any:
+    import torch
+
+    if isinstance(case.net, Blocks):
+        ops = block_runtimes.Torch(batched=True)
+        weights = [ops.store(layer) for layer in case.weights()]
+
+        class Module(torch.nn.Module):
+            def forward(self, a: Any) -> Any:
+                y = case.net.compute(ops, weights, a)
+                return y.reshape(-1) if a.ndim == 1 else y
+
+        return Module()
+    layers: list[Any] = []
+    for w, b in case.weights():
+        layer = torch.nn.Linear(w.shape[1], w.shape[0])
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(w))
+            layer.bias.copy_(torch.from_numpy(b))
+        layers += [layer, {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[case.net.activation]()]
+    return torch.nn.Sequential(*layers[:-1])
 
 
 def torch_reverse(case: Case, operation: str) -> Job:
@@ -240,6 +261,8 @@ def exact(case: Case, operation: str) -> list[np.ndarray]:
     x, v = case.arrays()
     if operation == "value_and_jacobian":
         return [reference.forward(net, x), reference.jacobian(net, x)]
+    if isinstance(case.net, Blocks):
+        return [np.einsum("...o,...oi->...i", v.astype(float), reference.jacobian(net, x))]
     # In the matrix form, which needs no Jacobian of each sample.
     trace = reference.trace(net, np.atleast_2d(x))
     d = np.atleast_2d(v).astype(float)
@@ -254,9 +277,15 @@ def exact(case: Case, operation: str) -> list[np.ndarray]:
 
 
 def check(name: str, got: list[np.ndarray], expected: list[np.ndarray]) -> None:
-    """Stop where an answer is wrong; float32 sums of up to 4096 terms are good for 1e-4."""
+    """Stop where an answer is wrong; float32 sums of up to 4096 terms are good for 1e-4.
+
+    But of one sample in 100: where what goes into a relu is next to 0, rounding decides its slope.
+    """
     for a, b in zip(got, expected, strict=True):
-        if a.shape != b.shape or not np.abs(a - b).max() <= 1e-4 * np.abs(b).max():
+        if a.shape != b.shape:
+            sys.exit(f"{name}: the answer has shape {a.shape}, not {b.shape}")
+        wrong = ~(np.abs(a - b) <= 1e-4 * np.abs(b).max())
+        if wrong.reshape(len(a), -1).any(axis=1).mean() > 0.01:
             sys.exit(f"{name}: the answer is wrong")
 
 
@@ -318,7 +347,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = []
     for operation in OPERATIONS:
         for case in CASES:
-            if options.only in f"{operation} {case.name} x {case.batch}":
+            if (
+                operation in case.operations
+                and options.only in f"{operation} {case.name} x {case.batch}"
+            ):
                 chosen.append((operation, case))
     context = multiprocessing.get_context("spawn")
     workers = {}
@@ -342,14 +374,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             {
                 "operation": operation,
                 "network": case.name,
-                "activation": case.activation,
+                "activation": case.net.activation,
                 "batch": case.batch,
                 "microseconds": timings,
             }
         )
         times = "  ".join(f"{name} {t:.2f}" for name, t in timings.items())
         best = "" if options.laminet else f"  {min(ratios(timings).values()):.2f}x"
-        print(f"{operation:18} {case.name:20} x {case.batch:<5} {times} us{best}", flush=True)
+        print(f"{operation:18} {case.name:24} x {case.batch:<5} {times} us{best}", flush=True)
     for worker in workers.values():
         worker.send(None)
     if not options.laminet:

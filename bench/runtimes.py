@@ -40,6 +40,11 @@ class Network:
         return self.sizes[0]
 
     @property
+    def out_features(self) -> int:
+        """Of the last layer."""
+        return self.sizes[-1]
+
+    @property
     def flops_per_sample(self) -> int:
         """Two for each weight."""
         return sum(2 * a * b for a, b in itertools.pairwise(self.sizes))

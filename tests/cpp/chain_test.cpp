@@ -138,6 +138,35 @@ TEST(Split, ModeOfFewerOperations) {
   EXPECT_EQ(jacobian_flops(narrowing, JacobianMode::forward), 17.0 * 2 * (64 * 64 + 64 * 6));
 }
 
+TEST(Split, StepsOfFewRows) {
+  const CacheSizes caches{.l1 = 48 << 10, .l2 = 1 << 20, .l3 = 32 << 20};
+  const auto shares = [&](std::size_t batch, std::size_t rows, std::size_t weight_bytes,
+                          bool from_memory = false) {
+    const ChainWork work{.batch = batch,
+                         .rows = rows,
+                         .flops = 1e7,
+                         .chain_flops = 9e6,
+                         .bytes = 1000,
+                         .mr = 6,
+                         .threads = 2,
+                         .weight_bytes = weight_bytes,
+                         .steps = StepSharing{2, Wake::always, from_memory}};
+    const ChainSplit split = split_chain(work, caches);
+    if (split.steps) {
+      EXPECT_EQ(split.block_samples, batch);
+      EXPECT_EQ(split.row_groups, 1u);
+    }
+    return split.steps.has_value();
+  };
+  EXPECT_TRUE(shares(1, 10, 1 << 20));  // by samples one thread would do it all
+  EXPECT_TRUE(shares(3, 10, 1 << 20));  // else 2 and 1
+  EXPECT_TRUE(shares(4, 1, 1 << 20));
+  EXPECT_FALSE(shares(8, 1, 1 << 20));
+  EXPECT_FALSE(shares(2, 10, 1 << 20));
+  EXPECT_FALSE(shares(1, 1, 1 << 19));  // threads meet too often for it
+  EXPECT_TRUE(shares(8, 10, 100 << 20, true));
+}
+
 TEST(Split, SamplesOrRows) {
   const CacheSizes caches{.l1 = 48 << 10, .l2 = 1 << 20, .l3 = 32 << 20};
   const auto split = [&](std::size_t batch, double flops, std::size_t bytes) {
@@ -147,7 +176,9 @@ TEST(Split, SamplesOrRows) {
                         .chain_flops = 0.9 * flops,
                         .bytes = bytes,
                         .mr = 6,
-                        .threads = 2},
+                        .threads = 2,
+                        .weight_bytes = 1 << 20,
+                        .steps = std::nullopt},
                        caches);
   };
   EXPECT_EQ(split(1, 1e4, 1000).threads, 1u);  // too little to share

@@ -46,6 +46,23 @@ void Derivatives<T>::vjp(ConstMatrixView<T> x, ConstMatrixView<T> cotangent,
   const Program& program = net_->program();
   const Operands<T>& chain = operands(x.rows, true);
   const ChainSplit split = split_chain(product_work(*net_, x.rows, 2), cache_sizes());
+  if (split.steps) {
+    Tape<T>& tape = thread_tape<T>();
+    tape.start(program, chain, x);
+    tape.load();
+    const auto gradients = ChainFrame<T>::backward(program, chain, x.rows, result);
+    copy<T>(cotangent, gradients.frame()(program.output()));
+    const std::size_t steps = program.steps().size();
+    const WayBack way{.last = steps - 1};
+    const Recorded<T> recorded{tape.values(), tape.kept(), 0, 1};
+    run_series(*split.steps, steps + phases_.size(), [&](std::size_t phase, const StepPart& part) {
+      if (phase < steps) return tape.run_part(program, chain, phase, {}, part);
+      pull_back_phase<T>(program, chain, recorded, way, gradients.frame(), phases_[phase - steps],
+                         part);
+    });
+    gradients.finish();
+    return;
+  }
   for_blocks(split, x.rows, [&](std::size_t first, std::size_t count) {
     Tape<T>& tape = thread_tape<T>();
     tape.record(program, chain, x.row_block(first, count), {});
@@ -69,6 +86,19 @@ void Derivatives<T>::jvp(ConstMatrixView<T> x, ConstMatrixView<T> tangent,
   const Program& program = net_->program();
   const Operands<T>& chain = operands(x.rows, false);
   const ChainSplit split = split_chain(product_work(*net_, x.rows, 2), cache_sizes());
+  if (split.steps) {
+    Tape<T>& tape = thread_tape<T>();
+    tape.start(program, chain, x);
+    tape.load();
+    const auto tangents = ChainFrame<T>::forward(program, chain, x.rows, tangent, result);
+    const Recorded<T> recorded{tape.values(), tape.kept(), 0, 1};
+    run_series(*split.steps, program.steps().size(), [&](std::size_t s, const StepPart& part) {
+      tape.run_part(program, chain, s, {}, part);
+      push_forward_part(StepCall<T>{program, s, chain}, recorded, tangents.frame(), part);
+    });
+    tangents.finish();
+    return;
+  }
   for_blocks(split, x.rows, [&](std::size_t first, std::size_t count) {
     Tape<T>& tape = thread_tape<T>();
     tape.record(program, chain, x.row_block(first, count), {});

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "laminet/base/made_once.h"
+#include "laminet/gradients/phases.h"
 #include "laminet/gradients/split.h"
 #include "laminet/gradients/tape.h"
 #include "laminet/network/mlp.h"
@@ -66,7 +67,8 @@ struct DerivativeBytes {
 template <class T>
 class Derivatives {
  public:
-  explicit Derivatives(const Mlp<T>& net) : net_(&net), rule_(jacobian_rule(net.program())) {}
+  explicit Derivatives(const Mlp<T>& net)
+      : net_(&net), rule_(jacobian_rule(net.program())), phases_(back_phases(net.program())) {}
 
   // What the first call of each of the functions below would do for `batch` samples besides its
   // work, as Mlp::prepare, which it includes but for the scratch of forward().
@@ -110,6 +112,7 @@ class Derivatives {
 
   const Mlp<T>* net_;
   JacobianRule rule_;
+  std::vector<BackPhase> phases_;
   mutable MadeOnce<Back> back_;
 };
 

@@ -9,6 +9,7 @@
 #include "laminet/base/types.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/derivatives.h"
+#include "laminet/gradients/phases.h"
 #include "laminet/gradients/tape.h"
 #include "laminet/gradients/work.h"
 #include "laminet/network/steps/dense.h"
@@ -111,6 +112,23 @@ void unit_rows(MatrixView<T> rows, std::size_t first) {
   }
 }
 
+// The way back from the first factor, if any.
+WayBack way_back(const Program& program, const JacobianRule& rule) {
+  if (!rule.first) return {.last = program.steps().size() - 1};
+  return {.last = *rule.first > 0 ? *rule.first - 1 : kNoStep,
+          .scaled = rule.below.value_or(kNoStep)};
+}
+
+// The gradients that it begins with: of rows `first` .. of the Jacobians.
+template <class T>
+void begin_rows(const Program& program, const Operands<T>& chain, const Tape<T>& tape,
+                const JacobianRule& rule, Head head, std::size_t first, const Frame<T>& gradients) {
+  if (!rule.first) return unit_rows<T>(gradients(program.output()), first);
+  begin_step(program, *rule.first, gradients);
+  last_factor<T>(program, chain, tape, rule, head, first,
+                 gradients(program.steps()[*rule.first].inputs[0]));
+}
+
 // Rows `first` .. of the Jacobians of the samples on the tape, counted over all of them, in reverse
 // mode.
 template <class T>
@@ -118,20 +136,42 @@ void reverse_rows(const Program& program, const Operands<T>& chain, const Tape<T
                   const JacobianRule& rule, Head head, std::size_t first, MatrixView<T> out) {
   const auto gradients = ChainFrame<T>::backward(program, chain, out.rows, out);
   const Recorded<T> recorded{tape.values(), tape.kept(), first, program.out_features()};
-  if (rule.first) {
-    begin_step(program, *rule.first, gradients.frame());
-    last_factor<T>(program, chain, tape, rule, head, first,
-                   gradients.frame()(program.steps()[*rule.first].inputs[0]));
-    if (*rule.first > 0) {
-      pull_back<T>(program, chain, recorded,
-                   {.last = *rule.first - 1, .scaled = rule.below.value_or(kNoStep)},
-                   gradients.frame());
-    }
-  } else {
-    unit_rows<T>(gradients.frame()(program.output()), first);
-    pull_back<T>(program, chain, recorded, {.last = program.steps().size() - 1}, gradients.frame());
-  }
+  begin_rows<T>(program, chain, tape, rule, head, first, gradients.frame());
+  const WayBack way = way_back(program, rule);
+  if (way.last != kNoStep) pull_back<T>(program, chain, recorded, way, gradients.frame());
   gradients.finish();
+}
+
+// The Jacobians of all samples of x in reverse mode, the steps shared by the threads; and their
+// outputs, if y has data.
+template <class T>
+void reverse_shared(const Program& program, const Operands<T>& chain, const JacobianRule& rule,
+                    Head head, const std::vector<BackPhase>& all, const StepSharing& sharing,
+                    ConstMatrixView<T> x, MatrixView<T> y, MatrixView<T> out) {
+  Tape<T>& tape = thread_tape<T>();
+  tape.start(program, chain, x);
+  tape.load();
+  const bool own_y = y.data && !chain.usable(y);
+  const MatrixView<T> outputs = own_y ? tape.values()(program.output()) : y;
+  const auto gradients = ChainFrame<T>::backward(program, chain, out.rows, out);
+  const Frame<T>& frame = gradients.frame();
+  const Recorded<T> recorded{tape.values(), tape.kept(), 0, program.out_features()};
+  const WayBack way = way_back(program, rule);
+  const BackPhases back(all, way.last);
+  const std::size_t steps = program.steps().size();
+  run_series(sharing, steps + 1 + back.count, [&](std::size_t phase, const StepPart& part) {
+    if (phase < steps) return tape.run_part(program, chain, phase, outputs, part);
+    if (phase > steps) {
+      return pull_back_phase<T>(program, chain, recorded, way, frame, back.first[phase - steps - 1],
+                                part);
+    }
+    for_own_rows(out.rows, part, [&](RowRange rows) {
+      begin_rows<T>(program, chain, tape, rule, head, rows.first,
+                    frame.rows(rows.first, rows.count));
+    });
+  });
+  gradients.finish();
+  if (own_y) copy<T>(outputs, y);
 }
 
 // The first factor of forward mode, of the step `index`: rows `first` .. of W_1^T D_1 for each
@@ -271,6 +311,10 @@ void Derivatives<T>::jacobian(ConstMatrixView<T> x, MatrixView<T> y,
       }
     }
   };
+  if (const MatrixView<T> out = as_rows(j); split.steps && out.data) {
+    reverse_shared<T>(program, chain, rule_, net_->head(), phases_, *split.steps, x, y, out);
+    return;
+  }
   if (split.row_groups > 1) {
     Tape<T>& tape = thread_tape<T>();
     record(tape, 0, x.rows);

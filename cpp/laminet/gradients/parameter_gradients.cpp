@@ -33,6 +33,25 @@ void run_samples(const Program& program, const Operands<T>& chain, Tape<T>& tape
   gradients.finish();
 }
 
+// The same for all samples of the tape, the steps shared by the threads; then sums(part).
+template <class T, class Sums>
+void run_shared(const Program& program, const Operands<T>& chain, Tape<T>& tape,
+                const std::vector<BackPhase>& back, const StepSharing& sharing,
+                ConstMatrixView<T> grad_output, MatrixView<T> input, Sums sums) {
+  tape.load();
+  const auto gradients = ChainFrame<T>::backward(program, chain, tape.samples(), input);
+  copy<T>(grad_output, gradients.frame()(program.output()));
+  const std::size_t steps = program.steps().size();
+  const WayBack way{.last = steps - 1, .keep = true};
+  const Recorded<T> recorded{tape.values(), tape.kept(), 0, 1};
+  run_series(sharing, steps + back.size() + 1, [&](std::size_t phase, const StepPart& part) {
+    if (phase < steps) return tape.run_part(program, chain, phase, {}, part);
+    if (phase == steps + back.size()) return sums(part);
+    pull_back_phase<T>(program, chain, recorded, way, gradients.frame(), back[phase - steps], part);
+  });
+  gradients.finish();
+}
+
 // c = or += a^T b.
 template <class T>
 void add_product(const Operands<T>& chain, ConstMatrixView<T> a, ConstMatrixView<T> b,
@@ -144,14 +163,9 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
     const std::size_t rows = std::min(kPassRows, x.rows - pass);
     tape.start(program, chain, x.row_block(pass, rows));
     const ChainSplit split = split_chain(product_work(*net_, rows, 3), cache_sizes());
-    for_blocks(split, rows, [&](std::size_t first, std::size_t count) {
-      run_samples<T>(program, chain, tape, first, count, grad_output.row_block(pass + first, count),
-                     input.data ? input.row_block(pass + first, count) : MatrixView<T>{});
-    });
     const bool accumulate = pass > 0;
-    add_norm_gradients(*net_, chain, tape, accumulate, parameters.norms);
     const std::size_t tasks = split.threads;
-    for_tasks(split.threads, tasks, [&](std::size_t i) {
+    const auto add_products = [&](std::size_t i) {
       for (std::size_t l = 0; l < depth; ++l) {
         const auto [step, group, from] = net_->places()[l];
         const std::size_t out = layers[l].weight.rows;
@@ -175,7 +189,24 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
                                    .sums = parameters.biases[l] + first,
                                    .accumulate = accumulate});
       }
+    };
+    const ConstMatrixView<T> own_outputs = grad_output.row_block(pass, rows);
+    const MatrixView<T> own_input = input.data ? input.row_block(pass, rows) : MatrixView<T>{};
+    if (split.steps) {
+      run_shared<T>(program, chain, tape, phases_, *split.steps, own_outputs, own_input,
+                    [&](const StepPart& part) {
+                      add_products(part.part);
+                      if (part.part > 0) return;
+                      add_norm_gradients(*net_, chain, tape, accumulate, parameters.norms);
+                    });
+      continue;
+    }
+    for_blocks(split, rows, [&](std::size_t first, std::size_t count) {
+      run_samples<T>(program, chain, tape, first, count, own_outputs.row_block(first, count),
+                     own_input.data ? own_input.row_block(first, count) : MatrixView<T>{});
     });
+    add_norm_gradients(*net_, chain, tape, accumulate, parameters.norms);
+    for_tasks(split.threads, tasks, add_products);
   }
 }
 

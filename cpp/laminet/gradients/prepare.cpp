@@ -17,7 +17,8 @@ bool Derivatives<T>::prepare(std::size_t batch) const {
   const Program& program = net_->program();
   const CacheSizes& caches = cache_sizes();
   const auto most = [&](const ChainWork& work) {
-    return std::min(batch, most_block_samples(work, caches));
+    const ChainSplit split = split_chain(work, caches);
+    return split.steps ? work.batch : std::min(batch, most_block_samples(work, caches));
   };
   const std::size_t pass = std::min(batch, kPassRows);
   const ChainWork product = product_work(*net_, batch, 2);

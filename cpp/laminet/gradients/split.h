@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "laminet/base/cpu_info.h"
+#include "laminet/base/parallel.h"
 #include "laminet/network/program.h"
 
 namespace laminet {
@@ -32,12 +33,20 @@ struct JacobianRule {
 
 JacobianRule jacobian_rule(const Program& program);
 
+// How the threads share each step of few rows, as Plan has it.
+struct StepSharing {
+  std::size_t threads;
+  Wake wake;
+  bool from_memory;
+};
+
 // Blocks of samples that go through the whole chain before the next; where one sample or few have
-// much work, the rows of their chains are split instead.
+// much work, the rows of their chains are split instead, or each step is shared.
 struct ChainSplit {
   std::size_t block_samples;
   std::size_t threads;     // 1: all on the caller
   std::size_t row_groups;  // of a block's rows, one task each; more than 1 only for a single block
+  std::optional<StepSharing> steps = std::nullopt;
 };
 
 struct ChainWork {
@@ -48,9 +57,12 @@ struct ChainWork {
   std::size_t bytes;   // of memory that a sample takes meanwhile
   std::size_t mr;      // rows of a register tile
   std::size_t threads;
+  std::size_t weight_bytes;
+  // How a forward pass over as many rows would share its steps; none where it would share its rows.
+  std::optional<StepSharing> steps;
 };
 
-// The most samples that a block has, whatever the batch.
+// The most samples that a block has, whatever the batch, where no steps are shared.
 std::size_t most_block_samples(const ChainWork& work, const CacheSizes& caches);
 
 ChainSplit split_chain(const ChainWork& work, const CacheSizes& caches);

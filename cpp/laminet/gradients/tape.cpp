@@ -84,6 +84,15 @@ void Tape<T>::run(const Program& program, const Operands<T>& operands, std::size
 }
 
 template <class T>
+void Tape<T>::run_part(const Program& program, const Operands<T>& operands, std::size_t step,
+                       MatrixView<T> y, const StepPart& part) {
+  Frame<T> values = *values_;
+  if (y.data) values.set_output(y);
+  const bool wanted = y.data || step + 1 < program.steps().size();
+  record_part(StepCall<T>{program, step, operands}, values, *kept_, wanted, part);
+}
+
+template <class T>
 Tape<T>& thread_tape() {
   return thread_object<Tape<T>>();
 }
@@ -145,10 +154,7 @@ void pull_back(const Program& program, const Operands<T>& operands, const Record
                const WayBack& way, const Frame<T>& gradients) {
   for (std::size_t s = way.last + 1; s-- > 0;) {
     begin_step(program, s, gradients);
-    const Slopes slopes = way.keep          ? Slopes::keep
-                          : s == way.scaled ? Slopes::skip
-                                            : Slopes::multiply;
-    pull_back(StepCall<T>{program, s, operands}, recorded, gradients, slopes);
+    pull_back(StepCall<T>{program, s, operands}, recorded, gradients, way.slopes(s));
   }
 }
 

@@ -37,6 +37,15 @@ class Tape {
   void run(const Program& program, const Operands<T>& operands, std::size_t first,
            std::size_t count, MatrixView<T> y);
 
+  // One step of that for all samples, shared by threads, which meet after each; before the first
+  // one of them calls load(). With `y` null the outputs are not wanted; y may be
+  // values()(program.output()), the tape's own.
+  void load() {
+    if (own_x_.data) copy(x_, own_x_);
+  }
+  void run_part(const Program& program, const Operands<T>& operands, std::size_t step,
+                MatrixView<T> y, const StepPart& part);
+
   // Both, for all samples.
   void record(const Program& program, const Operands<T>& operands, ConstMatrixView<T> x,
               MatrixView<T> y) {
@@ -107,6 +116,10 @@ struct WayBack {
   std::size_t last;              // the first of them to be gone through; then all before it
   bool keep = false;             // Slopes::keep for all
   std::size_t scaled = kNoStep;  // the gradient of this one's result has been multiplied: skip
+
+  Slopes slopes(std::size_t step) const {
+    return keep ? Slopes::keep : step == scaled ? Slopes::skip : Slopes::multiply;
+  }
 };
 
 // Sets to zero the gradients that a step is the first to add to, before it does.

@@ -31,7 +31,21 @@ ChainWork work_of(const Mlp<T>& net, std::size_t batch, std::size_t chain_rows, 
                     chain_rows * chain_elements_per_row(program)) *
                    sizeof(T),
           .mr = net.table().tiles[0].mr,
-          .threads = num_threads()};
+          .threads = num_threads(),
+          .weight_bytes = program.weights() * sizeof(T),
+          .steps = std::nullopt};
+}
+
+// Where a forward pass over the rows of all chains would share its steps, so does the derivative.
+template <class T>
+ChainWork sharing_steps(const Mlp<T>& net, ChainWork work) {
+  if (work.threads < 2 || work.batch == 0) return work;
+  const Plan plan = net.plan(work.batch * work.rows);
+  if (plan.split == Split::layers && plan.threads > 1 &&
+      work.batch * work.rows <= plan.chunk_rows) {
+    work.steps = {plan.threads, plan.wake, plan.from_memory};
+  }
+  return work;
 }
 
 }  // namespace detail
@@ -39,14 +53,17 @@ ChainWork work_of(const Mlp<T>& net, std::size_t batch, std::size_t chain_rows, 
 // Of so many times the forward pass's FLOPs: 2 for vjp and jvp, 3 for parameter gradients.
 template <class T>
 ChainWork product_work(const Mlp<T>& net, std::size_t batch, double passes) {
-  return detail::work_of(net, batch, 1, passes * net.program().flops(), 0);
+  const double flops = passes * net.program().flops();
+  return detail::sharing_steps(net, detail::work_of(net, batch, 1, flops, 0));
 }
 
 template <class T>
 ChainWork jacobian_work(const Mlp<T>& net, const JacobianRule& rule, std::size_t batch) {
   const bool reverse = rule.mode == JacobianMode::reverse;
-  return detail::work_of(net, batch, reverse ? net.out_features() : net.in_features(),
-                         net.program().flops() + rule.flops, rule.flops);
+  const ChainWork work =
+      detail::work_of(net, batch, reverse ? net.out_features() : net.in_features(),
+                      net.program().flops() + rule.flops, rule.flops);
+  return reverse ? detail::sharing_steps(net, work) : work;
 }
 
 // Of the Jacobians of all layers: an element of them is one FLOP.

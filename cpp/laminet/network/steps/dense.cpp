@@ -15,8 +15,8 @@ namespace laminet::steps {
 namespace {
 
 // Of one group: the columns that it reads, and those that it gives.
-template <class T>
-MatrixView<T> part_of(MatrixView<T> view, std::size_t group, std::size_t columns) {
+template <class View>
+View part_of(View view, std::size_t group, std::size_t columns) {
   return view.column_block(group * columns, columns);
 }
 
@@ -83,6 +83,56 @@ void transposed_products(const DenseStep& operation, const StepCall<T>& call, Co
   }
 }
 
+// What a part has of products over so many rows: run(rows, group, panels, the columns that these
+// give of the group's), once for each group.
+template <class T, class Run>
+void for_share(const PanelLayout<T>& layout, std::size_t groups, std::size_t columns,
+               std::size_t rows, const StepPart& part, Run run) {
+  const Grid grid = choose_grid(layout, groups, rows, part.parts);
+  if (part.part >= grid.row_parts * grid.column_parts) return;
+  const RowRange own = share_of_rows(rows, grid.row_parts, part.part / grid.column_parts);
+  const std::size_t column_part = part.part % grid.column_parts;
+  if (groups == 1) {
+    const PanelRange panels = layout.share(grid.column_parts, column_part);
+    const std::size_t first = panels.first * layout.body->nr;
+    const std::size_t end = std::min(panels.last * layout.body->nr, columns);
+    if (end > first) run(own, 0, panels, RowRange{first, end - first});
+    return;
+  }
+  const RowRange mine = share_of_rows(groups, grid.column_parts, column_part);
+  for (std::size_t i = 0; i < mine.count; ++i) {
+    run(own, mine.first + i, PanelRange{0, layout.panels()}, RowRange{0, columns});
+  }
+}
+
+// A part of the products of a dense step, from `in` into `out`, and what is added to them; then
+// then(rows, columns of the result).
+template <class T, class Then>
+void products_part(const DenseStep& operation, const StepCall<T>& call, const StepPart& part,
+                   const Frame<T>& frame, const T* bias, const Activation& activation,
+                   MatrixView<T> out, Then then) {
+  const Step& step = call.step();
+  const bool adds = step.inputs.size() > 1;
+  const ConstMatrixView<T> in = frame(step.inputs[0]);
+  const ConstMatrixView<T> add = adds ? frame(step.inputs[1]) : MatrixView<T>{};
+  for_share(call.dense().packed[0].layout(), operation.groups, operation.out_features, out.rows,
+            part, [&](RowRange rows, std::size_t group, PanelRange panels, RowRange columns) {
+              const RowRange own{group * operation.out_features + columns.first, columns.count};
+              const MatrixView<T> y = out.row_block(rows.first, rows.count);
+              if (adds) {
+                give<T>(call.table(),
+                        add.row_block(rows.first, rows.count).column_block(own.first, own.count),
+                        y.column_block(own.first, own.count), false);
+              }
+              tiled_layer<T>(part_of(ConstMatrixView<T>(in.row_block(rows.first, rows.count)),
+                                     group, operation.in_features),
+                             call.dense().packed[group], {panels, part.from_memory, adds},
+                             part_of(bias, group, operation.out_features), activation,
+                             part_of(y, group, operation.out_features));
+              then(rows, own);
+            });
+}
+
 bool constant_slopes(const DenseStep& operation) {
   return operation.activation.kind == ActivationKind::identity;
 }
@@ -99,6 +149,25 @@ template <class T>
 bool may_gather(const DenseStep& operation, const Operands<T>& operands, std::size_t repeat) {
   return operands.tiled && operands.finite && operation.groups == 1 &&
          gathers(operation.activation, repeat);
+}
+
+// Whether rows of W that meet slopes of 0 are left out. Slopes that gradients have been multiplied
+// by are 0 or 1 then.
+template <class T>
+bool gathers_back(const DenseStep& operation, const StepCall<T>& call, const Recorded<T>& recorded,
+                  const Frame<T>& gradients) {
+  const Step& step = call.step();
+  return !constant_slopes(operation) && step.inputs.size() == 1 &&
+         !call.program.backward(call.index).adds[0] && gradients(step.inputs[0]).data &&
+         may_gather(operation, call.operands, recorded.repeat);
+}
+
+// The gradients that pull_back_slopes leaves.
+template <class T>
+ConstMatrixView<T> times_slopes(const StepCall<T>& call, const Recorded<T>& recorded,
+                                const Frame<T>& gradients, Slopes slopes) {
+  const Columns& output = call.step().output;
+  return slopes == Slopes::keep ? kept_of(call, recorded.kept, output.count) : gradients(output);
 }
 
 }  // namespace
@@ -130,39 +199,16 @@ void pre_activation(const StepCall<T>& call, const Frame<T>& values, MatrixView<
 template <class T>
 void forward_part(const StepCall<T>& call, const Frame<T>& values, const StepPart& part) {
   const DenseStep& operation = *call.program.dense(call.index);
-  const Step& step = call.step();
-  const DenseOperands<T>& own = call.dense();
-  const PanelLayout<T>& layout = own.packed[0].layout();
-  const Grid grid = choose_grid(layout, operation.groups, values.rows(), part.parts);
-  if (part.part >= grid.row_parts * grid.column_parts) return;
-  const RowRange rows = share_of_rows(values.rows(), grid.row_parts, part.part / grid.column_parts);
-  const std::size_t column_part = part.part % grid.column_parts;
-  const Frame<T> own_rows = values.rows(rows.first, rows.count);
-  const ConstMatrixView<T> in = own_rows(step.inputs[0]);
-  const MatrixView<T> out = own_rows(step.output);
-  const bool adds = step.inputs.size() > 1;
-  const auto run = [&](std::size_t group, PanelRange panels) {
-    const MatrixView<T> y = part_of(out, group, operation.out_features);
-    const std::size_t first = panels.first * layout.body->nr;
-    const std::size_t end = std::min(panels.last * layout.body->nr, operation.out_features);
-    const MatrixView<T> own_columns = y.column_block(first, end - first);
-    if (adds) {
-      const MatrixView<T> add = part_of(own_rows(step.inputs[1]), group, operation.out_features);
-      give<T>(call.table(), add.column_block(first, end - first), own_columns, false);
-    }
-    const bool by_unit = operation.units.any();
-    tiled_layer<T>(part_of(in, group, operation.in_features), own.packed[group],
-                   {panels, part.from_memory, adds},
-                   part_of(own.bias, group, operation.out_features),
-                   by_unit ? Activation{} : operation.activation, y);
-    if (by_unit) {
-      apply<T>(call, operation.activation, operation.units, own_columns, own_columns,
-               group * operation.out_features + first);
-    }
-  };
-  if (operation.groups == 1) return run(0, layout.share(grid.column_parts, column_part));
-  const RowRange groups = share_of_rows(operation.groups, grid.column_parts, column_part);
-  for (std::size_t i = 0; i < groups.count; ++i) run(groups.first + i, {0, layout.panels()});
+  const MatrixView<T> out = values(call.step().output);
+  const bool by_unit = operation.units.any();
+  products_part<T>(
+      operation, call, part, values, call.dense().bias,
+      by_unit ? Activation{} : operation.activation, out, [&](RowRange rows, RowRange columns) {
+        if (!by_unit) return;
+        const MatrixView<T> own =
+            out.row_block(rows.first, rows.count).column_block(columns.first, columns.count);
+        apply<T>(call, operation.activation, operation.units, own, own, columns.first);
+      });
 }
 
 template <class T>
@@ -186,34 +232,98 @@ void record(const DenseStep& operation, const StepCall<T>& call, const Frame<T>&
 }
 
 template <class T>
-void pull_back(const DenseStep& operation, const StepCall<T>& call, const Recorded<T>& recorded,
-               const Frame<T>& gradients, Slopes slopes) {
-  const Step& step = call.step();
-  const Backward& backward = call.program.backward(call.index);
-  const ConstMatrixView<T> d = slopes_of(operation, call, recorded.kept);
-  const auto [values, kept, first, repeat] = recorded;
-  MatrixView<T> g = gradients(step.output);
-  const MatrixView<T> result = gradients(step.inputs[0]);
-  const bool adds = step.inputs.size() > 1;
-  const bool gather = d.data && !adds && !backward.adds[0] && slopes != Slopes::keep &&
-                      result.data && may_gather(operation, call.operands, repeat);
-  if (gather) {
-    // Slopes that it has been multiplied by are 0 or 1.
-    return gathered_product<T>(call.dense().weight, call.table(), g, d, first, repeat, result);
+void record_part(const StepCall<T>& call, const Frame<T>& values, const Frame<T>& kept, bool wanted,
+                 const StepPart& part) {
+  const DenseStep& operation = *call.program.dense(call.index);
+  const MatrixView<T> out = wanted ? values(call.step().output) : MatrixView<T>{};
+  if (constant_slopes(operation)) {
+    if (!wanted) return;
+    return products_part<T>(operation, call, part, values, call.dense().bias, Activation{}, out,
+                            [](RowRange, RowRange) {});
   }
-  if (slopes == Slopes::multiply) scale_by_diagonal<T>(call.table(), g, d, first, repeat);
+  const MatrixView<T> d = kept_of(call, kept, call.step().output.count);
+  const MatrixView<T> z = wanted ? out : d;
+  products_part<T>(
+      operation, call, part, values, nullptr, Activation{}, z,
+      [&](RowRange rows, RowRange columns) {
+        const auto own = [&](MatrixView<T> view) {
+          if (!view.data) return view;
+          return view.row_block(rows.first, rows.count).column_block(columns.first, columns.count);
+        };
+        apply_with_slopes<T>(call, operation.activation, operation.units, call.dense().bias, own(z),
+                             own(out), own(d), columns.first);
+      });
+}
+
+template <class T>
+void pull_back_slopes(const StepCall<T>& call, const Recorded<T>& recorded,
+                      const Frame<T>& gradients, Slopes slopes) {
+  const DenseStep& operation = *call.program.dense(call.index);
+  const MatrixView<T> g = gradients(call.step().output);
+  const ConstMatrixView<T> d = slopes_of(operation, call, recorded.kept);
   if (slopes == Slopes::keep) {
-    const MatrixView<T> delta = kept_of(call, kept, g.columns);
+    const MatrixView<T> delta = kept_of(call, recorded.kept, g.columns);
     if (d.data) {
       scale_by_diagonal<T>(call.table(), delta, g, 0, 1);
     } else {
       give<T>(call.table(), g, delta, false);
     }
-    g = delta;
+  } else if (slopes == Slopes::multiply && !gathers_back(operation, call, recorded, gradients)) {
+    scale_by_diagonal<T>(call.table(), g, d, recorded.first, recorded.repeat);
+  }
+}
+
+template <class T>
+void pull_back_product(const StepCall<T>& call, const Recorded<T>& recorded,
+                       const Frame<T>& gradients, Slopes slopes, const StepPart& part) {
+  const DenseStep& operation = *call.program.dense(call.index);
+  const MatrixView<T> to = gradients(call.step().inputs[0]);
+  if (!to.data) return;
+  const ConstMatrixView<T> g = times_slopes(call, recorded, gradients, slopes);
+  const bool adds = call.program.backward(call.index).adds[0];
+  const bool gather = slopes != Slopes::keep && gathers_back(operation, call, recorded, gradients);
+  const DenseOperands<T>& own = call.dense();
+  for_share(own.transposed[0].layout(), operation.groups, operation.in_features, to.rows, part,
+            [&](RowRange rows, std::size_t group, PanelRange panels, RowRange columns) {
+              const ConstMatrixView<T> from =
+                  part_of(g.row_block(rows.first, rows.count), group, operation.out_features);
+              const MatrixView<T> result =
+                  part_of(to.row_block(rows.first, rows.count), group, operation.in_features);
+              if (!gather) {
+                return tiled_layer<T>(from, own.transposed[group], {panels, part.from_memory, adds},
+                                      nullptr, Activation{}, result);
+              }
+              gathered_product<T>(own.weight.column_block(columns.first, columns.count),
+                                  call.table(), from, slopes_of(operation, call, recorded.kept),
+                                  recorded.first + rows.first, recorded.repeat,
+                                  result.column_block(columns.first, columns.count));
+            });
+}
+
+template <class T>
+void pull_back_sum(const StepCall<T>& call, const Recorded<T>& recorded, const Frame<T>& gradients,
+                   Slopes slopes) {
+  const Step& step = call.step();
+  if (step.inputs.size() < 2) return;
+  give<T>(call.table(), times_slopes(call, recorded, gradients, slopes), gradients(step.inputs[1]),
+          call.program.backward(call.index).adds[1]);
+}
+
+template <class T>
+void pull_back(const DenseStep& operation, const StepCall<T>& call, const Recorded<T>& recorded,
+               const Frame<T>& gradients, Slopes slopes) {
+  const MatrixView<T> to = gradients(call.step().inputs[0]);
+  pull_back_slopes(call, recorded, gradients, slopes);
+  const ConstMatrixView<T> g = times_slopes(call, recorded, gradients, slopes);
+  if (slopes != Slopes::keep && gathers_back(operation, call, recorded, gradients)) {
+    gathered_product<T>(call.dense().weight, call.table(), g,
+                        slopes_of(operation, call, recorded.kept), recorded.first, recorded.repeat,
+                        to);
+  } else if (to.data) {
+    transposed_products<T>(operation, call, g, call.program.backward(call.index).adds[0], to);
   }
   // In the order of the inputs, which may be the same buffer.
-  if (result.data) transposed_products<T>(operation, call, g, backward.adds[0], result);
-  if (adds) give<T>(call.table(), g, gradients(step.inputs[1]), backward.adds[1]);
+  pull_back_sum(call, recorded, gradients, slopes);
 }
 
 template <class T>
@@ -225,6 +335,24 @@ void push_forward(const DenseStep& operation, const StepCall<T>& call, const Rec
   products<T>(operation, call, tangents(step.inputs[0]), nullptr, Activation{}, adds, out);
   scale_by_diagonal<T>(call.table(), out, slopes_of(operation, call, recorded.kept), recorded.first,
                        recorded.repeat);
+}
+
+template <class T>
+void push_forward_part(const StepCall<T>& call, const Recorded<T>& recorded,
+                       const Frame<T>& tangents, const StepPart& part) {
+  const DenseStep& operation = *call.program.dense(call.index);
+  const MatrixView<T> out = tangents(call.step().output);
+  const ConstMatrixView<T> d = slopes_of(operation, call, recorded.kept);
+  products_part<T>(
+      operation, call, part, tangents, nullptr, Activation{}, out,
+      [&](RowRange rows, RowRange columns) {
+        if (!d.data) return;
+        scale_by_diagonal<T>(
+            call.table(),
+            out.row_block(rows.first, rows.count).column_block(columns.first, columns.count),
+            d.column_block(columns.first, columns.count), recorded.first + rows.first,
+            recorded.repeat);
+      });
 }
 
 template <class T>
@@ -244,10 +372,18 @@ void reserve_pull_back(const DenseStep& operation, const Operands<T>& operands, 
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 
-#define LAMINET_INSTANTIATE(T)                                                       \
-  template void pre_activation(const StepCall<T>&, const Frame<T>&, MatrixView<T>);  \
-  template void forward_part(const StepCall<T>&, const Frame<T>&, const StepPart&);  \
-  template void times_weight(const StepCall<T>&, ConstMatrixView<T>, MatrixView<T>); \
+#define LAMINET_INSTANTIATE(T)                                                                     \
+  template void pre_activation(const StepCall<T>&, const Frame<T>&, MatrixView<T>);                \
+  template void forward_part(const StepCall<T>&, const Frame<T>&, const StepPart&);                \
+  template void record_part(const StepCall<T>&, const Frame<T>&, const Frame<T>&, bool,            \
+                            const StepPart&);                                                      \
+  template void push_forward_part(const StepCall<T>&, const Recorded<T>&, const Frame<T>&,         \
+                                  const StepPart&);                                                \
+  template void pull_back_slopes(const StepCall<T>&, const Recorded<T>&, const Frame<T>&, Slopes); \
+  template void pull_back_product(const StepCall<T>&, const Recorded<T>&, const Frame<T>&, Slopes, \
+                                  const StepPart&);                                                \
+  template void pull_back_sum(const StepCall<T>&, const Recorded<T>&, const Frame<T>&, Slopes);    \
+  template void times_weight(const StepCall<T>&, ConstMatrixView<T>, MatrixView<T>);               \
   template void reserve_pull_back(const DenseStep&, const Operands<T>&, std::size_t, std::size_t);
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE

@@ -31,6 +31,28 @@ template <class T>
 void push_forward(const DenseStep& operation, const StepCall<T>& call, const Recorded<T>& recorded,
                   const Frame<T>& tangents);
 
+// The same, shared by threads, on the tiled back end.
+template <class T>
+void record_part(const StepCall<T>& call, const Frame<T>& values, const Frame<T>& kept, bool wanted,
+                 const StepPart& part);
+
+template <class T>
+void push_forward_part(const StepCall<T>& call, const Recorded<T>& recorded,
+                       const Frame<T>& tangents, const StepPart& part);
+
+// What pull_back does, stage by stage: for all rows, but for the product, of which a part is done.
+template <class T>
+void pull_back_slopes(const StepCall<T>& call, const Recorded<T>& recorded,
+                      const Frame<T>& gradients, Slopes slopes);
+
+template <class T>
+void pull_back_product(const StepCall<T>& call, const Recorded<T>& recorded,
+                       const Frame<T>& gradients, Slopes slopes, const StepPart& part);
+
+template <class T>
+void pull_back_sum(const StepCall<T>& call, const Recorded<T>& recorded, const Frame<T>& gradients,
+                   Slopes slopes);
+
 // y = g W, of one group.
 template <class T>
 void times_weight(const StepCall<T>& call, ConstMatrixView<T> g, MatrixView<T> y);

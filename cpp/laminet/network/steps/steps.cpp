@@ -14,6 +14,16 @@
 #include "laminet/network/steps/sum.h"
 
 namespace laminet {
+namespace {
+
+// use(rows, their part of the frame) for the rows of a part, if there are some.
+template <class T, class Use>
+void for_own_rows(const Frame<T>& frame, const StepPart& part, Use use) {
+  const RowRange rows = share_of_rows(frame.rows(), part.parts, part.part);
+  if (rows.count > 0) use(rows, frame.rows(rows.first, rows.count));
+}
+
+}  // namespace
 
 std::vector<std::size_t> kept_columns(const Step& step) {
   return std::visit([&](const auto& operation) { return steps::kept_columns(operation, step); },
@@ -34,14 +44,24 @@ void pre_activation(const StepCall<T>& call, const Frame<T>& values, MatrixView<
 template <class T>
 void forward_part(const StepCall<T>& call, const Frame<T>& values, const StepPart& part) {
   if (call.program.dense(call.index)) return steps::forward_part(call, values, part);
-  const RowRange rows = share_of_rows(values.rows(), part.parts, part.part);
-  if (rows.count > 0) forward(call, values.rows(rows.first, rows.count));
+  for_own_rows(values, part, [&](RowRange, const Frame<T>& own) { forward(call, own); });
 }
 
 template <class T>
 void record(const StepCall<T>& call, const Frame<T>& values, const Frame<T>& kept, bool wanted) {
   std::visit([&](const auto& operation) { steps::record(operation, call, values, kept, wanted); },
              call.step().operation);
+}
+
+template <class T>
+void record_part(const StepCall<T>& call, const Frame<T>& values, const Frame<T>& kept, bool wanted,
+                 const StepPart& part) {
+  if (call.program.dense(call.index)) {
+    return steps::record_part(call, values, kept, wanted, part);
+  }
+  for_own_rows(values, part, [&](RowRange rows, const Frame<T>& own) {
+    record(call, own, kept.rows(rows.first, rows.count), wanted);
+  });
 }
 
 template <class T>
@@ -55,19 +75,55 @@ void pull_back(const StepCall<T>& call, const Recorded<T>& recorded, const Frame
 }
 
 template <class T>
+void pull_back_part(const StepCall<T>& call, const Recorded<T>& recorded, const Frame<T>& gradients,
+                    Slopes slopes, BackStage stage, const StepPart& part) {
+  if (stage == BackStage::product) {
+    return steps::pull_back_product(call, recorded, gradients, slopes, part);
+  }
+  for_own_rows(gradients, part, [&](RowRange rows, const Frame<T>& own) {
+    // Where gradients are kept, they have a row for each sample.
+    const Frame<T> kept =
+        slopes == Slopes::keep ? recorded.kept.rows(rows.first, rows.count) : recorded.kept;
+    const std::size_t first = slopes == Slopes::keep ? 0 : recorded.first + rows.first;
+    const Recorded<T> of_rows{recorded.values, kept, first, recorded.repeat};
+    if (stage == BackStage::all) return pull_back(call, of_rows, own, slopes);
+    if (stage == BackStage::slopes) return steps::pull_back_slopes(call, of_rows, own, slopes);
+    steps::pull_back_sum(call, of_rows, own, slopes);
+  });
+}
+
+template <class T>
 void push_forward(const StepCall<T>& call, const Recorded<T>& recorded, const Frame<T>& tangents) {
   std::visit(
       [&](const auto& operation) { steps::push_forward(operation, call, recorded, tangents); },
       call.step().operation);
 }
 
-#define LAMINET_INSTANTIATE(T)                                                              \
-  template void forward(const StepCall<T>&, const Frame<T>&);                               \
-  template void pre_activation(const StepCall<T>&, const Frame<T>&, MatrixView<T>);         \
-  template void forward_part(const StepCall<T>&, const Frame<T>&, const StepPart&);         \
-  template void record(const StepCall<T>&, const Frame<T>&, const Frame<T>&, bool);         \
-  template void pull_back(const StepCall<T>&, const Recorded<T>&, const Frame<T>&, Slopes); \
-  template void push_forward(const StepCall<T>&, const Recorded<T>&, const Frame<T>&);
+template <class T>
+void push_forward_part(const StepCall<T>& call, const Recorded<T>& recorded,
+                       const Frame<T>& tangents, const StepPart& part) {
+  if (call.program.dense(call.index)) {
+    return steps::push_forward_part(call, recorded, tangents, part);
+  }
+  for_own_rows(tangents, part, [&](RowRange rows, const Frame<T>& own) {
+    const std::size_t first = recorded.first + rows.first;
+    push_forward(call, Recorded<T>{recorded.values, recorded.kept, first, recorded.repeat}, own);
+  });
+}
+
+#define LAMINET_INSTANTIATE(T)                                                                  \
+  template void forward(const StepCall<T>&, const Frame<T>&);                                   \
+  template void pre_activation(const StepCall<T>&, const Frame<T>&, MatrixView<T>);             \
+  template void forward_part(const StepCall<T>&, const Frame<T>&, const StepPart&);             \
+  template void record(const StepCall<T>&, const Frame<T>&, const Frame<T>&, bool);             \
+  template void pull_back(const StepCall<T>&, const Recorded<T>&, const Frame<T>&, Slopes);     \
+  template void push_forward(const StepCall<T>&, const Recorded<T>&, const Frame<T>&);          \
+  template void record_part(const StepCall<T>&, const Frame<T>&, const Frame<T>&, bool,         \
+                            const StepPart&);                                                   \
+  template void pull_back_part(const StepCall<T>&, const Recorded<T>&, const Frame<T>&, Slopes, \
+                               BackStage, const StepPart&);                                     \
+  template void push_forward_part(const StepCall<T>&, const Recorded<T>&, const Frame<T>&,      \
+                                  const StepPart&);
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 

@@ -34,7 +34,8 @@ void forward(const StepCall<T>& call, const Frame<T>& values);
 template <class T>
 void pre_activation(const StepCall<T>& call, const Frame<T>& values, MatrixView<T> z);
 
-// How the threads share a step of all rows of a batch.
+// How the threads share a step of all rows of a batch: a dense step as choose_grid has it, by
+// columns where the rows are few, the others by rows.
 struct StepPart {
   std::size_t part;
   std::size_t parts;
@@ -50,6 +51,10 @@ std::vector<std::size_t> kept_columns(const Step& step);
 // The same as forward(), and keeps. Without `wanted` the result is not: no derivative needs it.
 template <class T>
 void record(const StepCall<T>& call, const Frame<T>& values, const Frame<T>& kept, bool wanted);
+
+template <class T>
+void record_part(const StepCall<T>& call, const Frame<T>& values, const Frame<T>& kept, bool wanted,
+                 const StepPart& part);
 
 // What has been recorded of samples, and the rows that derivatives have of them: row i belongs to
 // sample (first + i) / repeat.
@@ -75,9 +80,26 @@ template <class T>
 void pull_back(const StepCall<T>& call, const Recorded<T>& recorded, const Frame<T>& gradients,
                Slopes slopes);
 
+// What of pull_back parts do at the same time; a stage begins where the one before has ended. Of
+// steps that have one alone it is `all`.
+enum class BackStage {
+  slopes,   // of a dense step: by D
+  product,  // by W, by columns of the gradient that comes of it where the rows are few
+  sum,      // to what is added to the product
+  all
+};
+
+template <class T>
+void pull_back_part(const StepCall<T>& call, const Recorded<T>& recorded, const Frame<T>& gradients,
+                    Slopes slopes, BackStage stage, const StepPart& part);
+
 // From the tangents of the step's inputs to that of its result.
 template <class T>
 void push_forward(const StepCall<T>& call, const Recorded<T>& recorded, const Frame<T>& tangents);
+
+template <class T>
+void push_forward_part(const StepCall<T>& call, const Recorded<T>& recorded,
+                       const Frame<T>& tangents, const StepPart& part);
 
 // The i-th of the matrices that a step kept: a row for each sample.
 template <class T>

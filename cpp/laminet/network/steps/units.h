@@ -27,11 +27,13 @@ void apply(const StepCall<T>& call, const Activation& activation, const UnitPara
        .betas = betas ? betas + first : nullptr});
 }
 
-// d = s'(z + bias) and, where y has data, y = s(z + bias); either may be z.
+// d = s'(z + bias) and, where y has data, y = s(z + bias), of the units from `first` on; either may
+// be z. The bias is that of all units.
 template <class T>
 void apply_with_slopes(const StepCall<T>& call, const Activation& activation,
                        const UnitParameters& units, const T* bias, ConstMatrixView<T> z,
-                       MatrixView<T> y, MatrixView<T> d) {
+                       MatrixView<T> y, MatrixView<T> d, std::size_t first = 0) {
+  const auto from = [&](const T* row) { return row ? row + first : nullptr; };
   call.table().derivatives[static_cast<std::size_t>(activation.kind)](
       {.rows = z.rows,
        .columns = z.columns,
@@ -41,11 +43,11 @@ void apply_with_slopes(const StepCall<T>& call, const Activation& activation,
        .y_stride = y.row_stride,
        .d = d.data,
        .d_stride = d.row_stride,
-       .bias = bias,
+       .bias = from(bias),
        .alpha = activation.alpha,
        .beta = activation.beta,
-       .alphas = call.operands.of(units.alphas),
-       .betas = call.operands.of(units.betas)});
+       .alphas = from(call.operands.of(units.alphas)),
+       .betas = from(call.operands.of(units.betas))});
 }
 
 }  // namespace laminet::steps
