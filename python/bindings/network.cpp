@@ -14,6 +14,7 @@
 #include "layers.h"
 #include "numpy_views.h"
 #include "release_gil.h"
+#include "steps.h"
 
 namespace laminet {
 namespace {
@@ -113,8 +114,12 @@ class Network {
     result["split"] = splits[static_cast<std::size_t>(plan.split)];
     result["threads"] = plan.threads;
     result["layers"] = layers;
+    const RowPlan by_row = plan_rows(plan);
+    result["by_row"] = py::make_tuple(by_row.rows, by_row.parts);
     return result;
   }
+
+  py::dict steps() const { return described(mlp_.program()); }
 
   void prepare(std::size_t batch) const {
     const MaybeReleaseGil release;
@@ -190,6 +195,7 @@ void register_class(py::module_& module, const char* name) {
       .def("forward_head", &N::forward_head, py::arg("x"), py::arg("head"))
       .def("trace", &N::trace, py::arg("x"))
       .def("plan", &N::plan, py::arg("batch"))
+      .def("steps", &N::steps)
       .def("prepare", &N::prepare, py::arg("batch"))
       .def("memory", &N::memory)
       .def("weight", &N::weight, py::arg("layer"))

@@ -14,6 +14,7 @@ from laminet.analysis.machine import Cache, Machine, Rate
 from laminet.analysis.prediction import Prediction
 from laminet.core import probes
 from laminet.core.activation import ACTIVATIONS
+from laminet.core.steps import program_of
 
 KIB, MIB = 2**10, 2**20
 
@@ -63,7 +64,7 @@ def fake_times(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
     def measure(net: Any, batch: int, _: float) -> tuple[float, list[float]]:
         whole = (1 + batch / 10) * 1e-6
-        return whole, [whole / 10] * len(net.layers)
+        return whole, [whole / 10] * len(program_of(net).parts)
 
     monkeypatch.setattr(roofline_module, "machine", lambda refresh=False: machine)
     # The times have nothing to do with the machine's figures.

@@ -586,11 +586,6 @@ def test_what_is_neither(end, name):
 @pytest.mark.parametrize(
     ("use", "name"),
     [
-        (lambda net, path: ln.cost(net), "ln.cost"),
-        (lambda net, path: ln.roofline(net), "ln.roofline"),
-        (lambda net, path: ln.gradient_flow(net, np.zeros(3)), "ln.gradient_flow"),
-        (lambda net, path: net.plan(), "net.plan"),
-        (lambda net, path: net.summary(), "net.summary"),
         (lambda net, path: net.save(path), "net.save"),
     ],
 )

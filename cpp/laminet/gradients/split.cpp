@@ -51,7 +51,8 @@ std::optional<std::size_t> first_factor(const Program& program, JacobianMode mod
 
 double jacobian_flops(const Program& program, JacobianMode mode) {
   double flops = program.flops();
-  if (const auto first = first_factor(program, mode)) flops -= program.dense(*first)->flops();
+  if (const auto first = first_factor(program, mode))
+    flops -= static_cast<double>(program.dense(*first)->flops());
   const bool reverse = mode == JacobianMode::reverse;
   return flops * static_cast<double>(reverse ? program.out_features() : program.in_features());
 }

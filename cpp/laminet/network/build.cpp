@@ -20,6 +20,12 @@ using Copies = std::vector<const Kind*>;
 
 template <class T>
 class Builder {
+  // Functions that follow a layer and its copies, and where they stand; often none.
+  struct Functions {
+    Copies<ActivationView<T>> copies;
+    LayerPath path;
+  };
+
  public:
   explicit Builder(std::size_t in_features) : buffers_{in_features} {}
 
@@ -28,7 +34,7 @@ class Builder {
     Columns out = run({layers}, {Program::kInput, 0, buffers_[0]}, true, nullptr);
     if (out.buffer == Program::kInput || out.count != buffers_[out.buffer]) {
       const Columns to = fresh(out.count);
-      steps_.push_back({CopyStep{}, {out}, to});
+      add(CopyStep{}, {out}, to);
       out = to;
     }
     place_constants();
@@ -52,28 +58,32 @@ class Builder {
       const auto* dense = std::get_if<DenseView<T>>(&layers[l].kind);
       const bool open = dense ? dense->activation.kind == ActivationKind::identity
                               : std::holds_alternative<ResidualView<T>>(layers[l].kind);
-      Copies<ActivationView<T>> after;
+      Functions after;
+      path_.push_back(static_cast<std::uint32_t>(l));
       if (open && l + 1 < layers.size() &&
           std::holds_alternative<ActivationView<T>>(layers[l + 1].kind)) {
-        after = all<ActivationView<T>>(at(copies, l + 1));
+        after.copies = all<ActivationView<T>>(at(copies, l + 1));
+        after.path = path_;
+        after.path.back() += 1;
         ++l;
       }
       in = layer(same, in, shared, after, l + 1 == layers.size() ? target : nullptr);
+      path_.pop_back();
       shared = copies.size() == 1;
     }
     // Nothing has been written there: no layer, or one that only shows what there is.
     if (target && in != *target) {
-      steps_.push_back({CopyStep{}, {in}, *target});
+      add(CopyStep{}, {in}, *target, copies.size());
       return *target;
     }
     return in;
   }
 
-  Columns layer(const Copies<LayerView<T>>& same, Columns in, bool shared,
-                const Copies<ActivationView<T>>& after, const Columns* target) {
+  Columns layer(const Copies<LayerView<T>>& same, Columns in, bool shared, const Functions& after,
+                const Columns* target) {
     const auto unary = [&](Operation operation) {
       const Columns out = target ? *target : fresh(in.count);
-      steps_.push_back({std::move(operation), {in}, out});
+      add(std::move(operation), {in}, out, same.size());
       return out;
     };
     return std::visit(
@@ -113,9 +123,9 @@ class Builder {
     return result;
   }
 
-  // `add` may be null, `after` empty.
-  Columns product(const Copies<DenseView<T>>& same, Columns in, bool shared, const Columns* add,
-                  const Copies<ActivationView<T>>& after, const Columns* target) {
+  // `addend` may be null, `after` empty.
+  Columns product(const Copies<DenseView<T>>& same, Columns in, bool shared, const Columns* addend,
+                  const Functions& after, const Columns* target) {
     const std::size_t copies = same.size();
     const std::size_t n = same[0]->weight.rows;
     const std::size_t k = same[0]->weight.columns;
@@ -127,13 +137,15 @@ class Builder {
       own.weight = {weight.start + c * n * k, n, k};
       own.bias = part_of(bias, c, n);
     }
-    const Activation& activation = after.empty() ? same[0]->activation : after[0]->activation;
-    const UnitParameters units = after.empty() ? units_of(same, n) : units_of(after, n);
+    const bool own = after.copies.empty();
+    const Activation& activation = own ? same[0]->activation : after.copies[0]->activation;
+    const UnitParameters units = own ? units_of(same, n) : units_of(after.copies, n);
     const Columns out = target ? *target : fresh(copies * n);
-    Step step{
-        DenseStep{k, copies * n / groups, groups, activation, units, weight, bias}, {in}, out};
-    if (add) step.inputs.push_back(*add);
-    steps_.push_back(std::move(step));
+    std::vector<Columns> inputs{in};
+    if (addend) inputs.push_back(*addend);
+    add(DenseStep{k, copies * n / groups, groups, activation, units, weight, bias},
+        std::move(inputs), out, copies);
+    steps_.back().origin.function = after.path;
     return out;
   }
 
@@ -186,7 +198,7 @@ class Builder {
     for (const std::size_t column : columns) {
       step.columns.push_back(static_cast<std::uint32_t>(column));
     }
-    steps_.push_back({std::move(step), {in}, out});
+    add(std::move(step), {in}, out);
     return out;
   }
 
@@ -207,29 +219,33 @@ class Builder {
         std::all_of(parallel.branches.begin(), parallel.branches.end(),
                     [&](const SeriesView<T>& branch) { return alike<T>(front, branch); });
     if (equal) {
+      path_.push_back(kEachBranch);
       run({parallel.branches.begin(), parallel.branches.end()}, in, true, &joined);
+      path_.pop_back();
     } else {
       std::size_t first = joined.first;
       for (std::size_t b = 0; b < count; ++b) {
         const Columns part{joined.buffer, first, widths[b]};
+        path_.push_back(static_cast<std::uint32_t>(b));
         run({Series<T>(parallel.branches[b])}, in, true, &part);
+        path_.pop_back();
         first += widths[b];
       }
     }
     if (concat) return joined;
     const Columns out = target ? *target : fresh(widths[0]);
     const double factor = parallel.join == Join::mean ? 1.0 / static_cast<double>(count) : 1.0;
-    Step step{SumStep{factor}, {}, out};
+    std::vector<Columns> terms;
     for (std::size_t b = 0; b < count; ++b) {
-      step.inputs.push_back({joined.buffer, joined.first + b * widths[0], widths[0]});
+      terms.push_back({joined.buffer, joined.first + b * widths[0], widths[0]});
     }
-    steps_.push_back(std::move(step));
+    add(SumStep{factor}, std::move(terms), out);
     return out;
   }
 
   // in + f(in), and a function of that where there is one.
   Columns sum_with(const Copies<ResidualView<T>>& same, Columns in, bool shared,
-                   const Copies<ActivationView<T>>& after, const Columns* target) {
+                   const Functions& after, const Columns* target) {
     std::vector<Series<T>> copies;
     for (const ResidualView<T>* one : same) copies.emplace_back(one->layers);
     // The sum is the end of the last product, where that has no function of its own.
@@ -243,16 +259,26 @@ class Builder {
       }
       const bool direct = copies[0].empty();
       const Columns before = run(copies, in, shared, nullptr);
-      return product(products, before, shared && direct, &in, after, target);
+      path_.push_back(static_cast<std::uint32_t>(copies[0].size()));
+      const Columns out = product(products, before, shared && direct, &in, after, target);
+      path_.pop_back();
+      return out;
     }
     const Columns result = run(copies, in, shared, nullptr);
     const Columns out = target ? *target : fresh(in.count);
-    const Columns sum = after.empty() ? out : fresh(in.count);
-    steps_.push_back({SumStep{}, {in, result}, sum});
-    if (after.empty()) return out;
-    const UnitParameters units = units_of(after, in.count / same.size());
-    steps_.push_back({ActivationStep{after[0]->activation, units}, {sum}, out});
+    const Columns sum = after.copies.empty() ? out : fresh(in.count);
+    add(SumStep{}, {in, result}, sum, same.size());
+    if (after.copies.empty()) return out;
+    const UnitParameters units = units_of(after.copies, in.count / same.size());
+    add(ActivationStep{after.copies[0]->activation, units}, {sum}, out, same.size());
+    steps_.back().origin.layer = after.path;
     return out;
+  }
+
+  // A step of the layer that `path_` leads to, or of so many copies of it.
+  void add(Operation operation, std::vector<Columns> inputs, Columns output,
+           std::size_t copies = 1) {
+    steps_.push_back({std::move(operation), std::move(inputs), output, {path_, {}, copies}});
   }
 
   Columns fresh(std::size_t columns) {
@@ -332,6 +358,7 @@ class Builder {
 
   std::vector<std::size_t> buffers_;
   std::vector<Step> steps_;
+  LayerPath path_;  // of the layer at hand
   std::size_t parameters_ = 0;
   std::size_t constant_elements_ = 0;
   std::map<const DenseView<T>*, std::size_t> numbers_;

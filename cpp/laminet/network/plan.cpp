@@ -126,6 +126,12 @@ Plan make_plan(const PlanInput& input, const CacheSizes& caches) {
   return plan;
 }
 
+RowPlan plan_rows(const Plan& plan) {
+  if (plan.split != Split::layers) return {plan.blocks.most_rows(), plan.threads};
+  const std::size_t rows = std::min(plan.blocks.batch, plan.chunk_rows);
+  return {share_of_rows(rows, plan.threads, 0).count, std::min(rows, plan.threads)};
+}
+
 template <class T>
 Grid choose_grid(const PanelLayout<T>& layout, std::size_t groups, std::size_t rows,
                  std::size_t threads) {

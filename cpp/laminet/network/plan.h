@@ -71,6 +71,15 @@ template <class T>
 Grid choose_grid(const PanelLayout<T>& layout, std::size_t groups, std::size_t rows,
                  std::size_t threads);
 
+// How the engine runs a step that is no product: rows that a thread works on at a time, and parts
+// of the batch that threads work on at the same time.
+struct RowPlan {
+  std::size_t rows;
+  std::size_t parts;
+};
+
+RowPlan plan_rows(const Plan& plan);
+
 // How the engine runs a layer of `depth` inputs and these panels.
 template <class T>
 LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t groups,

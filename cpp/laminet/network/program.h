@@ -16,6 +16,7 @@
 
 #include "laminet/kernels/activation.h"
 #include "laminet/network/head.h"
+#include "laminet/network/origin.h"
 
 namespace laminet {
 
@@ -44,7 +45,11 @@ struct UnitParameters {
   ParameterBlock betas;
 
   bool any() const { return alphas.rows + betas.rows > 0; }
+  std::size_t size() const { return alphas.size() + betas.size(); }
 };
+
+// What a weight does with a sample: a multiplication and an addition.
+inline constexpr std::size_t kFlopsOfWeight = 2;
 
 // out = s(in W^T + b), or s(in W^T + b + add). `groups` products of one shape stand side by side:
 // the g-th reads the g-th part of the columns of in and gives that of out.
@@ -59,9 +64,7 @@ struct DenseStep {
   ParameterBlock bias;    // (1, groups out_features)
 
   // Of one sample's product.
-  double flops() const {
-    return 2.0 * static_cast<double>(in_features) * static_cast<double>(weight.rows);
-  }
+  std::size_t flops() const { return kFlopsOfWeight * weight.size(); }
 };
 
 // out = s(in).
@@ -113,6 +116,7 @@ struct Step {
   Operation operation;
   std::vector<Columns> inputs;
   Columns output;
+  Origin origin = {};
 };
 
 // Where a buffer lies: a matrix of contiguous rows `stride` elements apart, that begins so many
@@ -185,7 +189,7 @@ class Program {
 
   // Multiply-adds of a sample in products, which are the elements of their weights.
   std::size_t weights() const { return weights_; }
-  double flops() const { return 2.0 * static_cast<double>(weights_); }
+  double flops() const { return static_cast<double>(kFlopsOfWeight * weights_); }
   // Elements that a step reads and writes for each row, at most.
   std::size_t widest_step() const { return widest_step_; }
 

@@ -58,6 +58,11 @@ def _bound(roofline: RooflineData, row: RooflineRow) -> str:
         )
     layer = max(row.layers, key=lambda r: r.measured_us)
     most = f"layer {layer.index} ({layer.shape}) takes {_part(layer, row)} of the time"
+    if row.bound == "memory" and any(one.kind != "dense" for one in roofline.cost.layers):
+        return (
+            f"{start} the network is bound by memory, by what its layers and the weights move "
+            f"between {row.level} and the cores; {most}."
+        )
     if row.bound == "memory":
         return (
             f"{start} the network is bound by reading its weights from {row.level}: each serves "
@@ -115,11 +120,10 @@ def _activations(row: RooflineRow) -> list[str]:
     if row.bound == "overhead" or spent < _NOTABLE * row.predicted_us:
         return []
     slowest = max(row.layers, key=lambda r: r.activation_us)
-    name = slowest.shape.rsplit(" ", 1)[1]
     return [
         f"At batch {row.batch} some {100 * spent / row.predicted_us:.0f} % of the time goes to "
-        f"activation functions ({name} above all), which the roofline counts as one operation an "
-        "element: relu would cost next to nothing."
+        f"activation functions ({slowest.activation} above all), which the roofline counts as one "
+        "operation an element: relu would cost next to nothing."
     ]
 
 

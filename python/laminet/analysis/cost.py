@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from laminet.analysis.arguments import require_network
 from laminet.core.conversion.counts import as_batch
-from laminet.core.layers.chain import dense_chain
 from laminet.core.report import Report, TableData
+from laminet.core.rows import are_a_chain, names_of
+from laminet.core.steps import program_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from laminet.core.layers.dense import Dense
     from laminet.core.mlp import MLP
+    from laminet.core.steps import Step, Work
 
 __all__ = ["OPERATIONS", "Cost", "LayerCost", "cost"]
 
@@ -28,16 +28,16 @@ _LARGEST_BATCH = 2**127
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one layer costs for one batch of ``batch`` samples.
+    """What one layer costs for one batch of ``batch`` samples, or a step of several.
 
     Attributes
     ----------
     index : int
-        Number of the layer, counted from 1 as in ``W_1``.
+        Number of the row, counted from 1: of a chain of dense layers as in ``W_1``.
     in_features, out_features, batch : int
-        The shape of the product: (batch, in) times (in, out).
+        The shape of the product: (batch, in) times (in, out); of another layer its widths.
     activation : str
-        Name of the activation.
+        Name of the activation; empty where the kind of layer has none.
     matmul_flops : int
         Two for each multiplication and addition of a matrix product; forward ``2 batch out in``.
     bias_flops : int
@@ -50,7 +50,19 @@ class LayerCost:
         activations (and gradients) read, the weights and the bias read, and what is written.
     blas_level : int
         2 where all products have a vector in them (gemv, ger), 3 where two matrices are
-        multiplied (gemm).
+        multiplied (gemm), 1 where nothing is.
+    other_flops : int
+        All else: what norms and `Rescale` do, and sums.
+    kind : str
+        ``"dense"``, ``"activation"``, ``"rescale"``, ``"layer norm"``, ``"rms norm"``,
+        ``"select"``, ``"sum"`` or ``"mean"`` (of branches, or of a residual block), or ``"copy"``
+        (where a branch only passes on what comes in).
+    place : str
+        Where it stands: ``"3"`` is the third layer of the network, ``"3.2"`` the second layer
+        within that residual block, ``"3.2.1"`` the first layer of the second of its branches,
+        ``"3.*.1"`` the first layers of all of them. ``"1, 2"`` has an `Activation` of its own.
+    copies : int
+        So many equal layers, of as many branches, run as one.
     """
 
     index: int
@@ -66,11 +78,15 @@ class LayerCost:
     bias_bytes: int
     output_bytes: int
     blas_level: int
+    other_flops: int = 0
+    kind: str = "dense"
+    place: str = ""
+    copies: int = 1
 
     @property
     def flops(self) -> int:
         """All floating-point operations of the layer."""
-        return self.matmul_flops + self.bias_flops + self.activation_flops
+        return self.matmul_flops + self.bias_flops + self.activation_flops + self.other_flops
 
     @property
     def bytes_read(self) -> int:
@@ -100,7 +116,8 @@ class Cost(Report):
     Attributes
     ----------
     layers : tuple of LayerCost
-        The layers, first to last.
+        The layers, first to last; where others than dense layers are among them, the steps that the
+        network runs, in order.
     batch : int
         Samples in the batch.
     head_flops : int
@@ -110,6 +127,8 @@ class Cost(Report):
         ``"forward"``, ``"vjp"``, ``"jacobian"`` or ``"gradients"``.
     mode : str or None
         Of a Jacobian: ``"reverse"`` or ``"forward"``, whichever takes fewer operations.
+    in_features, out_features : int
+        Of the network.
     """
 
     layers: tuple[LayerCost, ...]
@@ -117,6 +136,8 @@ class Cost(Report):
     head_flops: int = 0
     operation: str = "forward"
     mode: str | None = None
+    in_features: int = 0
+    out_features: int = 0
 
     @property
     def flops(self) -> int:
@@ -140,42 +161,49 @@ class Cost(Report):
 
     @property
     def blas_level(self) -> int:
-        """3 if any layer multiplies two matrices, else 2."""
+        """3 if any layer multiplies two matrices, else 2; 1 if none multiplies any."""
         return max(layer.blas_level for layer in self.layers)
 
     def tables(self) -> list[TableData]:
         """Return the tables that show this result."""
-        flops: list[tuple[str, ...]] = [
-            ("layer", "shape", "activation", "matmul", "bias", "activation", "FLOPs")
-        ]
+        chain = are_a_chain(self.layers)
+        kinds = [] if chain else ["kind"]
+        others = [] if chain else ["other"]
+        counted = ["matmul_flops", "bias_flops", "activation_flops"]
+        counted += [] if chain else ["other_flops"]
+        heading = ("layer", *kinds, "shape", "activation", "matmul", "bias", "activation")
+        flops: list[tuple[str, ...]] = [(*heading, *others, "FLOPs")]
         traffic: list[tuple[str, ...]] = [
-            ("layer", "BLAS level", "bytes read", "written", "bytes", "FLOPs/byte")
+            ("layer", *kinds, "BLAS level", "bytes read", "written", "bytes", "FLOPs/byte")
         ]
         for layer in self.layers:
-            index = str(layer.index)
+            name = names_of(layer, chain=chain)
             shape = f"{layer.in_features} -> {layer.out_features}"
-            counts = (layer.matmul_flops, layer.bias_flops, layer.activation_flops, layer.flops)
-            flops.append((index, shape, layer.activation, *map(_count, counts)))
+            counts = [getattr(layer, one) for one in (*counted, "flops")]
+            flops.append((*name, shape, layer.activation, *map(_count, counts)))
             moved = (layer.bytes_read, layer.bytes_written, layer.bytes)
             level = str(layer.blas_level)
-            traffic.append((index, level, *map(_count, moved), f"{layer.intensity:.2f}"))
+            traffic.append((*name, level, *map(_count, moved), f"{layer.intensity:.2f}"))
+        empty = [""] * len(kinds)
         if self.head_flops:
-            flops.append(("head", "", "", "", "", "", _count(self.head_flops)))
-        sums = [
-            sum(getattr(layer, name) for layer in self.layers)
-            for name in ("matmul_flops", "bias_flops", "activation_flops")
-        ]
-        flops.append(("all", f"batch {self.batch}", "", *map(_count, (*sums, self.flops))))
+            rest = [""] * (2 + len(counted))
+            flops.append(("head", *empty, *rest, _count(self.head_flops)))
+        sums = [sum(getattr(layer, one) for layer in self.layers) for one in counted]
+        batch = f"batch {self.batch}"
+        flops.append(("all", *empty, batch, "", *map(_count, (*sums, self.flops))))
         moved_in_all = [
             sum(getattr(layer, name) for layer in self.layers)
             for name in ("bytes_read", "bytes_written", "bytes")
         ]
         level, intensity = str(self.blas_level), f"{self.intensity:.2f}"
-        traffic.append(("all", level, *map(_count, moved_in_all), intensity))
+        traffic.append(("all", *empty, level, *map(_count, moved_in_all), intensity))
         name = f"{self.operation} ({self.mode} mode)" if self.mode else self.operation
         samples = "1 sample" if self.batch == 1 else f"{self.batch} samples"
         title = f"{name}, {samples}: {self.flops:,} FLOPs, {self.flops_per_sample:,} a sample"
-        return [TableData(flops, 3, title), TableData(traffic, 2)]
+        return [
+            TableData(flops, 3 + len(kinds), title),
+            TableData(traffic, 2 + len(kinds)),
+        ]
 
 
 def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
@@ -226,6 +254,17 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     An activation that is the identity has no slopes. A head (softmax) adds 4 operations an output
     for ``vjp`` and ``gradients``, and 4 for each entry of the Jacobian.
 
+    Other layers are counted by their formulas likewise; of a sample of ``n`` features
+
+    - `LayerNorm` does ``5 n + 4`` operations forward and ``7 n + 2`` for each row of a derivative,
+      `RMSNorm` ``3 n + 3`` and ``5 n + 1``, and a weight and a bias ``n`` each;
+    - `Rescale` ``2 n``, with bounds ``4 n`` and ``n`` more for the slopes, and ``n`` a row;
+    - a sum of ``k`` branches ``(k - 1) n``, and ``n`` for a mean; what is added to its input in a
+      `Residual` ``n``, which is no pass of its own where a product ends the block;
+    - where several layers read the same numbers, the way back adds up their gradients, ``n`` each;
+    - `Select` moves what it takes, or nothing where columns lie side by side: then the next layer
+      reads them where they are; `Dropout` is nothing, and a branch of no layers is a copy.
+
     At ``B = 1`` a forward pass is some 2 FLOPs for each weight, so 0.5 a byte in float32, and
     memory sets the speed; with ``B`` the weights are used ``B`` times for each time they are read
     (Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009, doi
@@ -236,78 +275,78 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     if operation not in OPERATIONS:
         expected = ", ".join(map(repr, OPERATIONS))
         raise ValueError(f"operation is {operation!r}, expected one of {expected}")
-    chain = dense_chain(net, "ln.cost")
-    mode = _jacobian_mode(net.sizes) if operation == "jacobian" else None
-    layers = tuple(_layer_cost(net, chain, i, batch, operation, mode) for i in range(len(chain)))
+    program = program_of(net)
+    mode = program.mode if operation == "jacobian" else None
+    passes = _Passes(operation, mode, net.out_features if mode == "reverse" else net.in_features)
+    layers: list[LayerCost] = []
     head = 0
-    if net.head:
-        per_output = {"forward": 0, "vjp": 4, "gradients": 4, "jacobian": 4 * net.in_features}
-        head = batch * net.out_features * (1 + per_output[operation])
-    return Cost(layers, batch, head, operation, mode)
+    for i, step in enumerate(program.steps):
+        first = operation == "jacobian" and i == program.first
+        if step.kind == "softmax":
+            # By each entry of a Jacobian, whatever the mode.
+            by_entry = replace(passes, rows=net.in_features)
+            head = batch * sum(n * work.functions for work, n in by_entry.of(step, first=False))
+        else:
+            works = passes.of(step, first=first)
+            layers.append(_layer_cost(step, len(layers) + 1, works, batch, net.dtype.itemsize))
+    ends = net.in_features, net.out_features
+    return Cost(tuple(layers), batch, head, operation, mode, *ends)
 
 
-def _jacobian_mode(sizes: tuple[int, ...]) -> str:
-    products = [n * m for m, n in itertools.pairwise(sizes)]
-    reverse = sizes[-1] * sum(products[:-1])
-    forward = sizes[0] * sum(products[1:])
-    return "reverse" if reverse <= forward else "forward"
+@dataclass(frozen=True)
+class _Passes:
+    """What an operation takes of each step: how often, for each sample."""
+
+    operation: str
+    mode: str | None
+    rows: int
+
+    def of(self, step: Step, *, first: bool) -> list[tuple[Work, int]]:
+        works = [(step.works["forward"], 1)]
+        if self.operation == "forward":
+            return works
+        works.append((step.works["record"], 1))
+        if self.operation == "jacobian":
+            way = "pull_back" if self.mode == "reverse" else "push_forward"
+            works.append((step.works["first_factor"], 1) if first else (step.works[way], self.rows))
+            return works
+        works.append((step.works["pull_back"], 1))
+        if self.operation == "gradients":
+            works.append((step.works["gradients"], 1))
+        return works
 
 
 def _layer_cost(
-    net: MLP, chain: Sequence[Dense], index: int, batch: int, operation: str, mode: str | None
+    step: Step, index: int, works: Sequence[tuple[Work, int]], batch: int, item: int
 ) -> LayerCost:
-    layer = chain[index]
-    n_in, n_out = layer.in_features, layer.out_features
-    product = 2 * batch * n_out * n_in
-    has_bias = int(layer.bias is not None)
-    curved = int(layer.activation.name != "identity")
-    # Of the forward pass; bytes in numbers, until the end.
-    matmul, bias, activation = product, has_bias * batch * n_out, curved * batch * n_out
-    reads, weights, biases, writes = batch * n_in, n_out * n_in, has_bias * n_out, batch * n_out
-    level = 2 if batch == 1 else 3
+    def each(name: str) -> int:
+        return batch * sum(times * getattr(work, name) for work, times in works)
 
-    if operation in ("vjp", "gradients"):
-        matmul += product
-        activation += curved * 2 * batch * n_out
-        reads += (1 + curved) * batch * n_out  # gradient and slopes
-        weights += n_out * n_in
-        writes += batch * n_in
-    if operation == "gradients":
-        matmul += product
-        bias += has_bias * batch * n_out
-        reads += batch * (n_out + n_in)  # gradient and activations
-        writes += n_out * n_in + has_bias * n_out
-    if operation == "jacobian":
-        first = index == (len(chain) - 1 if mode == "reverse" else 0)
-        rows = net.out_features if mode == "reverse" else net.in_features
-        activation += curved * batch * n_out  # the slopes
-        reads += curved * batch * n_out
-        weights += n_out * n_in
-        if first:
-            activation += curved * batch * n_out * n_in
-            writes += batch * n_out * n_in
-        else:
-            matmul += rows * product
-            activation += curved * batch * rows * n_out
-            reads += batch * rows * (n_out if mode == "reverse" else n_in)
-            writes += batch * rows * (n_in if mode == "reverse" else n_out)
-            level = 2 if batch * rows == 1 else 3
+    def once(name: str) -> int:
+        return item * sum(getattr(work, name) for work, _ in works)
 
-    item = net.dtype.itemsize
+    products = [times for work, times in works if work.products]
+    level = 0 if not products else batch * max(products)
+    # Of one product for all copies, as they read the same input, each has its part.
+    sharing = step.copies // step.groups
     return LayerCost(
-        index=index + 1,
-        in_features=n_in,
-        out_features=n_out,
+        index=index,
+        in_features=step.in_features,
+        out_features=step.out_features // sharing if step.kind == "dense" else step.out_features,
         batch=batch,
-        activation=layer.activation.name,
-        matmul_flops=matmul,
-        bias_flops=bias,
-        activation_flops=activation,
-        input_bytes=reads * item,
-        weight_bytes=weights * item,
-        bias_bytes=biases * item,
-        output_bytes=writes * item,
-        blas_level=level,
+        activation="" if step.activation is None else step.activation.name,
+        matmul_flops=each("products"),
+        bias_flops=each("biases"),
+        activation_flops=each("functions"),
+        input_bytes=item * each("read"),
+        weight_bytes=once("weights_read"),
+        bias_bytes=once("biases_read"),
+        output_bytes=item * each("written") + once("gradients_written"),
+        blas_level=1 if level == 0 else 2 if level == 1 else 3,
+        other_flops=each("others"),
+        kind=step.kind,
+        place=step.place,
+        copies=step.copies,
     )
 
 

@@ -9,7 +9,8 @@ The model. Of a layer of ``n`` outputs and ``m`` inputs the thread that has most
     t_dram       = (bytes from DRAM) / (its bandwidth for a thread)
     t_activation = (its rows) (its outputs) a
 
-and a call ``c + (L - 1) c_l + h (meetings) + sum of t``. In it
+and a call ``c + (L - 1) c_l + h (meetings) + sum of t``, of ``L`` layers, or steps where not all
+of them are dense. In it
 
 - a panel is ``w`` columns of weights, padding included, and a row group the up to ``r`` rows that
   one register tile takes with it; each of its ``m`` steps does ``2 r w`` operations, ``P`` being
@@ -27,6 +28,9 @@ and a call ``c + (L - 1) c_l + h (meetings) + sum of t``. In it
   on Zen 5 (L2 of 1 MiB), reading 0.5, 0.75, 1 and 2 MiB, it is 1, 0.75, 0.5 and 0 of it.
 - ``a`` is the time of the activation function for an element; identity and relu are applied in
   registers and take none.
+- A layer that is no product, such as a norm, a sum or a function by itself, reads its input from
+  the cache that holds a block's activations and writes its result there, as a product does with
+  what it is added to; ``t_compute`` is then its operations at the peak ``P``.
 - ``c`` is the time of a call from Python, ``c_l`` of a layer with nothing to do, ``h`` of handing
   work to the threads; they meet once a call, or after every layer where they share layers. It is
   measured of all threads; fewer take so much less as fewer are handed work.
@@ -49,7 +53,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from laminet.analysis.cost import Cost
+    from laminet.analysis.cost import Cost, LayerCost
     from laminet.analysis.machine_figures import Machine
     from laminet.core.probes import Plan
 
@@ -166,34 +170,43 @@ def predict(counts: Cost, plan: Plan, machine: Machine, dtype: np.dtype[Any]) ->
         level: machine.bandwidth(level, threads) / threads * 1e3 for level in machine.bandwidth_gb_s
     }
     latency = machine.fma_latency_ns[dtype.name] / 1e3
-    weights, ends = _levels(counts, plan, machine, dtype.itemsize)
+    levels = _levels(counts, plan, machine, dtype.itemsize)
+    products = iter(plan.layers)
     layers = []
-    for layer, end, share in zip(counts.layers, _widths_of_ends(counts), plan.layers, strict=True):
-        rows = math.ceil(counts.batch / share.row_parts)
+    for layer, ends in zip(counts.layers, _bytes_of_ends(counts, dtype.itemsize), strict=True):
+        share = next(products) if layer.kind == "dense" else None
+        row_parts = min(threads, counts.batch) if share is None else share.row_parts
+        column_parts = 1 if share is None else share.column_parts
+        rows = math.ceil(counts.batch / row_parts)
+        outputs = layer.out_features * layer.copies if share else layer.out_features
+        if share is not None:
+            steps = sum(
+                panel.count * _row_groups(rows, panel.rows, 2 * panel.columns / rate, latency)
+                for panel in share.panels
+            )
+            compute = layer.in_features * steps
+        else:
+            compute = (layer.bias_flops + layer.other_flops) / counts.batch * rows / rate
         # Where layers are shared, so is each block; `rows` are the thread's.
         blocks = math.ceil((counts.batch if plan.shared else rows) / plan.block_rows)
-        steps = sum(
-            panel.count * _row_groups(rows, panel.rows, 2 * panel.columns / rate, latency)
-            for panel in share.panels
+        times = _times(
+            bandwidths,
+            levels,
+            weights=blocks * (layer.weight_bytes + layer.bias_bytes) / column_parts,
+            ends=rows * ends,
+            between=rows / column_parts * _bytes_between(layer, ends, dtype.itemsize),
         )
-        read = layer.weight_bytes + layer.bias_bytes
-        moved = rows * end * dtype.itemsize
-        traffic = {
-            level: blocks * read / share.column_parts * weights.get(level, 0.0)
-            + moved * ends.get(level, 0.0)
-            for level in bandwidths
-        }
-        times = {level: nbytes / bandwidths[level] for level, nbytes in traffic.items()}
         name = layer.activation
-        each = 0.0 if name in _IN_REGISTERS else machine.activation_ns[dtype.name][name] / 1e3
+        free = not name or name in _IN_REGISTERS
+        each = 0.0 if free else machine.activation_ns[dtype.name][name] / 1e3
         layers.append(
             LayerPrediction(
-                compute_us=layer.in_features * steps,
+                compute_us=compute,
                 caches_us=sum(times.values()) - times["DRAM"],
                 dram_us=times["DRAM"],
-                activation_us=rows * layer.out_features / share.column_parts * each,
+                activation_us=rows * outputs / column_parts * each,
                 level=max(times, key=lambda level: times[level]),
-                lanes_used=layer.out_features / share.padded_columns,
+                lanes_used=1.0 if share is None else outputs / share.padded_columns,
             )
         )
     overhead = machine.call_us + (len(layers) - 1) * machine.layer_us
@@ -220,20 +233,20 @@ def roofs(
     tuple of LayerRoof
         One for each layer. Weights are read once, whatever the split.
     """
-    weights, ends = _levels(counts, plan, machine, dtype.itemsize)
+    levels = _levels(counts, plan, machine, dtype.itemsize)
     peak = machine.peak(dtype, threads) * 1e3
     bandwidths = {
         level: machine.bandwidth(level, threads) * 1e3 for level in machine.bandwidth_gb_s
     }
     result = []
-    for layer, end in zip(counts.layers, _widths_of_ends(counts), strict=True):
-        read = layer.weight_bytes + layer.bias_bytes
-        moved = counts.batch * end * dtype.itemsize
-        traffic = {
-            level: read * weights.get(level, 0.0) + moved * ends.get(level, 0.0)
-            for level in bandwidths
-        }
-        times = {level: nbytes / bandwidths[level] for level, nbytes in traffic.items()}
+    for layer, ends in zip(counts.layers, _bytes_of_ends(counts, dtype.itemsize), strict=True):
+        times = _times(
+            bandwidths,
+            levels,
+            weights=layer.weight_bytes + layer.bias_bytes,
+            ends=counts.batch * ends,
+            between=counts.batch * _bytes_between(layer, ends, dtype.itemsize),
+        )
         slowest = max(times, key=lambda level: times[level])
         result.append(LayerRoof(layer.flops / peak, sum(times.values()), slowest))
     return tuple(result)
@@ -259,27 +272,68 @@ def served(footprints: Mapping[str, float], machine: Machine) -> dict[str, float
     return parts
 
 
-def _levels(
-    counts: Cost, plan: Plan, machine: Machine, item: int
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Return which parts of the weights, and of input and output, come from which level.
+@dataclass(frozen=True)
+class _Levels:
+    """The parts that come from each level: of weights, of input and output, of what is between."""
+
+    weights: Mapping[str, float]
+    ends: Mapping[str, float]
+    between: Mapping[str, float]
+
+
+def _levels(counts: Cost, plan: Plan, machine: Machine, item: int) -> _Levels:
+    """Return which parts of what is read and written come from which level.
 
     A cache has to hold what the threads that it serves use: the weights, all or their share; the
     activations of their blocks; and for input and output to stay, the same share of these.
+    Activations between layers are used again at once, before the weights of others pass.
     """
     weights = sum(layer.weight_bytes for layer in counts.layers)
-    widest = max(layer.in_features + layer.out_features for layer in counts.layers) * item
+    widest = max(layer.input_bytes + layer.output_bytes for layer in counts.layers) // counts.batch
     block = min(plan.block_rows, counts.batch) * widest
-    ends = counts.batch * sum(_widths_of_ends(counts)) * item
+    ends = counts.batch * (counts.in_features + counts.out_features) * item
     for_weights = {}
     for_ends = {}
+    for_blocks = {}
     for cache in machine.caches:
         part = min(plan.threads, cache.shared_by) / plan.threads
         own = weights * (part if plan.shared else 1.0)
         blocks = block * (part if plan.shared else part * plan.threads)
         for_weights[cache.name] = own + blocks
         for_ends[cache.name] = own + ends * part
-    return served(for_weights, machine), served(for_ends, machine)
+        for_blocks[cache.name] = blocks
+    return _Levels(*(served(found, machine) for found in (for_weights, for_ends, for_blocks)))
+
+
+def _times(
+    bandwidths: Mapping[str, float],
+    levels: _Levels,
+    *,
+    weights: float,
+    ends: float,
+    between: float,
+) -> dict[str, float]:
+    """Return the time of each level for so many bytes of each kind."""
+    return {
+        level: (
+            weights * levels.weights.get(level, 0.0)
+            + ends * levels.ends.get(level, 0.0)
+            + between * levels.between.get(level, 0.0)
+        )
+        / bandwidth
+        for level, bandwidth in bandwidths.items()
+    }
+
+
+def _bytes_between(layer: LayerCost, ends: int, item: int) -> float:
+    """Return the bytes of a sample that a layer reads and writes in cache, but for a product's own.
+
+    `ends` are those of the network's input and output, which are counted by themselves.
+    """
+    if layer.kind == "dense":
+        # What it is added to: read, and written where the product will be.
+        return 2 * layer.other_flops / layer.batch * item
+    return max(0.0, (layer.input_bytes + layer.output_bytes) / layer.batch - ends)
 
 
 def _row_groups(rows: int, tile_rows: int, row: float, least: float) -> float:
@@ -288,12 +342,12 @@ def _row_groups(rows: int, tile_rows: int, row: float, least: float) -> float:
     return whole * max(tile_rows * row, least) + (max(rest * row, least) if rest else 0.0)
 
 
-def _widths_of_ends(counts: Cost) -> list[int]:
-    """Return for each layer how many numbers a sample has at an end of the network there.
+def _bytes_of_ends(counts: Cost, item: int) -> list[int]:
+    """Return for each layer the bytes of a sample that are at an end of the network there.
 
-    They are those of its input at the first layer, and of its output at the last.
+    They are those of the input at the first layer, and of the output at the last.
     """
-    widths = [0] * len(counts.layers)
-    widths[0] += counts.layers[0].in_features
-    widths[-1] += counts.layers[-1].out_features
-    return widths
+    ends = [0] * len(counts.layers)
+    ends[0] += counts.in_features * item
+    ends[-1] += counts.out_features * item
+    return ends

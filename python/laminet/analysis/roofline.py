@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +18,25 @@ from laminet.analysis.roofline_data import LayerRow, RooflineData, RooflineRow
 from laminet.analysis.roofline_measuring import measure
 from laminet.core import probes, runtime
 from laminet.core.conversion.counts import largest_batch, shown
-from laminet.core.layers.chain import dense_chain
+from laminet.core.layers.tree import brief
 from laminet.core.mlp import MLP
 from laminet.core.report import Report, TableData
+from laminet.core.rows import are_a_chain
+from laminet.core.steps import program_of
 from laminet.core.wording import figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from laminet.analysis.cost import LayerCost
+    from laminet.analysis.prediction import LayerPrediction, LayerRoof
+    from laminet.core.steps import Program, Step
+
 __all__ = ["LayerRow", "Roofline", "RooflineRow", "roofline"]
+
+# Characters of a layer in a table.
+_LONGEST = 40
 
 
 @dataclass(frozen=True, repr=False)
@@ -133,7 +142,7 @@ def _cells(row: RooflineRow | LayerRow) -> tuple[str, ...]:
         figure(row.intensity),
         figure(row.measured_gflops),
         figure(row.attainable_gflops),
-        f"{100 * row.share:.0f} %",
+        f"{100 * row.share:.0f} %" if row.attainable_gflops else "-",
         figure(row.measured_us),
         figure(row.predicted_us),
     )
@@ -157,7 +166,9 @@ def roofline(
     -------
     Roofline
         For each batch, and each layer of it: arithmetic intensity, the roof that applies, measured
-        speed, measured and predicted time, and what bounds it.
+        speed, measured and predicted time, and what bounds it. A layer that is made of others, as a
+        `Residual`, is one of them; one that has become part of the layer before, as an `Activation`
+        that follows a `Dense`, is in its row.
 
     Raises
     ------
@@ -188,7 +199,6 @@ def roofline(
     for a day.
     """
     require_network(net)
-    dense_chain(net, "ln.roofline")
     if not isinstance(batches, Iterable):
         raise TypeError(f"batches must be a sequence of integers, got {shown(batches)}")
     sizes = sorted({_batch(b, net) for b in batches})
@@ -209,6 +219,7 @@ def _roofline(
     net: MLP, batches: Iterable[int], costs: Mapping[int, Cost], figures: Machine
 ) -> Roofline:
     threads = runtime.get_num_threads()
+    program = program_of(net)
     return Roofline(
         network=repr(net),
         sizes=net.sizes,
@@ -217,7 +228,7 @@ def _roofline(
         backend=runtime.get_backend(),
         cost=costs[1],
         machine=figures,
-        rows=tuple(_row(net, costs[batch], figures, threads) for batch in batches),
+        rows=tuple(_row(net, program, costs[batch], figures, threads) for batch in batches),
     )
 
 
@@ -236,32 +247,20 @@ def _batch(value: Any, net: MLP) -> int:
     return batch
 
 
-def _row(net: MLP, counts: Cost, figures: Machine, threads: int) -> RooflineRow:
+def _row(net: MLP, program: Program, counts: Cost, figures: Machine, threads: int) -> RooflineRow:
     whole, parts = measure(net, counts.batch, figures.call_us)
     # Afterwards, the plan that ran: it follows what handing work over costs, which from rest
     # nobody knows.
     plan = probes.plan(net, counts.batch)
     predicted = predict(counts, plan, figures, net.dtype)
     least = roofs(counts, plan, figures, net.dtype, threads)
+    steps = [step for step in program.steps if step.kind != "softmax"]
+    found = list(zip(steps, counts.layers, least, predicted.layers, strict=True))
     layers = []
-    for count, roof, prediction, seconds in zip(
-        counts.layers, least, predicted.layers, parts, strict=True
-    ):
-        layers.append(
-            LayerRow(
-                index=count.index,
-                shape=f"{count.in_features} -> {count.out_features} {count.activation}",
-                intensity=count.intensity,
-                level=prediction.level,
-                bound=prediction.bound,
-                attainable_gflops=count.flops / roof.us / 1e3,
-                measured_gflops=count.flops / seconds / 1e9,
-                predicted_us=prediction.us,
-                measured_us=seconds * 1e6,
-                activation_us=prediction.activation_us,
-                lanes_used=prediction.lanes_used,
-            )
-        )
+    for part, seconds in zip(program.parts, parts, strict=True):
+        # A copy to the output belongs to no layer.
+        own = [one for one in found if (part[-1] if one[0].top is None else one[0].top) in part]
+        layers.append(_layer_row(net, part, own, seconds))
     slowest = max(predicted.layers, key=lambda p: p.memory_us)
     return RooflineRow(
         batch=counts.batch,
@@ -276,3 +275,42 @@ def _row(net: MLP, counts: Cost, figures: Machine, threads: int) -> RooflineRow:
         threads=predicted.threads,
         layers=tuple(layers),
     )
+
+
+def _layer_row(
+    net: MLP,
+    part: range,
+    found: Sequence[tuple[Step, LayerCost, LayerRoof, LayerPrediction]],
+    seconds: float,
+) -> LayerRow:
+    """Return the row of a layer of the network, with those after it that have no steps."""
+    counts = [count for _, count, _, _ in found]
+    predictions = [prediction for _, _, _, prediction in found]
+    flops = sum(count.flops for count in counts)
+    reading = max(predictions, key=lambda p: p.memory_us)
+    computing = max(predictions, key=lambda p: p.compute_us)
+    _, of_function, _, _ = max(found, key=lambda one: one[3].activation_us)
+    memory = sum(p.memory_us for p in predictions)
+    arithmetic = sum(p.compute_us + p.activation_us for p in predictions)
+    return LayerRow(
+        index=part[0] + 1,
+        shape=_shape(net, part, counts),
+        intensity=flops / sum(count.bytes for count in counts),
+        level=reading.level,
+        bound="memory" if memory > arithmetic else "compute",
+        attainable_gflops=flops / sum(roof.us for _, _, roof, _ in found) / 1e3,
+        measured_gflops=flops / seconds / 1e9,
+        predicted_us=sum(p.us for p in predictions),
+        measured_us=seconds * 1e6,
+        activation_us=sum(p.activation_us for p in predictions),
+        lanes_used=computing.lanes_used,
+        activation=of_function.activation,
+    )
+
+
+def _shape(net: MLP, part: range, counts: Sequence[LayerCost]) -> str:
+    if len(counts) == 1 and are_a_chain([replace(counts[0], index=part[0] + 1)]):
+        (count,) = counts
+        return f"{count.in_features} -> {count.out_features} {count.activation}"
+    text = brief(net.layers[i] for i in part)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -23,7 +23,8 @@ class LayerRow:
     index : int
         Number of the layer, counted from 1.
     shape : str
-        ``"in -> out activation"``.
+        ``"in -> out activation"``; of a layer that is not dense what it is, as in the repr of the
+        network.
     intensity : float
         FLOPs for each byte.
     level : str
@@ -41,7 +42,9 @@ class LayerRow:
     activation_us : float
         The part of the predicted time that is the activation function's.
     lanes_used : float
-        The part of the vectors over the outputs that holds outputs.
+        The part of the vectors over the outputs that holds outputs; of its slowest product.
+    activation : str
+        The function that takes most of `activation_us`; may be empty.
     """
 
     index: int
@@ -55,11 +58,12 @@ class LayerRow:
     measured_us: float
     activation_us: float
     lanes_used: float
+    activation: str = ""
 
     @property
     def share(self) -> float:
-        """Measured speed as a share of the roof."""
-        return self.measured_gflops / self.attainable_gflops
+        """Measured speed as a share of the roof; 0 where there is no arithmetic."""
+        return self.measured_gflops / self.attainable_gflops if self.attainable_gflops else 0.0
 
     @property
     def bound_by(self) -> str:
@@ -111,8 +115,8 @@ class RooflineRow:
 
     @property
     def share(self) -> float:
-        """Measured speed as a share of the roof."""
-        return self.measured_gflops / self.attainable_gflops
+        """Measured speed as a share of the roof; 0 where there is no arithmetic."""
+        return self.measured_gflops / self.attainable_gflops if self.attainable_gflops else 0.0
 
     @property
     def bound_by(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laminet.core.mlp import MLP
+from laminet.core.steps import program_of
 
 __all__ = ["call_seconds", "measure"]
 
@@ -19,14 +20,21 @@ _LEAST_ROUNDS = 5
 
 
 def measure(net: MLP, batch: int, call_us: float) -> tuple[float, list[float]]:
-    """Return the seconds of a call, and those of each layer without the time of a call."""
+    """Return the seconds of a call, and those of each layer without the time of a call.
+
+    A layer has with it those after it that the network does no steps for; see `Program.parts`.
+    """
     generator = np.random.default_rng(0)
     shape = (batch, net.in_features) if batch > 1 else (net.in_features,)
     x = generator.standard_normal(shape, np.float64).astype(net.dtype)
     whole = call_seconds(lambda: net(x), _SECONDS)
-    if len(net.layers) == 1:
+    parts = program_of(net).parts
+    if len(parts) == 1:
         return whole, [_less(whole, call_us * 1e-6)]
-    nets = [MLP([layer]) for layer in net.layers]
+    nets = [
+        MLP(net.layers[part.start : part.stop], in_features=net.sizes[part.start], dtype=net.dtype)
+        for part in parts
+    ]
     inputs: list[NDArray[Any]] = [x]
     for single in nets[:-1]:
         inputs.append(single(inputs[-1]))

@@ -70,13 +70,15 @@ def plot_roofline(
         The figure.
     """
     axes, path = target_axes(target, *((4.4, 5.2) if narrow else (8.6, 5.4)))
-    rows = roofline.rows
-    layers = [layer for row in rows for layer in row.layers]
+    # What only moves numbers has no place on a logarithmic axis of FLOPs.
+    rows = tuple(row for row in roofline.rows if row.measured_gflops > 0)
+    layers = [layer for row in rows for layer in row.layers if layer.measured_gflops > 0]
     peak = roofline.machine.peak(roofline.dtype, roofline.threads)
     points: list[RooflineRow | LayerRow] = [*rows, *layers]
-    intensities = [point.intensity for point in points]
-    speeds = [point.measured_gflops for point in points] + [r.predicted_gflops for r in rows]
     ridge = peak / roofline.machine.bandwidth("DRAM", roofline.threads)
+    intensities = [point.intensity for point in points] or [ridge]
+    speeds = [point.measured_gflops for point in points] + [r.predicted_gflops for r in rows]
+    speeds = speeds or [peak]
     left, right = (
         min(intensities) / (5 if narrow else 2.5),
         max(2.5 * max(intensities), 1.5 * ridge),
@@ -96,8 +98,9 @@ def plot_roofline(
             markeredgewidth=0,
             zorder=3,
         )
-    axes.plot(intensities[: len(rows)], [r.predicted_gflops for r in rows], zorder=4, **_MODEL)
-    axes.plot(intensities[: len(rows)], [r.measured_gflops for r in rows], zorder=5, **_NETWORK)
+    at = [r.intensity for r in rows]
+    axes.plot(at, [r.predicted_gflops for r in rows], zorder=4, **_MODEL)
+    axes.plot(at, [r.measured_gflops for r in rows], zorder=5, **_NETWORK)
     _label_batches(axes, rows)
     _legend(axes, roofline, narrow=narrow)
     name = short_name(roofline.sizes)
@@ -240,7 +243,7 @@ def _label_batches(axes: Axes, rows: tuple[RooflineRow, ...]) -> None:
     left, right = axes.get_xlim()
     inches = _figure_of(axes).get_size_inches()[0] / math.log(right / left)  # a factor of e
     before, drop = -math.inf, 0
-    every = math.ceil(len(rows) / _MOST_LABELS)
+    every = max(1, math.ceil(len(rows) / _MOST_LABELS))
     for row in rows[::every]:
         at = math.log(row.intensity) * inches
         drop = drop + 1 if at - before < _LABEL_INCHES else 0

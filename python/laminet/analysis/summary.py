@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from laminet.analysis.cost import cost
-from laminet.core.layers.chain import dense_chain
 from laminet.core.mlp import MLP
+from laminet.core.steps import program_of
 from laminet.core.summary import LayerSummary, Summary, WeightCopy
+
+if TYPE_CHECKING:
+    from laminet.core.steps import LayerAt, Step
 
 __all__ = ["LayerSummary", "Summary", "WeightCopy", "summary"]
 
 
 def summary(net: MLP) -> Summary:
     """Return a table with a row for each layer; see `MLP.summary`."""
-    chain = dense_chain(net, "net.summary")
+    program = program_of(net)
     costs = cost(net)
-    layers = tuple(
-        LayerSummary(
-            index=counts.index,
-            weight_shape=layer.weight.shape,
-            bias_shape=None if layer.bias is None else layer.bias.shape,
-            activation=str(layer.activation),
-            parameters=layer.weight.size + (0 if layer.bias is None else layer.bias.size),
-            flops=counts.flops,
-        )
-        for layer, counts in zip(chain, costs.layers, strict=True)
-    )
+    steps = [step for step in program.steps if step.kind != "softmax"]
+    flops = {step.place: row.flops for step, row in zip(steps, costs.layers, strict=True)}
+    by_source = {step.source.place: step for step in steps if step.source is not None}
+    functions = {step.function.place for step in steps if step.function is not None}
+    layers: list[LayerSummary] = []
+    for at in program.layers:
+        step = by_source.get(at.place)
+        # A function is in the row of the layer before it; what is made of others is in theirs.
+        if step is not None or (at.is_leaf and at.place not in functions):
+            row = _row(len(layers) + 1, at, step, flops)
+            layers.append(row)
     memory = [
         WeightCopy(kind, now, prepared, prepared) for kind, now, prepared in net._core.memory()
     ]
     for kind, now, with_derivatives in net._derivatives.memory():
         memory.append(WeightCopy(kind, now, now, with_derivatives))
-    return Summary(layers, net.head, costs.head_flops, net.dtype.name, tuple(memory))
+    return Summary(tuple(layers), net.head, costs.head_flops, net.dtype.name, tuple(memory))
+
+
+def _row(index: int, at: LayerAt, step: Step | None, flops: dict[str, int]) -> LayerSummary:
+    layer = at.layers[0] if at.layers else None
+    arrays: dict[str, Any] = {name: getattr(layer, name, None) for name in ("weight", "bias")}
+    shapes = {name: None if a is None else a.shape for name, a in arrays.items()}
+    function = None if step is None else step.activation
+    return LayerSummary(
+        index=index,
+        weight_shape=shapes["weight"],
+        bias_shape=shapes["bias"],
+        activation="" if function is None else str(function),
+        parameters=sum(one._num_parameters() for one in at.layers if at.is_leaf),
+        flops=0 if step is None else flops[step.place],
+        kind=step.kind if step is not None else at.layers[0]._brief(),
+        place=at.place if step is None else step.place,
+        copies=len(at.layers) or 1,
+    )

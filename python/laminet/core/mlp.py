@@ -19,7 +19,7 @@ from laminet.core.hooks import hooks
 from laminet.core.identity import added_state, digest
 from laminet.core.initialization import as_dtype, he_normal_layers
 from laminet.core.inputs import as_feature_names, as_inputs
-from laminet.core.layers.chain import dense_chain, is_chain
+from laminet.core.layers.chain import is_chain
 from laminet.core.layers.dense import Dense
 from laminet.core.layers.layer import Layer
 from laminet.core.layers.norms import Norm
@@ -28,8 +28,8 @@ from laminet.core.naming import named_in
 from laminet.core.outputs import UNSTATED, Outputs, as_outputs
 from laminet.core.plan import Plan, plan_of
 from laminet.core.runtime import check_environment
+from laminet.core.steps import program_of
 from laminet.core.stepwise import trace_by_layer
-from laminet.core.table_data import TableData
 from laminet.core.trace import Trace
 
 if TYPE_CHECKING:
@@ -629,9 +629,8 @@ class MLP(_core.NetworkCall, Differentiable):
         TypeError
             If `batch` is not an integer.
         """
-        dense_chain(self, "net.plan")
         samples = as_batch(batch, largest_batch(self.sizes))
-        return plan_of(self._core.plan(samples), self.sizes, samples)
+        return plan_of(self._core.plan(samples), program_of(self).steps, samples)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MLP):
@@ -668,18 +667,8 @@ class MLP(_core.NetworkCall, Differentiable):
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        layers = self.summary().tables()[0] if is_chain(self) else self._table()
+        layers = self.summary().tables()[0]
         return hooks.html([replace(layers, title=repr(self))], [])
-
-    def _table(self) -> TableData:
-        """Return a table of layers of any kind."""
-        rows: list[tuple[str, ...]] = [("layer", "kind", "features", "parameters")]
-        for i, layer in enumerate(self._layers):
-            parameters = sum(leaf._num_parameters() for _, leaf in walk([layer]))
-            rows.append((str(i + 1), layer._brief(), str(self._sizes[i + 1]), f"{parameters:,}"))
-        if self._head:
-            rows.append(("head", self._head, str(self.out_features), ""))
-        return TableData(rows, 2)
 
 
 def _features(layers: Sequence[Layer], in_features: int | None) -> int:

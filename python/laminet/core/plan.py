@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from laminet.core.naming import named_in
 from laminet.core.report import Report, TableData
+from laminet.core.rows import are_a_chain, names_of
 
 if TYPE_CHECKING:
     from laminet.core.names import InstructionSetName
+    from laminet.core.steps import Step
 
 __all__ = ["LayerPlan", "Plan", "plan_of"]
 
@@ -18,14 +20,14 @@ __all__ = ["LayerPlan", "Plan", "plan_of"]
 @named_in("laminet.analysis.plan")
 @dataclass(frozen=True)
 class LayerPlan:
-    """How one layer runs.
+    """How one layer runs, or a step of several.
 
     Attributes
     ----------
     index : int
-        Counted from 1.
+        Number of the row, counted from 1.
     in_features, out_features : int
-        The layer's sizes.
+        The sizes of the product; of another layer its widths.
     backend : str
         ``"tiled"`` or ``"blas"``.
     tile : tuple of int, or None
@@ -40,6 +42,16 @@ class LayerPlan:
         The same of the last columns, for `tail_tile`; 0 where there is none.
     row_parts, column_parts : int
         The parts that threads work on at the same time: of the batch, or of the layer's outputs.
+    kind, place : str
+        As in `laminet.cost`. What is no dense layer runs row by row: it has no tile, and its block
+        is all of its columns.
+    copies : int
+        So many equal layers, of as many branches, run as one.
+    groups : int
+        The products that it is, side by side, each of these sizes: as many as copies, or one where
+        all of them read the same input, which is so much wider.
+    adds : bool
+        Whether the product is added to the input of a residual block.
     """
 
     index: int
@@ -55,6 +67,11 @@ class LayerPlan:
     tail_depth: int
     row_parts: int
     column_parts: int
+    kind: str = "dense"
+    place: str = ""
+    copies: int = 1
+    groups: int = 1
+    adds: bool = False
 
     @property
     def threads(self) -> int:
@@ -80,7 +97,8 @@ class Plan(Report):
     Attributes
     ----------
     layers : tuple of LayerPlan
-        The layers, first to last.
+        The layers, first to last; where others than dense layers are among them, the steps that
+        run, in order, but for the head.
     batch : int
         Samples in the batch.
     backend, isa : str
@@ -102,8 +120,10 @@ class Plan(Report):
 
     def tables(self) -> list[TableData]:
         """Return the table that shows this result."""
+        chain = are_a_chain(self.layers)
+        kinds = [] if chain else ["kind"]
         rows: list[tuple[str, ...]] = [
-            ("layer", "shape", "tile", "split", "threads", "rows", "columns", "depth")
+            ("layer", *kinds, "shape", "tile", "split", "threads", "rows", "columns", "depth")
         ]
         for layer in self.layers:
             tiles = [f"{m}x{n}" for m, n in filter(None, (layer.tile, layer.tail_tile))]
@@ -111,14 +131,15 @@ class Plan(Report):
             depths = [f"{n:,}" for n in (layer.block_depth, layer.tail_depth) if n]
             rows.append(
                 (
-                    str(layer.index),
-                    f"{layer.in_features} -> {layer.out_features}",
-                    " + ".join(dict.fromkeys(tiles)) or layer.backend,
+                    *names_of(layer, chain=chain),
+                    _shape(layer),
+                    " + ".join(dict.fromkeys(tiles))
+                    or (layer.backend if layer.kind == "dense" else "-"),
                     layer.split,
                     str(layer.threads),
                     f"{layer.block_rows:,}",
                     " + ".join(columns),
-                    " + ".join(dict.fromkeys(depths)),
+                    " + ".join(dict.fromkeys(depths)) or "-",
                 )
             )
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
@@ -127,35 +148,48 @@ class Plan(Report):
         if self.threads == 1:
             how = ", layer by layer" if self.split == "layers" else ""
         title = f"{samples}: back end {self.backend}, {self.isa}; {threads}{how}"
-        return [TableData(rows, 4, title)]
+        return [TableData(rows, 4 + len(kinds), title)]
 
 
-def plan_of(described: Mapping[str, Any], sizes: tuple[int, ...], batch: int) -> Plan:
+def plan_of(described: Mapping[str, Any], steps: Iterable[Step], batch: int) -> Plan:
     """Make a `Plan` of what the core describes."""
-
-    def tile(rows: int, columns: int) -> tuple[int, int] | None:
-        return (rows, columns) if rows else None
-
-    layers = tuple(
-        LayerPlan(
-            index,
-            sizes[index - 1],
-            sizes[index],
-            described["backend"],
-            tile(*body[:2]),
-            tile(*tail[:2]),
-            rows,
-            *body[2:],
-            *tail[2:],
-            *parts,
+    products = iter(described["layers"])
+    layers: list[LayerPlan] = []
+    for step in steps:
+        if step.kind == "softmax":
+            continue
+        if step.kind == "dense":
+            rows, body, tail, *parts = next(products)
+            blocks = (_tile(*body[:2]), _tile(*tail[:2]), rows, *body[2:], *tail[2:], *parts)
+        else:
+            rows, parts = described["by_row"]
+            blocks = (None, None, rows, step.out_features, 0, 0, 0, parts, 1)
+        layers.append(
+            LayerPlan(
+                len(layers) + 1,
+                step.in_features,
+                step.out_features,
+                described["backend"],
+                *blocks,
+                kind=step.kind,
+                place=step.place,
+                copies=step.copies,
+                groups=step.groups,
+                adds=step.adds,
+            )
         )
-        for index, (rows, body, tail, *parts) in enumerate(described["layers"], 1)
-    )
-    return Plan(
-        layers,
-        batch,
-        described["backend"],
-        described["isa"],
-        described["split"],
-        described["threads"],
-    )
+    names = ("backend", "isa", "split", "threads")
+    return Plan(tuple(layers), batch, *(described[name] for name in names))
+
+
+def _tile(rows: int, columns: int) -> tuple[int, int] | None:
+    return (rows, columns) if rows else None
+
+
+def _shape(layer: LayerPlan) -> str:
+    """Return ``"64 -> 6"``; of several products how many, of one that is added to x that too."""
+    text = f"{layer.in_features} -> {layer.out_features}"
+    if layer.groups == 1:
+        return f"x + ({text})" if layer.adds else text
+    text = f"{layer.groups} x ({text})"
+    return f"x + {text}" if layer.adds else text

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from laminet.core.naming import named_in
 from laminet.core.report import Report, TableData
+from laminet.core.rows import are_a_chain, names_of
 from laminet.core.wording import size
 
 if TYPE_CHECKING:
@@ -18,30 +19,39 @@ __all__ = ["LayerSummary", "Summary", "WeightCopy"]
 @named_in("laminet.analysis.summary")
 @dataclass(frozen=True)
 class LayerSummary:
-    """One layer of a network.
+    """One layer of a network, or equal layers of branches that run as one.
 
     Attributes
     ----------
     index : int
-        Number of the layer, counted from 1.
-    weight_shape : tuple of int
-        (out_features, in_features).
+        Number of the row, counted from 1.
+    weight_shape : tuple of int, or None
+        (out_features, in_features) of a dense layer, (features,) of a norm; None where there is no
+        weight.
     bias_shape : tuple of int, or None
         (out_features,); None where the layer has no bias.
     activation : str
-        Its name, with the parameters that differ from their defaults.
+        Its name, with the parameters that differ from their defaults; empty where the kind of layer
+        has none.
     parameters : int
         Weights and biases.
     flops : int
         Floating-point operations of one sample; see `laminet.cost`.
+    kind, place : str
+        As in `laminet.cost`; of a layer that does nothing when the network runs, what it is.
+    copies : int
+        So many equal layers, of as many branches, run as one.
     """
 
     index: int
-    weight_shape: tuple[int, ...]
+    weight_shape: tuple[int, ...] | None
     bias_shape: tuple[int, ...] | None
     activation: str
     parameters: int
     flops: int
+    kind: str = "dense"
+    place: str = ""
+    copies: int = 1
 
 
 @named_in("laminet.analysis.summary")
@@ -107,14 +117,17 @@ class Summary(Report):
         return [self._table_of_layers(), self._table_of_memory()]
 
     def _table_of_layers(self) -> TableData:
+        chain = are_a_chain(self.layers)
+        kinds = [] if chain else ["kind"]
+        empty = [""] * len(kinds)
         rows: list[tuple[str, ...]] = [
-            ("layer", "weight", "bias", "activation", "parameters", "FLOPs")
+            ("layer", *kinds, "weight", "bias", "activation", "parameters", "FLOPs")
         ]
         for layer in self.layers:
             rows.append(
                 (
-                    str(layer.index),
-                    str(layer.weight_shape),
+                    *names_of(layer, chain=chain),
+                    "-" if layer.weight_shape is None else str(layer.weight_shape),
                     "-" if layer.bias_shape is None else str(layer.bias_shape),
                     layer.activation,
                     f"{layer.parameters:,}",
@@ -122,9 +135,10 @@ class Summary(Report):
                 )
             )
         if self.head:
-            rows.append(("head", "", "", self.head, "", f"{self.head_flops:,}"))
-        rows.append(("all", "", "", self.dtype, f"{self.parameters:,}", f"{self.flops:,}"))
-        return TableData(rows, 4)
+            rows.append(("head", *empty, "", "", self.head, "", f"{self.head_flops:,}"))
+        sums = f"{self.parameters:,}", f"{self.flops:,}"
+        rows.append(("all", *empty, "", "", self.dtype, *sums))
+        return TableData(rows, 4 + len(kinds))
 
     def _table_of_memory(self) -> TableData:
         used = [copy for copy in self.memory if copy.now or copy.with_derivatives]

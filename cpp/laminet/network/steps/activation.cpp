@@ -27,6 +27,18 @@ std::vector<std::size_t> kept_columns(const ActivationStep& operation, const Ste
   return {step.output.count};
 }
 
+StepCosts costs(const ActivationStep& operation, const Step& step) {
+  const std::size_t n = step.output.count;
+  const std::size_t flops = constant(operation) ? 0 : n;
+  const StepCost pass{.functions = flops, .read = n, .written = n};
+  StepCosts result{.forward = pass,
+                   .record = {.functions = flops, .read = flops},
+                   .pull_back = pass,
+                   .push_forward = pass};
+  result.forward.weights_read = operation.units.size();
+  return result;
+}
+
 template <class T>
 void forward(const ActivationStep& operation, const StepCall<T>& call, const Frame<T>& values) {
   apply<T>(call, operation.activation, operation.units, values(call.step().inputs[0]),

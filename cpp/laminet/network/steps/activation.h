@@ -10,6 +10,8 @@ namespace laminet::steps {
 
 std::vector<std::size_t> kept_columns(const ActivationStep& operation, const Step& step);
 
+StepCosts costs(const ActivationStep& operation, const Step& step);
+
 template <class T>
 void forward(const ActivationStep& operation, const StepCall<T>& call, const Frame<T>& values);
 

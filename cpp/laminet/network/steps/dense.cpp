@@ -177,6 +177,43 @@ std::vector<std::size_t> kept_columns(const DenseStep&, const Step& step) {
   return {step.output.count};
 }
 
+StepCosts costs(const DenseStep& operation, const Step& step) {
+  const std::size_t in = step.inputs[0].count;
+  const std::size_t out = step.output.count;
+  const std::size_t weights = operation.weight.size();
+  const std::size_t products = operation.flops();
+  const std::size_t biases = operation.bias.size();
+  const std::size_t added = step.inputs.size() > 1 ? out : 0;
+  const std::size_t curved = constant_slopes(operation) ? 0 : out;
+  return {.forward = {.products = products,
+                      .biases = biases,
+                      .functions = curved,
+                      .others = added,
+                      .read = in + added,
+                      .written = out,
+                      .weights_read = weights + operation.units.size(),
+                      .biases_read = biases},
+          .record = {.functions = curved, .read = curved},
+          .pull_back = {.products = products,
+                        .functions = curved,
+                        .read = out,
+                        .written = in + added,
+                        .weights_read = weights},
+          .push_forward = {.products = products,
+                           .functions = curved,
+                           .others = added,
+                           .read = in + added,
+                           .written = out,
+                           .weights_read = weights},
+          .gradients = {.products = products,
+                        .biases = biases,
+                        .read = out + in,
+                        .gradients_written = weights + biases},
+          .first_factor = {.functions = curved * operation.in_features,
+                           .written = out * operation.in_features,
+                           .weights_read = weights}};
+}
+
 template <class T>
 void forward(const DenseStep& operation, const StepCall<T>& call, const Frame<T>& values) {
   const Step& step = call.step();

@@ -87,6 +87,36 @@ std::vector<std::size_t> kept_columns(const NormStep& operation, const Step& ste
   return columns;
 }
 
+// With y = c / s, c = x - mean(x) (or x), s = sqrt(mean(c^2) + eps), and of rows g of gradients or
+// tangents (g - mean(g) - y mean(g y)) / s, without mean(g) where c = x.
+StepCosts costs(const NormStep& operation, const Step& step) {
+  const std::size_t n = step.output.count;
+  const std::size_t groups = operation.groups;
+  const std::size_t weights = operation.weight.size();
+  const std::size_t biases = operation.bias.size();
+  // A mean is n - 1 additions, one to zero, and a division.
+  const std::size_t centered = operation.center ? n + groups + n : 0;
+  const std::size_t squares = n + n + groups;
+  const std::size_t deviation = 2 * groups;  // + eps, root
+  const StepCost row{.others = weights + centered + squares + n + n + n,
+                     .read = n,
+                     .written = n,
+                     .weights_read = weights};
+  return {.forward = {.biases = biases,
+                      .others = centered + squares + deviation + n + weights,
+                      .read = n,
+                      .written = n,
+                      .weights_read = weights,
+                      .biases_read = biases},
+          .record = {.read = n + groups},
+          .pull_back = row,
+          .push_forward = row,
+          .gradients = {.biases = biases,
+                        .others = 2 * weights,
+                        .read = weights > 0 ? 2 * n : biases,
+                        .gradients_written = weights + biases}};
+}
+
 template <class T>
 void forward(const NormStep& operation, const StepCall<T>& call, const Frame<T>& values) {
   run<T>(operation, call, values, nullptr, true);

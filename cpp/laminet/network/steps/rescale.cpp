@@ -53,6 +53,23 @@ std::vector<std::size_t> kept_columns(const RescaleStep& operation, const Step& 
   return {step.output.count};
 }
 
+StepCosts costs(const RescaleStep& operation, const Step& step) {
+  const std::size_t n = step.output.count;
+  const std::size_t bounds = clips(operation) ? 2 * n : 0;
+  const StepCost row{.others = n,
+                     .read = n,
+                     .written = n,
+                     .weights_read = clips(operation) ? 0 : operation.scale.size()};
+  return {.forward = {.others = 2 * n + bounds,
+                      .read = n,
+                      .written = n,
+                      .weights_read = operation.scale.size() + operation.shift.size() +
+                                      operation.low.size() + operation.high.size()},
+          .record = {.others = clips(operation) ? n : 0, .read = clips(operation) ? n : 0},
+          .pull_back = row,
+          .push_forward = row};
+}
+
 template <class T>
 void forward(const RescaleStep& operation, const StepCall<T>& call, const Frame<T>& values) {
   run<T>(operation, call, values(call.step().inputs[0]), values(call.step().output), {});

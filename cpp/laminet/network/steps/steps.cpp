@@ -30,6 +30,24 @@ std::vector<std::size_t> kept_columns(const Step& step) {
                     step.operation);
 }
 
+StepCosts costs(const Program& program, std::size_t index) {
+  const Step& step = program.steps()[index];
+  StepCosts result = std::visit(
+      [&](const auto& operation) { return steps::costs(operation, step); }, step.operation);
+  // Gradients of what several steps read are added up; a selection counts that itself.
+  const Backward& backward = program.backward(index);
+  const bool adds_itself = std::holds_alternative<SelectStep>(step.operation);
+  for (std::size_t i = 0; i < step.inputs.size(); ++i) {
+    if (!backward.adds[i] || adds_itself) continue;
+    result.pull_back.others += step.inputs[i].count;
+    result.pull_back.read += step.inputs[i].count;
+  }
+  for (const std::size_t buffer : backward.zeroed) {
+    result.pull_back.written += program.all_of(buffer).count;
+  }
+  return result;
+}
+
 template <class T>
 void forward(const StepCall<T>& call, const Frame<T>& values) {
   std::visit([&](const auto& operation) { steps::forward(operation, call, values); },

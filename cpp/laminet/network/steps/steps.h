@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "laminet/network/cost.h"
 #include "laminet/network/frame.h"
 #include "laminet/network/operands.h"
 #include "laminet/network/program.h"
@@ -47,6 +48,9 @@ void forward_part(const StepCall<T>& call, const Frame<T>& values, const StepPar
 
 // What a step keeps for derivatives, besides values: the columns of each matrix.
 std::vector<std::size_t> kept_columns(const Step& step);
+
+// What a step does and moves.
+StepCosts costs(const Program& program, std::size_t step);
 
 // The same as forward(), and keeps. Without `wanted` the result is not: no derivative needs it.
 template <class T>

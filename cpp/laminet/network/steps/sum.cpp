@@ -6,6 +6,16 @@
 namespace laminet::steps {
 std::vector<std::size_t> kept_columns(const SumStep&, const Step&) { return {}; }
 
+StepCosts costs(const SumStep& operation, const Step& step) {
+  const std::size_t n = step.output.count;
+  const std::size_t terms = step.inputs.size();
+  const std::size_t scaled = operation.factor == 1.0 ? 0 : n;
+  const StepCost forward{.others = (terms - 1) * n + scaled, .read = terms * n, .written = n};
+  return {.forward = forward,
+          .pull_back = {.others = scaled, .read = n, .written = terms * n},
+          .push_forward = forward};
+}
+
 template <class T>
 void forward(const SumStep& operation, const StepCall<T>& call, const Frame<T>& values) {
   const Step& step = call.step();
