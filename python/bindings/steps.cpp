@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <variant>
+#include <vector>
 
 #include "laminet/gradients/split.h"
 #include "laminet/network/overloaded.h"
@@ -54,6 +55,7 @@ py::dict described(const StepCosts& costs) {
 }  // namespace
 
 py::dict described(const Program& program) {
+  const std::vector<StepCosts> all_costs = costs(program);
   py::list steps;
   for (std::size_t s = 0; s < program.steps().size(); ++s) {
     const Step& step = program.steps()[s];
@@ -67,7 +69,7 @@ py::dict described(const Program& program) {
     info["in_features"] = dense ? dense->in_features : step.inputs[0].count;
     info["out_features"] = dense ? dense->out_features : step.output.count;
     info["adds"] = dense && step.inputs.size() > 1;
-    info["costs"] = described(costs(program, s));
+    info["costs"] = described(all_costs[s]);
     steps.append(info);
   }
   const JacobianRule rule = jacobian_rule(program);

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from test_blocks import network
 from variants import normal, random_net
 
 import laminet as ln
@@ -210,3 +211,47 @@ def test_check_jacobian_takes_the_sample_that_the_network_sees():
     net = ln.MLP([ln.Dense(np.float32([[1]]), np.float32([-(2.0**24)]), "relu")])
     check = ln.check_jacobian(net, [2.0**24 + 1], step=0.25)
     assert (check.analytic, check.numerical, check.max_error) == (0, 0.5, 0.5)
+
+
+# --- Networks of any layers -------------------------------------------------------------------
+
+
+def test_layers_of_any_kind_multiply_to_the_networks_jacobian():
+    net = network("float32", head="softmax")
+    x = normal((6, 3), "float32")
+    flow = ln.gradient_flow(net, x)
+    exact = np.linalg.svd(reference.jacobian(net, x), compute_uv=False).mean(0)
+    np.testing.assert_allclose(flow.network.singular_values, exact, rtol=1e-9, atol=1e-12)
+    # The ninth is Dropout: nothing.
+    numbers = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11]
+    assert [s.name for s in flow.layers] == [f"J{i}" for i in numbers]
+    first = [f"softmax J11...J{i}" for i in numbers[:-1]]
+    assert [s.name for s in flow.products] == [*first, "softmax J11"]
+    assert [s.shape for s in flow.layers[:2]] == [(4, 3), (4, 4)]
+    a = reference.trace(net, x).activations
+    for i, spectrum in zip(numbers, flow.layers, strict=True):
+        own = reference.jacobian([net.layers[i - 1]], a[i - 1])
+        values = np.linalg.svd(own, compute_uv=False).mean(0)
+        np.testing.assert_allclose(spectrum.singular_values, values, rtol=1e-6, atol=1e-6)
+
+
+def test_a_residual_block_keeps_the_gradient():
+    block = ln.Residual([ln.Dense(0.5 * np.eye(3))])
+    flow = ln.gradient_flow(ln.MLP([block, ln.Dropout(0.5), block]), np.ones(3))
+    assert [s.norm for s in flow.layers] == pytest.approx([1.5, 1.5])
+    assert [s.name for s in flow.products] == ["J3...J1", "J3"]
+    assert flow.network.norm == pytest.approx(2.25)
+
+
+def test_the_picture_names_the_layers():
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    block = ln.Residual([ln.Dense(0.5 * np.eye(3))])
+    ln.gradient_flow(ln.MLP([block, ln.Dropout(0.5), block]), np.ones(3)).plot(axes)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "3"]
+
+
+def test_flow_of_nothing():
+    with pytest.raises(ValueError, match="no layer but Dropout"):
+        ln.gradient_flow(ln.MLP([ln.Dropout(0.5)], in_features=3), np.ones(3))

@@ -177,13 +177,13 @@ class Cost(Report):
             ("layer", *kinds, "BLAS level", "bytes read", "written", "bytes", "FLOPs/byte")
         ]
         for layer in self.layers:
-            name = names_of(layer, chain=chain)
+            names = names_of(layer, chain=chain)
             shape = f"{layer.in_features} -> {layer.out_features}"
             counts = [getattr(layer, one) for one in (*counted, "flops")]
-            flops.append((*name, shape, layer.activation, *map(_count, counts)))
+            flops.append((*names, shape, layer.activation, *map(_count, counts)))
             moved = (layer.bytes_read, layer.bytes_written, layer.bytes)
             level = str(layer.blas_level)
-            traffic.append((*name, level, *map(_count, moved), f"{layer.intensity:.2f}"))
+            traffic.append((*names, level, *map(_count, moved), f"{layer.intensity:.2f}"))
         empty = [""] * len(kinds)
         if self.head_flops:
             rest = [""] * (2 + len(counted))
@@ -320,10 +320,10 @@ def _layer_cost(
     step: Step, index: int, works: Sequence[tuple[Work, int]], batch: int, item: int
 ) -> LayerCost:
     def each(name: str) -> int:
-        return batch * sum(times * getattr(work, name) for work, times in works)
+        return batch * sum(int(getattr(work, name)) * times for work, times in works)
 
     def once(name: str) -> int:
-        return item * sum(getattr(work, name) for work, _ in works)
+        return item * sum(int(getattr(work, name)) for work, _ in works)
 
     products = [times for work, times in works if work.products]
     level = 0 if not products else batch * max(products)

@@ -10,7 +10,8 @@ import numpy as np
 from laminet.analysis.arguments import require_network
 from laminet.analysis.jacobian_spectrum import EPS, HEADING, JacobianSpectrum
 from laminet.core.floating_point import silent
-from laminet.core.layers.chain import dense_chain
+from laminet.core.layers.dropout import Dropout
+from laminet.core.mlp import MLP
 from laminet.core.report import Report, TableData
 from laminet.reference.heads import head_jacobian
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
-
-    from laminet.core.mlp import MLP
 
     Array = NDArray[np.float64]
 
@@ -38,7 +37,8 @@ class GradientFlow(Report):
     Attributes
     ----------
     layers : tuple of JacobianSpectrum
-        Of each layer's ``J_l = D_l W_l``, first to last.
+        Of each layer's ``J_l``, first to last: of a dense one ``D_l W_l``. `Dropout`, which is
+        nothing here, is left out.
     products : tuple of JacobianSpectrum
         Of ``J_L ... J_l`` for each ``l``, from the output down to the input of layer ``l``, with
         the derivative of the head, if any, on the left: what takes the gradient of a loss there.
@@ -139,9 +139,10 @@ def gradient_flow(net: MLP, x: ArrayLike) -> GradientFlow:
 
     Notes
     -----
-    ``J_l = D_l W_l`` takes a change of the inputs of layer ``l`` to one of its outputs, and its
-    transpose a gradient the other way. Its singular values are the factors by which it stretches;
-    their products over the layers are what makes gradients vanish or explode [1]_.
+    ``J_l`` takes a change of the inputs of layer ``l`` to one of its outputs, and its transpose a
+    gradient the other way; of a dense layer it is ``D_l W_l``, of a `Residual` ``I + J``, of a
+    `Parallel` those of its branches, stacked or added. Its singular values are the factors by which
+    it stretches; their products over the layers are what makes gradients vanish or explode [1]_.
 
     References
     ----------
@@ -156,32 +157,41 @@ def gradient_flow(net: MLP, x: ArrayLike) -> GradientFlow:
     ((4, 8), 4.0)
     """
     require_network(net)
-    weights = [layer.weight for layer in dense_chain(net, "ln.gradient_flow")]
     wide = net.astype(np.float64)
     traced = wide.trace(x).activations
-    inputs, outputs = np.atleast_2d(traced[0]), np.atleast_2d(traced[-1])
-    if len(inputs) == 0:
+    outputs = np.atleast_2d(traced[-1])
+    if len(outputs) == 0:
         raise ValueError("x has no samples")
-    depth = len(weights)
-    layers = [_Mean(f"J{i + 1}") for i in range(depth)]
-    names = [f"J{depth}...J{i + 1}" if i + 1 < depth else f"J{depth}" for i in range(depth)]
+    # Each layer as a network, where it does something, and what it takes.
+    factors = [
+        (i, MLP([layer], in_features=takes, dtype="float64"), np.atleast_2d(inputs))
+        for i, (layer, takes, inputs) in enumerate(
+            zip(wide.layers, wide.sizes, traced, strict=False), 1
+        )
+        if not isinstance(layer, Dropout)
+    ]
+    if not factors:
+        raise ValueError("the network has no layer but Dropout, whose gradients never change")
+    layers = [_Mean(f"J{i}") for i, *_ in factors]
+    last = factors[-1][0]
+    names = [f"J{last}...J{i}" if i < last else f"J{last}" for i, *_ in factors]
     if net.head is not None:
         names = [f"{net.head} {name}" for name in names]
     products = [_Mean(name) for name in names]
-    largest = max(weight.size for weight in weights)
+    largest = max(single.out_features * single.in_features for _, single, _ in factors)
     largest = max(largest, net.out_features * max(net.sizes))
     step = max(1, _CHUNK // largest)
-    for first in range(0, len(inputs), step):
+    for first in range(0, len(outputs), step):
         rows = slice(first, first + step)
-        factors = wide.layer_jacobians(inputs[rows])
-        if not all(np.isfinite(factor).all() for factor in factors):
+        jacobians = [single.jacobian(inputs[rows]) for _, single, inputs in factors]
+        if not all(np.isfinite(jacobian).all() for jacobian in jacobians):
             raise ValueError("a Jacobian is not finite at x, and has no singular values")
         product: Any = None if net.head is None else head_jacobian(net.head, outputs[rows])
-        for i in range(depth - 1, -1, -1):
-            layers[i].add(factors[i])
-            product = factors[i] if product is None else product @ factors[i]
+        for i in range(len(factors) - 1, -1, -1):
+            layers[i].add(jacobians[i])
+            product = jacobians[i] if product is None else product @ jacobians[i]
             products[i].add(product)
-    count = len(inputs)
+    count = len(outputs)
     return GradientFlow(
         tuple(mean.spectrum(count) for mean in layers),
         tuple(mean.spectrum(count) for mean in products),

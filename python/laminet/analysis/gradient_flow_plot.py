@@ -35,7 +35,7 @@ def draw(
     _draw_spectra(axes, products, _PRODUCTS, "from the output down to it")
     axes.axhline(1.0, color="black", linewidth=0.6, zorder=0)
     axes.set_yscale("log")
-    axes.set_xticks(range(1, depth + 1))
+    axes.set_xticks(range(1, depth + 1), [spectrum.name.removeprefix("J") for spectrum in layers])
     axes.set_xlabel("layer (input on the left)")
     over = "" if samples == 1 else f", mean of {samples} samples"
     axes.set_ylabel(f"singular values{over}")

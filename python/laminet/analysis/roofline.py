@@ -254,8 +254,7 @@ def _row(net: MLP, program: Program, counts: Cost, figures: Machine, threads: in
     plan = probes.plan(net, counts.batch)
     predicted = predict(counts, plan, figures, net.dtype)
     least = roofs(counts, plan, figures, net.dtype, threads)
-    steps = [step for step in program.steps if step.kind != "softmax"]
-    found = list(zip(steps, counts.layers, least, predicted.layers, strict=True))
+    found = list(zip(program.before_head, counts.layers, least, predicted.layers, strict=True))
     layers = []
     for part, seconds in zip(program.parts, parts, strict=True):
         # A copy to the output belongs to no layer.

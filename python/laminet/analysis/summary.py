@@ -19,7 +19,7 @@ def summary(net: MLP) -> Summary:
     """Return a table with a row for each layer; see `MLP.summary`."""
     program = program_of(net)
     costs = cost(net)
-    steps = [step for step in program.steps if step.kind != "softmax"]
+    steps = program.before_head
     flops = {step.place: row.flops for step, row in zip(steps, costs.layers, strict=True)}
     by_source = {step.source.place: step for step in steps if step.source is not None}
     functions = {step.function.place for step in steps if step.function is not None}

@@ -630,7 +630,7 @@ class MLP(_core.NetworkCall, Differentiable):
             If `batch` is not an integer.
         """
         samples = as_batch(batch, largest_batch(self.sizes))
-        return plan_of(self._core.plan(samples), program_of(self).steps, samples)
+        return plan_of(self._core.plan(samples), program_of(self).before_head, samples)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MLP):

@@ -33,6 +33,10 @@ class Network(Protocol):
         """The names of the inputs."""
 
     @property
+    def in_features(self) -> int:
+        """Length of an input sample."""
+
+    @property
     def out_features(self) -> int:
         """Length of an output sample."""
 

@@ -156,21 +156,24 @@ def plan_of(described: Mapping[str, Any], steps: Iterable[Step], batch: int) -> 
     products = iter(described["layers"])
     layers: list[LayerPlan] = []
     for step in steps:
-        if step.kind == "softmax":
-            continue
+        # Of what is no product: all columns of the rows that a thread works on at a time.
+        rows, parts = described["by_row"]
+        body, tail, column_parts = (0, 0, step.out_features, 0), (0, 0, 0, 0), 1
         if step.kind == "dense":
-            rows, body, tail, *parts = next(products)
-            blocks = (_tile(*body[:2]), _tile(*tail[:2]), rows, *body[2:], *tail[2:], *parts)
-        else:
-            rows, parts = described["by_row"]
-            blocks = (None, None, rows, step.out_features, 0, 0, 0, parts, 1)
+            rows, body, tail, parts, column_parts = next(products)
         layers.append(
             LayerPlan(
                 len(layers) + 1,
                 step.in_features,
                 step.out_features,
                 described["backend"],
-                *blocks,
+                _tile(*body[:2]),
+                _tile(*tail[:2]),
+                rows,
+                *body[2:],
+                *tail[2:],
+                parts,
+                column_parts,
                 kind=step.kind,
                 place=step.place,
                 copies=step.copies,

@@ -160,6 +160,11 @@ class Program:
     first: int | None
 
     @property
+    def before_head(self) -> tuple[Step, ...]:
+        """The steps but for the head."""
+        return tuple(step for step in self.steps if step.kind != "softmax")
+
+    @property
     def parts(self) -> list[range]:
         """The layers of the network that have steps, each with those after it that have none."""
         tops = {step.top for step in self.steps if step.top is not None}
@@ -184,9 +189,17 @@ def program_of(net: Network) -> Program:
 
 def _step(told: Mapping[str, Any], by_path: Mapping[_Path, LayerAt]) -> Step:
     works = {name: Work(*counts) for name, counts in told["costs"].items()}
-    names = ("copies", "groups", "in_features", "out_features", "adds")
-    source, function = by_path.get(told["layer"]), by_path.get(told["function"])
-    return Step(told["kind"], source, function, *(told[name] for name in names), works)
+    return Step(
+        told["kind"],
+        by_path.get(told["layer"]),
+        by_path.get(told["function"]),
+        told["copies"],
+        told["groups"],
+        told["in_features"],
+        told["out_features"],
+        told["adds"],
+        works,
+    )
 
 
 def _walk(

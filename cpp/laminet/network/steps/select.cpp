@@ -24,10 +24,7 @@ std::vector<std::size_t> kept_columns(const SelectStep&, const Step&) { return {
 StepCosts costs(const SelectStep& operation, const Step&) {
   const std::size_t n = operation.columns.size();
   const StepCost pass{.read = n, .written = n};
-  // Columns may be taken twice: their gradients are added to what is there.
-  return {.forward = pass,
-          .pull_back = {.others = n, .read = 2 * n, .written = n},
-          .push_forward = pass};
+  return {.forward = pass, .pull_back = pass, .push_forward = pass};
 }
 
 template <class T>

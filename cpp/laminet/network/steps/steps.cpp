@@ -1,5 +1,6 @@
 #include "laminet/network/steps/steps.h"
 
+#include <map>
 #include <variant>
 
 #include "laminet/base/types.h"
@@ -30,20 +31,30 @@ std::vector<std::size_t> kept_columns(const Step& step) {
                     step.operation);
 }
 
-StepCosts costs(const Program& program, std::size_t index) {
-  const Step& step = program.steps()[index];
-  StepCosts result = std::visit(
-      [&](const auto& operation) { return steps::costs(operation, step); }, step.operation);
-  // Gradients of what several steps read are added up; a selection counts that itself.
-  const Backward& backward = program.backward(index);
-  const bool adds_itself = std::holds_alternative<SelectStep>(step.operation);
-  for (std::size_t i = 0; i < step.inputs.size(); ++i) {
-    if (!backward.adds[i] || adds_itself) continue;
-    result.pull_back.others += step.inputs[i].count;
-    result.pull_back.read += step.inputs[i].count;
-  }
-  for (const std::size_t buffer : backward.zeroed) {
-    result.pull_back.written += program.all_of(buffer).count;
+std::vector<StepCosts> costs(const Program& program) {
+  std::vector<StepCosts> result(program.steps().size());
+  // Columns of buffers that steps further on give a gradient to.
+  std::map<std::size_t, std::vector<bool>> given;
+  for (std::size_t s = result.size(); s-- > 0;) {
+    const Step& step = program.steps()[s];
+    result[s] = std::visit([&](const auto& operation) { return steps::costs(operation, step); },
+                           step.operation);
+    std::size_t again = 0;
+    for (const Columns& in : step.inputs) {
+      std::vector<bool>& columns = given[in.buffer];
+      columns.resize(program.all_of(in.buffer).count);
+      const auto give = [&](std::size_t column) {
+        again += columns[in.first + column] ? 1 : 0;
+        columns[in.first + column] = true;
+      };
+      if (const auto* select = std::get_if<SelectStep>(&step.operation)) {
+        for (const std::size_t column : select->columns) give(column);
+      } else {
+        for (std::size_t column = 0; column < in.count; ++column) give(column);
+      }
+    }
+    result[s].pull_back.others += again;
+    result[s].pull_back.read += again;
   }
   return result;
 }

@@ -49,8 +49,9 @@ void forward_part(const StepCall<T>& call, const Frame<T>& values, const StepPar
 // What a step keeps for derivatives, besides values: the columns of each matrix.
 std::vector<std::size_t> kept_columns(const Step& step);
 
-// What a step does and moves.
-StepCosts costs(const Program& program, std::size_t step);
+// What each step does and moves. Gradients of what several steps read, or one twice, are added up
+// on the way back; the zeros that parts of buffers begin with are not counted.
+std::vector<StepCosts> costs(const Program& program);
 
 // The same as forward(), and keeps. Without `wanted` the result is not: no derivative needs it.
 template <class T>
