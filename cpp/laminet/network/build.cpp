@@ -141,10 +141,9 @@ class Builder {
     const Activation& activation = own ? same[0]->activation : after.copies[0]->activation;
     const UnitParameters units = own ? units_of(same, n) : units_of(after.copies, n);
     const Columns out = target ? *target : fresh(copies * n);
-    std::vector<Columns> inputs{in};
-    if (addend) inputs.push_back(*addend);
-    add(DenseStep{k, copies * n / groups, groups, activation, units, weight, bias},
-        std::move(inputs), out, copies);
+    add(DenseStep{k, copies * n / groups, groups, activation, units, weight, bias}, {in}, out,
+        copies);
+    if (addend) steps_.back().inputs.push_back(*addend);
     steps_.back().origin.function = after.path;
     return out;
   }
@@ -152,16 +151,12 @@ class Builder {
   // Kind is a view with units: DenseView or ActivationView.
   template <class Kind>
   UnitParameters units_of(const Copies<Kind>& same, std::size_t features) {
-    UnitParameters result;
-    if (same[0]->units.alphas) {
-      result.alphas = constants(
-          same, features, [](const Kind& one) { return ByFeature<T>{T{0}, one.units.alphas}; });
-    }
-    if (same[0]->units.betas) {
-      result.betas = constants(same, features,
-                               [](const Kind& one) { return ByFeature<T>{T{0}, one.units.betas}; });
-    }
-    return result;
+    const auto of = [&](const T* UnitArrays<T>::* array) {
+      if (!(same[0]->units.*array)) return ParameterBlock{};
+      return constants(same, features,
+                       [array](const Kind& one) { return ByFeature<T>{T{0}, one.units.*array}; });
+    };
+    return {of(&UnitArrays<T>::alphas), of(&UnitArrays<T>::betas)};
   }
 
   RescaleStep rescale(const Copies<RescaleView<T>>& same, std::size_t features) {
@@ -257,10 +252,10 @@ class Builder {
         products.push_back(&std::get<DenseView<T>>(copy.back().kind));
         copy = copy.first(copy.size() - 1);
       }
-      const bool direct = copies[0].empty();
       const Columns before = run(copies, in, shared, nullptr);
       path_.push_back(static_cast<std::uint32_t>(copies[0].size()));
-      const Columns out = product(products, before, shared && direct, &in, after, target);
+      const Columns out =
+          product(products, before, shared && copies[0].empty(), &in, after, target);
       path_.pop_back();
       return out;
     }

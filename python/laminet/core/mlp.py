@@ -600,6 +600,13 @@ class MLP(_core.NetworkCall, Differentiable):
             ``.layers``, ``.parameters``, ``.flops`` of one sample, and ``.memory``: the copies of
             the weights that there are now and would be once prepared (see `prepare`); printed, two
             tables.
+
+        Notes
+        -----
+        Layers within layers are rows of their own, each with its place: ``3.2`` is the second layer
+        within the third, a `Residual`; ``3.2.1`` the first of the second branch of a `Parallel`,
+        and ``3.*.1`` the first of all branches, which run as one as they are equal. An `Activation`
+        that follows a layer without a function is part of it: ``1, 2``.
         """
         found: Summary = hooks.summary(self)
         return found
@@ -620,7 +627,8 @@ class MLP(_core.NetworkCall, Differentiable):
         Plan
             ``.layers`` (``.tile``, ``.tail_tile``, ``.block_rows``, ``.block_columns``,
             ``.block_depth``, ``.split``, ``.threads``), ``.backend``, ``.isa``, ``.split``,
-            ``.threads``; printed, a table.
+            ``.threads``; printed, a table. A layer is a step that runs, in order, but for the head;
+            its place is that of `summary`.
 
         Raises
         ------
