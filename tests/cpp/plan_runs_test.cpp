@@ -7,6 +7,8 @@
 #include "laminet/network/build.h"
 #include "laminet/network/execute.h"
 #include "laminet/network/plan.h"
+#include "laminet/network/prepared.h"
+#include "laminet/network/steps/steps.h"
 #include "support.h"
 
 namespace laminet::testing {
@@ -163,6 +165,94 @@ INSTANTIATE_TEST_SUITE_P(Shapes, PlanRuns,
                                            std::vector<std::size_t>{40, 8, 33, 56},
                                            std::vector<std::size_t>{3000, 300, 250, 41},
                                            std::vector<std::size_t>{3000, 30, 5}));
+
+// A norm, three equal branches, which run as one product and as one of three groups, a norm of
+// each, and a residual block.
+SeriesView<float> layers_of_many_kinds(std::vector<AlignedArray<float>>& memory) {
+  const auto dense = [&](std::size_t n, std::size_t m) -> LayerView<float> {
+    memory.emplace_back(m * n);
+    return {DenseView<float>{dense_view<const float>(memory.back().data(), m, n), nullptr, {}, {}}};
+  };
+  const LayerView<float> norm{NormView<float>{}};
+  ParallelView<float> parallel;
+  for (int branch = 0; branch < 3; ++branch) {
+    parallel.branches.push_back({dense(60, 300), norm, dense(300, 70)});
+  }
+  return {norm, {parallel}, {ResidualView<float>{{dense(210, 41), norm, dense(41, 210)}}}};
+}
+
+std::set<std::size_t>& rows_of_norms() {
+  static std::set<std::size_t> instance;
+  return instance;
+}
+
+TEST(PlanRunsOfManyKinds, AsItSays) {
+  kernels::Table<float> table = recording_table();
+  table.norm = [](const kernels::NormArgs<float>& args) { rows_of_norms().insert(args.rows); };
+  std::vector<AlignedArray<float>> memory;
+  const Built<float> built = build<float>(layers_of_many_kinds(memory), Head::none, 60);
+  const Program& program = built.program;
+  const std::vector<StepCosts> counted = costs(program);
+  const Parameters<float> parameters(built.all);
+  const Prepared<float> prepared(program, parameters, table, Packing::forward);
+  std::vector<DenseOperands<float>> steps(program.steps().size());
+  for (std::size_t s = 0; s < steps.size(); ++s) steps[s].packed = prepared[s];
+  const Operands<float> operands{parameters.data(), steps, &table, true, false};
+  const std::size_t before = num_threads();
+  set_num_threads(1);  // whoever's part it is, the calls come one after the other
+  std::set<Split> splits;
+  std::size_t most_groups = 0;
+  for (const std::size_t batch : {1u, 2u, 7u, 20u, 61u, 700u}) {
+    for (const std::size_t threads : {1u, 2u, 3u}) {
+      const Plan plan = make_plan({.weights = program.weights(),
+                                   .width = program.widest_step(),
+                                   .batch = batch,
+                                   .element_size = sizeof(float),
+                                   .mr = table.tiles[0].mr,
+                                   .threads = threads,
+                                   .handoff = [] { return 0.0; },
+                                   .requested = Backend::tiled,
+                                   .blas_available = false,
+                                   .fused = true},
+                                  cache_sizes());
+      splits.insert(plan.split);
+      AlignedArray<float> x(batch * 60), y(batch * 210);
+      calls().clear();
+      rows_of_norms().clear();
+      run_forward<float>(program, operands, plan, dense_view<const float>(x.data(), batch, 60),
+                         dense_view(y.data(), batch, std::size_t{210}));
+      const std::string where =
+          ", batch " + std::to_string(batch) + ", threads " + std::to_string(threads);
+      EXPECT_EQ(*rows_of_norms().rbegin(), plan_rows(plan).rows) << where;
+      std::size_t flops = 0;
+      for (const Call& call : calls()) flops += 2 * call.m * call.n * call.k;
+      std::size_t expected = 0;
+      for (const StepCosts& own : counted) expected += batch * own.forward.products;
+      EXPECT_EQ(flops, expected) << where;
+      // Parts of a layer with one tile of rows cannot be told apart by their calls.
+      if (plan.split == Split::layers && batch <= table.tiles[1].mr) continue;
+      for (std::size_t s = 0; s < steps.size(); ++s) {
+        const DenseStep* const dense = program.dense(s);
+        if (!dense) continue;
+        most_groups = std::max(most_groups, dense->groups);
+        const PanelLayout<float> layout(dense->out_features, table);
+        const LayerPlan shown =
+            plan_layer(plan, layout, dense->groups, dense->in_features, cache_sizes());
+        for (const PackedWeights<float>& own : prepared[s]) {
+          const std::string what = "step " + std::to_string(s) + where;
+          const float* const body = own.body_panel(0);
+          const float* const tail = own.tail_panel();
+          const float* const end = body + layout.padded_columns() * dense->in_features;
+          check(shown.body, ran(calls(), body, tail), what);
+          check(shown.tail, ran(calls(), tail, end), what + ", tail");
+        }
+      }
+    }
+  }
+  set_num_threads(before);
+  EXPECT_TRUE(splits.contains(Split::layers) && splits.contains(Split::rows));
+  EXPECT_EQ(most_groups, 3u);
+}
 
 }  // namespace
 }  // namespace laminet::testing

@@ -22,6 +22,7 @@ from variants import normal
 
 import laminet as ln
 from laminet.analysis import prediction
+from laminet.cli import main
 from laminet.core import probes
 from laminet.core.probes import LayerPlan, Panels, Plan
 from laminet.core.steps import program_of
@@ -254,3 +255,24 @@ def test_the_weights_that_a_block_passes_are_read_again(monkeypatch: pytest.Monk
     assert once.level == "L2"
     moved = 2 * 10 * KIB * 4
     assert once.caches_us == pytest.approx((moved + 4 * KIB) / 200e3)
+
+
+@pytest.mark.usefixtures("fake_times")
+def test_commands_show_any_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path
+) -> None:
+    """Files of such networks are another matter: the commands get one."""
+    net, name = ln.MLP(simba(F4).layers, head="softmax"), str(tmp_path / "file")
+    (tmp_path / "file").touch()
+    for command in ("info", "bench", "roofline"):
+        monkeypatch.setattr(f"laminet.cli.{command}.network_of", lambda _: net)
+    monkeypatch.setattr("laminet.cli.info._checkpoint", lambda _: None)
+    monkeypatch.setattr("laminet.cli.bench._SECONDS", 1e-4)
+    assert main(["info", name, "--operation", "gradients"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["3.3", "dense", "(32,", "128)", "(32,)", "identity", "4,128", "8,256"] in lines
+    assert main(["roofline", name, "--batches", "1", "64"]) == 0
+    assert "layer norm -> 128 relu" in capsys.readouterr().out
+    assert main(["bench", name, "--batches", "2"]) == 0
+    one_by_one = capsys.readouterr().out.splitlines()[3].split()
+    assert one_by_one[:4] == ["one", "by", "one", "2"]

@@ -71,7 +71,7 @@ def _rows(net: MLP, batches: list[int]) -> list[tuple[str, ...]]:
             net(sample)
 
     single = call_seconds(one_by_one, _SECONDS) / len(samples)
-    rows = [heading, _row(net, "one by one", 2, single, 1, single)]
+    rows = [heading, _row(net, "one by one", cost(net).blas_level, single, 1, single)]
     for batch in batches:
         call = call_seconds(functools.partial(net, _samples(net, batch)), _SECONDS)
         rows.append(_row(net, f"{batch}", cost(net, batch).blas_level, call, batch, single))
