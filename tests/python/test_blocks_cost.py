@@ -292,7 +292,6 @@ def test_layers_that_are_nothing_are_shown_and_counted_over() -> None:
         ("3.1", "dropout 0.3", 1, False),
         ("3", "sum", 1, True),
     ]
-    assert "2 x dense" in str(net.summary())
     only = ln.MLP([ln.Dropout(0.5)], in_features=3)
     assert [(row.place, row.kind, row.flops) for row in ln.cost(only).layers] == [
         ("output", "activation", 0)
@@ -332,6 +331,14 @@ def test_tables_of_any_layers() -> None:
     assert table.rows[-2] == ("head", "", "", "", "softmax", "", "5")
     assert ">layer norm</td>" in net._repr_html_()
     assert ln.cost(net).head_flops == 5
+
+
+def test_dense_layers_within_others_are_no_chain() -> None:
+    dense = ln.Dense(np.ones((3, 3), F4))
+    net = ln.MLP([dense, ln.Residual([dense])])
+    for result in (net.summary(), ln.cost(net), net.plan()):
+        rows = result.tables()[0].rows
+        assert (rows[1][:2], rows[2][:2]) == (("1", "dense"), ("2.1", "dense"))
 
 
 def test_a_chain_of_functions_by_unit_is_shown_as_one() -> None:

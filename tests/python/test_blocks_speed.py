@@ -72,6 +72,13 @@ def test_layers_that_are_no_products_pass_through_the_cache(
     assert function.caches_us == pytest.approx(moved / 400e3)
 
 
+def test_weights_do_not_displace_what_is_used_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1 MiB of them, from L2 and L3; a block of 4 rows between two layers is still in L1."""
+    use(monkeypatch, one_panel(32), one_panel(32))
+    net = ln.MLP([dense(512, 512), ln.RMSNorm(), dense(512, 512)])
+    assert [part.level for part in predict(net, 4, MACHINE).layers] == ["L3", "L1", "L3"]
+
+
 def test_the_first_reads_the_input_and_the_last_writes_the_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -232,6 +239,20 @@ def test_advice_names_what_is_no_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     curved = ln.MLP([ln.Residual([ln.Dense(np.eye(64, dtype=F4)), ln.Activation("mish")])])
     text = "\n".join(ln.roofline(curved, [1000]).advice())
     assert "activation functions (mish above all)" in text
+
+
+@pytest.mark.usefixtures("fake_times")
+def test_a_layer_made_of_others_is_as_its_slowest() -> None:
+    block = ln.Residual([ln.RMSNorm(), dense(515, 515, "relu"), dense(515, 515)])
+    net = ln.MLP([ln.RMSNorm(), block, ln.RMSNorm()])
+    (row,) = ln.roofline(net, [2]).rows
+    norm, product = predict(net, 2, MACHINE).layers[1:3]
+    assert (norm.level, norm.lanes_used, product.level) == ("L1", 1.0, "L3")
+    assert (row.layers[1].level, row.layers[1].lanes_used) == ("L3", product.lanes_used)
+    assert product.lanes_used < 1
+    layers = [ln.Select(slice(None, None, -1)), ln.Activation("mish")]
+    (row,) = ln.roofline(ln.MLP(layers, in_features=64), [2]).rows
+    assert [layer.bound for layer in row.layers] == ["memory", "compute"]
 
 
 @pytest.mark.usefixtures("fake_times")

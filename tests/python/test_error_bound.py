@@ -64,6 +64,9 @@ def test_of_each_kind_of_layer() -> None:
     scaled = 2 * e + gamma(2) * (2 * (6 + e) + 5)
     assert bound(dense, ln.Rescale(-2.0, 5.0)) == pytest.approx(scaled, rel=1e-14)
     assert bound(dense, ln.Rescale(-2.0, 5.0, -7.0, None)) == bound(dense, ln.Rescale(-2.0, 5.0))
+    off = 0.7 - float(np.float32(0.7))
+    above = gamma(2) * 3 + abs(off)
+    assert bound(ln.Rescale(high=0.7)) == pytest.approx(above, rel=1e-14)
     both = ln.Parallel([[dense], [], [ln.Rescale()]], "sum")
     small = gamma(2) * 3
     assert bound(both) == pytest.approx(e + small + gamma(3) * (6 + e + 3 + 3 + small), rel=1e-14)
@@ -72,6 +75,9 @@ def test_of_each_kind_of_layer() -> None:
     # Either a product whose sum begins with x, or one that x is added to: whichever is worse.
     apart = e + gamma(2) * (3 + 6 + e)
     assert bound(ln.Residual([dense])) == pytest.approx(max(gamma(3) * 9, apart), rel=1e-14)
+    halves = ln.MLP([ln.Residual([ln.Dense(0.5 * np.eye(4, dtype=np.float32))])])
+    of_four = error_bound(halves, np.full(4, 3.0))
+    assert of_four == pytest.approx([gamma(6) * 4.5] * 4, rel=1e-14)
     joined = bound(dense, ln.Residual([dense, ln.Activation("relu")]))
     inner = 2 * e + gamma(2) * 2 * (6 + e)
     assert joined == pytest.approx(e + inner + gamma(2) * (18 + e + inner), rel=1e-14)
