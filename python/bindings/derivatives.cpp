@@ -3,18 +3,20 @@
 #include <pybind11/stl.h>
 
 #include <array>
-#include <initializer_list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bindings.h"
+#include "gradient_arrays.h"
 #include "laminet/base/check.h"
 #include "laminet/network/build.h"
 #include "network.h"
 #include "numpy_views.h"
+#include "outputs.h"
 #include "pin.h"
 #include "release_gil.h"
 
@@ -88,7 +90,11 @@ class NetworkDerivatives {
     const Input<T> input = checked_input(x);
     Output<T> y(y_out, input, net().out_features());
     StackOutput<T> j(jacobian_out, input, net().out_features(), net().in_features());
-    j.require_apart(y);
+    Extent of_y = y.extent();
+    Extent of_j = j.extent();
+    of_y.name = {"y"};
+    of_j.name = {"the Jacobian"};
+    require_apart(std::array{of_y, of_j});
     {
       const MaybeReleaseGil release((2.0 * weights_ + jacobian_flops_) * samples(input),
                                     {input.holder, y.array(), j.array()});
@@ -97,74 +103,47 @@ class NetworkDerivatives {
     return py::make_tuple(y.finish(), j.finish());
   }
 
-  py::list layer_jacobians(const py::object& x) const {
+  // `out` is None, or a tuple of an array or None for each layer.
+  py::list layer_jacobians(const py::object& x, const py::object& out) const {
     const Input<T> input = checked_input(x);
-    py::list result;
+    const std::span<const DenseView<T>> layers = net().layers();
+    const py::tuple given = out.is_none() ? py::tuple() : py::tuple(out);
+    require(out.is_none() || given.size() == layers.size(), "out has ", given.size(),
+            " arrays, expected ", layers.size(), ": one for each dense layer");
+    std::vector<StackOutput<T>> outputs;
     std::vector<MatrixStack<T>> views;
-    for (const DenseView<T>& layer : net().layers()) {
-      StackOutput<T> output(py::none(), input, layer.weight.rows, layer.weight.columns);
-      views.push_back(output.view);
-      result.append(output.finish());
+    std::vector<Extent> extents;
+    std::vector<py::handle> arrays = {input.holder};
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+      outputs.emplace_back(out.is_none() ? py::handle(Py_None) : py::handle(given[l]), input,
+                           layers[l].weight.rows, layers[l].weight.columns,
+                           OutName{"out", static_cast<std::ptrdiff_t>(l)});
+      outputs.back().make_rows_contiguous();
+      views.push_back(outputs.back().view);
+      extents.push_back(outputs.back().extent());
+      arrays.push_back(outputs.back().array());
     }
+    if (!out.is_none()) require_apart(extents);
     {
-      const MaybeReleaseGil release(3.0 * weights_ * samples(input), {input.holder});
+      const MaybeReleaseGil release(3.0 * weights_ * samples(input), arrays);
       derivatives_.layer_jacobians(input.view, views);
     }
+    py::list result;
+    for (StackOutput<T>& output : outputs) result.append(output.finish());
     return result;
   }
 
-  // ([dW_1 ..], [db_1 or None ..], dX, [(dweight or None, dbias or None) of each norm]), all of
-  // them new arrays.
-  py::tuple gradients(const py::object& x, const py::object& grad_output) const {
+  // `out` is None, or a tuple as is returned, where None stands for a new array.
+  py::tuple gradients(const py::object& x, const py::object& grad_output,
+                      const py::object& out) const {
     const Input<T> input = checked_input(x);
     const Input<T> g = matching_input(grad_output, "grad_output", input, net().out_features());
-    const std::size_t depth = net().layers().size();
-    py::list weights(depth);
-    py::list biases(depth);
-    std::vector<MatrixView<T>> weight_views;
-    std::vector<T*> bias_views;
-    weight_views.reserve(depth);
-    bias_views.reserve(depth);
-    for (std::size_t l = 0; l < depth; ++l) {
-      const DenseView<T>& layer = net().layers()[l];
-      const std::size_t n = layer.weight.rows;
-      py::array_t<T> weight = new_array<T>(n, layer.weight.columns, false);
-      weight_views.push_back(dense_view(weight.mutable_data(), n, layer.weight.columns));
-      weights[l] = std::move(weight);
-      if (!layer.bias) {
-        bias_views.push_back(nullptr);
-        biases[l] = py::none();
-        continue;
-      }
-      py::array_t<T> bias = new_array<T>(1, n, true);
-      bias_views.push_back(bias.mutable_data());
-      biases[l] = std::move(bias);
-    }
-    py::list norms;
-    std::vector<std::pair<T*, T*>> norm_views;
-    for (const NormView<T>& norm : net().norms()) {
-      py::list pair;
-      const auto row = [&](const T* own) -> T* {
-        if (!own) {
-          pair.append(py::none());
-          return nullptr;
-        }
-        py::array_t<T> array = new_array<T>(1, norm.features, true);
-        T* const data = array.mutable_data();
-        pair.append(std::move(array));
-        return data;
-      };
-      T* const weight = row(norm.weight);
-      norm_views.emplace_back(weight, row(norm.bias));
-      norms.append(py::tuple(pair));
-    }
-    Output<T> output(py::none(), input, net().in_features());
+    GradientArrays<T> arrays(net(), out, input, g);
     {
-      const MaybeReleaseGil release(6.0 * weights_ * samples(input), {input.holder, g.holder});
-      derivatives_.gradients(input.view, g.view, {weight_views, bias_views, norm_views},
-                             output.view);
+      const MaybeReleaseGil release(6.0 * weights_ * samples(input), arrays.pinned());
+      derivatives_.gradients(input.view, g.view, arrays.parameters(), arrays.input());
     }
-    return py::make_tuple(std::move(weights), std::move(biases), output.finish(), std::move(norms));
+    return arrays.finish();
   }
 
  private:
@@ -183,7 +162,7 @@ class NetworkDerivatives {
   static Input<T> matching_input(const py::object& array, const char* name, const Input<T>& x,
                                  std::size_t columns, py::handle names = Py_None) {
     std::optional<Pin> pin;
-    if (!readable_in_place<T>(array)) pin.emplace(std::initializer_list<py::handle>{x.holder});
+    if (!readable_in_place<T>(array)) pin.emplace(std::array{py::handle(x.holder)});
     Input<T> input = as_input<T>(array, name, names);
     const bool matches =
         input.single == x.single && input.view.rows == x.view.rows && input.view.columns == columns;
@@ -219,8 +198,8 @@ void register_class(py::module_& module, const char* name) {
       .def("jacobian", &N::jacobian, py::arg("x"), py::arg("out"))
       .def("value_and_jacobian", &N::value_and_jacobian, py::arg("x"), py::arg("y_out"),
            py::arg("jacobian_out"))
-      .def("layer_jacobians", &N::layer_jacobians, py::arg("x"))
-      .def("gradients", &N::gradients, py::arg("x"), py::arg("grad_output"));
+      .def("layer_jacobians", &N::layer_jacobians, py::arg("x"), py::arg("out"))
+      .def("gradients", &N::gradients, py::arg("x"), py::arg("grad_output"), py::arg("out"));
 }
 
 // Of a chain of dense layers: ("reverse" or "forward", FLOPs of one sample's chain of products).

@@ -1,6 +1,7 @@
 #include "bindings.h"
 #include "laminet/network/mlp.h"
 #include "numpy_views.h"
+#include "outputs.h"
 #include "release_gil.h"
 
 namespace laminet {

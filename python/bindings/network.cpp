@@ -13,6 +13,7 @@
 #include "laminet/network/mlp.h"
 #include "layers.h"
 #include "numpy_views.h"
+#include "outputs.h"
 #include "release_gil.h"
 #include "steps.h"
 

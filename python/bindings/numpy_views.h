@@ -5,10 +5,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <optional>
+#include <cstddef>
+#include <iosfwd>
 
 #include "laminet/base/matrix.h"
-#include "laminet/gradients/derivatives.h"
 #include "laminet/kernels/activation.h"
 
 namespace laminet {
@@ -22,6 +22,10 @@ struct Input {
   ConstMatrixView<T> view;
   bool single;  // shape (n,): one sample
 };
+
+template <class T>
+constexpr int kTypeNumber =
+    sizeof(T) == sizeof(float) ? py::detail::npy_api::NPY_FLOAT_ : py::detail::npy_api::NPY_DOUBLE_;
 
 // Whether NumPy's memory of x is read as it is: else Python code runs, which converts it.
 template <class T>
@@ -41,56 +45,23 @@ Input<T> as_matrix(py::handle x, const char* name);
 template <class T>
 py::array as_vector_or_none(py::handle x, const char* name, std::size_t size);
 
-// Where results go. `view` is `result` itself, or a temporary where that overlaps the input.
+// Elements from one entry of `axis` to the next. Alignment makes the byte stride a multiple,
+// except on an axis that is never walked.
 template <class T>
-class Output {
- public:
-  // A new array where `out` is None; else `out`, which must be a writeable array of T with exactly
-  // the shape (rows, columns), or (columns,) for a single sample: ValueError or TypeError if not.
-  Output(py::handle out, const Input<T>& input, std::size_t columns);
+std::ptrdiff_t stride(const py::array& array, int axis) {
+  return array.strides(axis) / static_cast<py::ssize_t>(sizeof(T));
+}
 
-  MatrixView<T> view;
+// An array of one axis or two.
+template <class T>
+MatrixView<T> view_of(const py::array& array, void* data);
 
-  // Switches to a temporary if the result would overlap `operand`, which is read while it is
-  // written. The constructor has done so for the input.
-  void keep_apart(ConstMatrixView<T> operand);
-
-  // The array to give back; copies the temporary into it where there is one.
-  py::object finish();
-
-  MatrixView<T> destination() const { return destination_; }
-  const py::array& array() const { return result_; }
-
- private:
-  py::array result_;
-  MatrixView<T> destination_;
-  std::optional<AlignedArray<T>> temporary_;
+// Prints as Python prints a shape; made into text only where a check fails, since checks stand on
+// the path of calls that take a microsecond.
+struct ShapeOf {
+  const py::array& array;
 };
-
-// Where Jacobians go: the same for arrays of shape (batch, rows, columns), or (rows, columns) for a
-// single sample.
-template <class T>
-class StackOutput {
- public:
-  StackOutput(py::handle out, const Input<T>& input, std::size_t rows, std::size_t columns);
-
-  MatrixStack<T> view;
-
-  // Throws ValueError if the two results share memory.
-  void require_apart(const Output<T>& other) const;
-  py::object finish();
-
-  const py::array& array() const { return result_; }
-
- private:
-  py::array result_;
-  MatrixStack<T> destination_;
-  std::optional<AlignedArray<T>> temporary_;
-};
-
-// A new C-contiguous array of shape (rows, columns), or (columns,) for a single sample.
-template <class T>
-py::array_t<T> new_array(std::size_t rows, std::size_t columns, bool single);
+std::ostream& operator<<(std::ostream& stream, const ShapeOf& shape);
 
 // An Activation of Python: an object with `name`, `alpha` and `beta` (None where it has none).
 Activation as_activation(py::handle activation);

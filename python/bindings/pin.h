@@ -15,7 +15,8 @@ namespace laminet {
 // between.
 class Pin {
  public:
-  Pin(std::initializer_list<pybind11::handle> arrays) {
+  template <class Arrays = std::initializer_list<pybind11::handle>>
+  explicit Pin(const Arrays& arrays) {
     namespace detail = pybind11::detail;
     for (pybind11::handle array : arrays) {
       // And those whose memory it shows.

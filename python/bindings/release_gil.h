@@ -29,7 +29,8 @@ class MaybeReleaseGil {
  public:
   // Of work that may be long.
   MaybeReleaseGil() : MaybeReleaseGil(std::numeric_limits<double>::infinity()) {}
-  explicit MaybeReleaseGil(double flops, std::initializer_list<pybind11::handle> arrays = {}) {
+  template <class Arrays = std::initializer_list<pybind11::handle>>
+  explicit MaybeReleaseGil(double flops, const Arrays& arrays = {}) {
     constexpr double kLeast = 2e6;
     if (flops < kLeast) return;
     pin_.emplace(arrays);

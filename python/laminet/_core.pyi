@@ -68,9 +68,9 @@ class DerivativesF32:
     def value_and_jacobian(
         self, x: Any, y_out: Any, jacobian_out: Any
     ) -> tuple[NDArray[Any], NDArray[Any]]: ...
-    def layer_jacobians(self, x: Any) -> list[NDArray[Any]]: ...
+    def layer_jacobians(self, x: Any, out: tuple[Any, ...] | None) -> list[NDArray[Any]]: ...
     def gradients(
-        self, x: Any, grad_output: Any
+        self, x: Any, grad_output: Any, out: tuple[Any, ...] | None
     ) -> tuple[
         list[NDArray[Any]],
         list[NDArray[Any] | None],
@@ -90,9 +90,9 @@ class DerivativesF64:
     def value_and_jacobian(
         self, x: Any, y_out: Any, jacobian_out: Any
     ) -> tuple[NDArray[Any], NDArray[Any]]: ...
-    def layer_jacobians(self, x: Any) -> list[NDArray[Any]]: ...
+    def layer_jacobians(self, x: Any, out: tuple[Any, ...] | None) -> list[NDArray[Any]]: ...
     def gradients(
-        self, x: Any, grad_output: Any
+        self, x: Any, grad_output: Any, out: tuple[Any, ...] | None
     ) -> tuple[
         list[NDArray[Any]],
         list[NDArray[Any] | None],

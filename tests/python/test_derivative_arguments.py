@@ -152,6 +152,12 @@ def test_out_of_two(net, x, dtype):
         net.value_and_jacobian(x, out=(j[:, :, 0], j))
 
 
+def test_out_of_no_samples(net, x, dtype):
+    j = np.empty((0, M, N), dtype)
+    assert net.jacobian(x[:0], out=j) is j
+    assert net.value_and_jacobian(x[:0], out=(None, j))[1] is j
+
+
 def test_out_that_overlaps_what_is_read(dtype):
     """The result is right all the same: it is computed elsewhere."""
     net = random_net([6, 20, 6], "gelu", dtype=dtype)

@@ -72,8 +72,8 @@ def methods(net: ln.MLP, x: np.ndarray) -> dict[str, Callable[[], object]]:
         "jvp": lambda: derivatives.jvp(x, x, None),
         "jacobian": lambda: derivatives.jacobian(x, None),
         "value_and_jacobian": lambda: derivatives.value_and_jacobian(x, None, None),
-        "layer_jacobians": lambda: derivatives.layer_jacobians(x),
-        "gradients": lambda: derivatives.gradients(x, v),
+        "layer_jacobians": lambda: derivatives.layer_jacobians(x, None),
+        "gradients": lambda: derivatives.gradients(x, v, None),
     }
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from laminet.core.gradients import Gradients
+from laminet.core.gradients import Gradients, given_arrays
 from laminet.core.layers.dense import Dense
 from laminet.core.layers.norms import Norm
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[Any]
@@ -96,25 +98,48 @@ class Differentiable:
         result: tuple[Array, Array] = self._derivatives.value_and_jacobian(x, y_out, jacobian_out)
         return result
 
-    def layer_jacobians(self, x: ArrayLike) -> list[Array]:
+    def layer_jacobians(
+        self, x: ArrayLike, *, out: Sequence[Array | None] | None = None
+    ) -> list[Array]:
         """Return the Jacobian of each dense layer, ``J_l = D_l W_l``.
 
         Parameters
         ----------
         x : array_like of shape (in_features,) or (batch, in_features)
+        out : list or tuple of ndarray or None, optional
+            Where to put the results, one for each dense layer, each as for `jacobian`; None stands
+            for a new array.
 
         Returns
         -------
         list of ndarray of shape (n_l, n_{l-1}) or (batch, n_l, n_{l-1})
             First to last, of layers within layers in the order of `gradients`; of a chain of dense
-            layers ``J_L @ ... @ J_1`` is the network's.
+            layers ``J_L @ ... @ J_1`` is the network's. The arrays of `out` where given.
 
         Raises
         ------
         ValueError, TypeError
-            As ``net(x)`` does.
+            As ``net(x)`` does; also if `out` is no list or tuple, has not one entry for each dense
+            layer, or two of its arrays share memory.
+
+        Examples
+        --------
+        >>> import laminet as ln
+        >>> net = ln.MLP.init([3, 4, 2], seed=0)
+        >>> found = net.layer_jacobians([[1.0, 2.0, 3.0]])
+        >>> [j.shape for j in found]
+        [(1, 4, 3), (1, 2, 4)]
+        >>> again = net.layer_jacobians([[3.0, 2.0, 1.0]], out=found)
+        >>> again[0] is found[0]
+        True
         """
-        result: list[Array] = self._derivatives.layer_jacobians(x)
+        if out is not None and not isinstance(out, (list, tuple)):
+            raise TypeError(
+                f"out must be a list of arrays, one for each dense layer, got {type(out).__name__}"
+            )
+        result: list[Array] = self._derivatives.layer_jacobians(
+            x, None if out is None else tuple(out)
+        )
         return result
 
     def vjp(self, x: ArrayLike, cotangent: ArrayLike, *, out: Array | None = None) -> Array:
@@ -165,7 +190,9 @@ class Differentiable:
         result: Array = self._derivatives.jvp(x, tangent, out)
         return result
 
-    def gradients(self, x: ArrayLike, grad_output: ArrayLike) -> Gradients:
+    def gradients(
+        self, x: ArrayLike, grad_output: ArrayLike, *, out: Gradients | None = None
+    ) -> Gradients:
         """Return the gradients of a loss with respect to all weights and biases, and to `x`.
 
         Parameters
@@ -173,24 +200,42 @@ class Differentiable:
         x : array_like of shape (in_features,) or (batch, in_features)
         grad_output : array_like of shape (out_features,) or (batch, out_features)
             The gradient of the loss with respect to the outputs.
+        out : Gradients, optional
+            Where to put the results: what a call returned, or one that is made of your own arrays,
+            such as views of one buffer. Each has exactly its shape and dtype, is writeable, of any
+            strides, and shares no memory with another; it may overlap `x` and `grad_output`. None
+            stands for a new array. What was there does not matter.
 
         Returns
         -------
         Gradients
             ``.weights`` [dW_1 .. dW_L], ``.biases`` [db_1 .. db_L] (None where a layer has none)
             of the dense layers and ``.norms``, summed over the batch, and ``.input``, shaped like
-            `x`; ``.layers`` says where each stands.
+            `x`; ``.layers`` says where each stands. The arrays are those of `out` where given.
 
         Raises
         ------
         ValueError, TypeError
-            As ``net(x)`` does, of both arguments; also if they are not one row for each other.
+            As ``net(x)`` does, of both arguments; also if they are not one row for each other, or
+            `out` is not as described.
 
         Notes
         -----
         With ``dZ_l`` the gradient with respect to ``Z_l``: ``dW_l = dZ_l^T A_{l-1}``, ``db_l`` the
         column sums of ``dZ_l``, ``dA_{l-1} = dZ_l W_l``. With the tiled back end the sums over the
         batch have the same bits whatever the number of threads.
+
+        Examples
+        --------
+        >>> import numpy as np, laminet as ln
+        >>> net = ln.MLP.init([3, 4, 2], seed=0)
+        >>> x, g = np.ones((8, 3), "float32"), np.ones((8, 2), "float32")
+        >>> found = net.gradients(x, g)
+        >>> again = net.gradients(2 * x, g, out=found)  # in the same memory
+        >>> again.weights[0] is found.weights[0]
+        True
         """
-        weights, biases, inputs, norms = self._derivatives.gradients(x, grad_output)
+        weights, biases, inputs, norms = self._derivatives.gradients(
+            x, grad_output, given_arrays(out)
+        )
         return Gradients(weights, biases, inputs, norms, self._places[Dense], self._places[Norm])

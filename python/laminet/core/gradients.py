@@ -56,6 +56,29 @@ class Gradients(Report):
         return [TableData(rows, text_columns=3)]
 
 
+def given_arrays(out: object) -> tuple[Any, ...] | None:
+    """Return the arrays of ``out=`` as the core takes them; refuse what is none."""
+    if out is None:
+        return None
+    if not isinstance(out, Gradients):
+        raise TypeError(
+            f"out must be Gradients, as net.gradients returns them, got {type(out).__name__}"
+        )
+    norms = enumerate(_as_tuple(out.norms, "out.norms"))
+    return (
+        _as_tuple(out.weights, "out.weights"),
+        _as_tuple(out.biases, "out.biases"),
+        out.input,
+        tuple(_as_tuple(pair, f"out.norms[{i}]") for i, pair in norms),
+    )
+
+
+def _as_tuple(value: object, name: str) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{name} must be a list or a tuple, got {type(value).__name__}")
+    return tuple(value)
+
+
 @silent
 def _norm(array: NDArray[Any]) -> str:
     # Frobenius, in float64: the sum of squares of large float32 arrays loses digits otherwise.

@@ -1,0 +1,114 @@
+#include "gradient_arrays.h"
+
+#include <span>
+
+#include "laminet/base/check.h"
+
+namespace laminet {
+
+// A part of `out`: a tuple, or in the end an array or None. Without `out` all of it is None.
+template <class T>
+class GradientArrays<T>::Given {
+ public:
+  Given(py::object value, OutName name) : value_(std::move(value)), name_(name) {}
+
+  // A list of so many arrays.
+  Given list(std::size_t i, const char* name, std::size_t count, const char* each) const {
+    Given part = at(i, {name});
+    if (part.value_.is_none()) return part;
+    const std::size_t size = py::len(part.value_);
+    require(size == count, name, " has ", size, " entries, expected ", count, ": one for each ",
+            each);
+    return part;
+  }
+  Given operator[](std::size_t i) const {
+    const auto index = static_cast<std::ptrdiff_t>(i);
+    return at(
+        i, name_.index < 0 ? OutName{name_.list, index} : OutName{name_.list, name_.index, index});
+  }
+  // One of a pair.
+  Given part(std::size_t i) const {
+    require(value_.is_none() || py::len(value_) == 2, name_, " must be a pair of arrays or None");
+    return (*this)[i];
+  }
+  Given at(std::size_t i, const OutName& name) const {
+    if (value_.is_none()) return {py::none(), name};
+    return {py::tuple(value_)[i], name};
+  }
+
+  const py::object& value() const { return value_; }
+  const OutName& name() const { return name_; }
+
+ private:
+  py::object value_;
+  OutName name_;
+};
+
+template <class T>
+GradientArrays<T>::GradientArrays(const Mlp<T>& net, const py::object& out, const Input<T>& x,
+                                  const Input<T>& grad_output)
+    : x_(x.view), grad_output_(grad_output.view), pinned_{x.holder, grad_output.holder} {
+  const Given all(out, {});
+  const std::span<const DenseView<T>> layers = net.layers();
+  const Given weights = all.list(0, "out.weights", layers.size(), "dense layer");
+  const Given biases = all.list(1, "out.biases", layers.size(), "dense layer");
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const ConstMatrixView<T>& w = layers[l].weight;
+    weight_arrays_.push_back(array(weights[l], true, "", w.rows, w.columns, false));
+    bias_arrays_.push_back(
+        array(biases[l], layers[l].bias, "the layer has no bias", 1, w.rows, true));
+    weights_.push_back(weight_arrays_[l]->view);
+    biases_.push_back(bias_arrays_[l] ? bias_arrays_[l]->view.data : nullptr);
+  }
+  input_ = array(all.at(2, {"out.input"}), true, "", x.view.rows, x.view.columns, x.single);
+  const std::span<const NormView<T>> norms = net.norms();
+  const Given pairs = all.list(3, "out.norms", norms.size(), "norm");
+  for (std::size_t i = 0; i < norms.size(); ++i) {
+    const NormView<T>& norm = norms[i];
+    const Given pair = pairs[i];
+    norm_arrays_.emplace_back(
+        array(pair.part(0), norm.weight, "the norm has no weight", 1, norm.features, true),
+        array(pair.part(1), norm.bias, "the norm has no bias", 1, norm.features, true));
+    const auto& [weight, bias] = norm_arrays_.back();
+    norms_.emplace_back(weight ? weight->view.data : nullptr, bias ? bias->view.data : nullptr);
+  }
+  require_apart(extents_);
+}
+
+template <class T>
+typename GradientArrays<T>::Array GradientArrays<T>::array(const Given& given, bool exists,
+                                                           const char* absent, std::size_t rows,
+                                                           std::size_t columns, bool single) {
+  const bool fresh = given.value().is_none();
+  if (!exists) {
+    require(fresh, given.name(), " must be None: ", absent);
+    return std::nullopt;
+  }
+  Output<T> output(given.value(), given.name(), rows, columns, single);
+  if (fresh) return output;
+  output.keep_apart(x_);
+  output.keep_apart(grad_output_);
+  output.make_usable();
+  extents_.push_back(output.extent());
+  pinned_.push_back(output.array());
+  return output;
+}
+
+template <class T>
+py::tuple GradientArrays<T>::finish() {
+  const auto finished = [](Array& array) -> py::object {
+    return array ? array->finish() : py::object(py::none());
+  };
+  py::list weights, biases, norms;
+  for (Array& array : weight_arrays_) weights.append(finished(array));
+  for (Array& array : bias_arrays_) biases.append(finished(array));
+  for (auto& [weight, bias] : norm_arrays_) {
+    norms.append(py::make_tuple(finished(weight), finished(bias)));
+  }
+  return py::make_tuple(std::move(weights), std::move(biases), finished(input_), std::move(norms));
+}
+
+template class GradientArrays<float>;
+template class GradientArrays<double>;
+
+}  // namespace laminet
