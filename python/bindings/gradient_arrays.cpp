@@ -64,13 +64,16 @@ GradientArrays<T>::GradientArrays(const Mlp<T>& net, const py::object& out, cons
   const std::span<const NormView<T>> norms = net.norms();
   const Given pairs = all.list(3, "out.norms", norms.size(), "norm");
   for (std::size_t i = 0; i < norms.size(); ++i) {
-    const NormView<T>& norm = norms[i];
-    const Given pair = pairs[i];
-    norm_arrays_.emplace_back(
-        array(pair.part(0), norm.weight, "the norm has no weight", 1, norm.features, true),
-        array(pair.part(1), norm.bias, "the norm has no bias", 1, norm.features, true));
-    const auto& [weight, bias] = norm_arrays_.back();
-    norms_.emplace_back(weight ? weight->view.data : nullptr, bias ? bias->view.data : nullptr);
+    add_pair(pairs[i], norms[i].features, {norms[i].weight != nullptr, "the norm has no weight"},
+             {norms[i].bias != nullptr, "the norm has no bias"}, norm_arrays_, norms_);
+  }
+  const std::span<const UnitsView<T>> units = net.units();
+  const Given functions =
+      all.list(4, "out.activations", units.size(), "activation with parameters by unit");
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    const auto& [own, features] = units[i];
+    add_pair(functions[i], features, {own.alphas != nullptr, "it has no alpha by unit"},
+             {own.betas != nullptr, "it has no beta by unit"}, unit_arrays_, units_);
   }
   require_apart(extents_);
 }
@@ -95,17 +98,31 @@ typename GradientArrays<T>::Array GradientArrays<T>::array(const Given& given, b
 }
 
 template <class T>
+void GradientArrays<T>::add_pair(const Given& pair, std::size_t columns, const Row& first,
+                                 const Row& second, Pairs& arrays,
+                                 std::vector<std::pair<T*, T*>>& views) {
+  Array one = array(pair.part(0), first.exists, first.absent, 1, columns, true);
+  Array other = array(pair.part(1), second.exists, second.absent, 1, columns, true);
+  arrays.emplace_back(std::move(one), std::move(other));
+  const auto& [a, b] = arrays.back();
+  views.emplace_back(a ? a->view.data : nullptr, b ? b->view.data : nullptr);
+}
+
+template <class T>
 py::tuple GradientArrays<T>::finish() {
   const auto finished = [](Array& array) -> py::object {
     return array ? array->finish() : py::object(py::none());
   };
-  py::list weights, biases, norms;
+  const auto finished_pairs = [&](Pairs& pairs) {
+    py::list result;
+    for (auto& [a, b] : pairs) result.append(py::make_tuple(finished(a), finished(b)));
+    return result;
+  };
+  py::list weights, biases;
   for (Array& array : weight_arrays_) weights.append(finished(array));
   for (Array& array : bias_arrays_) biases.append(finished(array));
-  for (auto& [weight, bias] : norm_arrays_) {
-    norms.append(py::make_tuple(finished(weight), finished(bias)));
-  }
-  return py::make_tuple(std::move(weights), std::move(biases), finished(input_), std::move(norms));
+  return py::make_tuple(std::move(weights), std::move(biases), finished(input_),
+                        finished_pairs(norm_arrays_), finished_pairs(unit_arrays_));
 }
 
 template class GradientArrays<float>;

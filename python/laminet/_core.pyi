@@ -76,6 +76,7 @@ class DerivativesF32:
         list[NDArray[Any] | None],
         NDArray[Any],
         list[tuple[NDArray[Any] | None, NDArray[Any] | None]],
+        list[tuple[NDArray[Any] | None, NDArray[Any] | None]],
     ]: ...
 
 class DerivativesF64:
@@ -97,6 +98,7 @@ class DerivativesF64:
         list[NDArray[Any]],
         list[NDArray[Any] | None],
         NDArray[Any],
+        list[tuple[NDArray[Any] | None, NDArray[Any] | None]],
         list[tuple[NDArray[Any] | None, NDArray[Any] | None]],
     ]: ...
 

@@ -78,6 +78,11 @@ def check_gradients(net: ln.MLP, given: np.ndarray, x: np.ndarray, v: np.ndarray
     got, exact, bounds = net.gradients(given, v), gradients(net, x, v), gradient_bounds(net, x, v)
     assert_close(got.input, exact["input"][0], vjp_bound(net, x, v))
     leaves = list(walk(net.layers))
+    functions = [getattr(leaf, "activation", leaf) for _, leaf in leaves]
+    by_unit = [f for f in functions if isinstance(f, ln.Activation) and f.in_features is not None]
+    for function, (alpha, beta) in zip(by_unit, got.activations, strict=True):
+        assert_close(alpha, exact[id(function)][0], bounds[id(function)][0])
+        assert beta is None
     for kind, pairs, places in (
         (ln.Dense, list(zip(got.weights, got.biases, strict=True)), got.layers),
         (Norm, got.norms, got.norm_layers),

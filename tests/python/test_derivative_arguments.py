@@ -237,6 +237,7 @@ def test_results_show_themselves(net, x, v):
     assert "(30, 9)" in text
     assert "input" in text
     names = {"weights", "biases", "input", "norms", "layers", "norm_layers"}
+    names |= {"activations", "activation_layers"}
     assert net.gradients(x, v).to_dict().keys() == names
 
 

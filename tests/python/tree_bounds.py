@@ -332,13 +332,29 @@ def jvp_bound(net: ln.MLP, x: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 
 def gradient_bounds(net: ln.MLP, x: np.ndarray, g: np.ndarray) -> dict[int, list[np.ndarray]]:
-    """Return the bounds of the gradients of weight and bias, by id of each dense layer and norm."""
+    """Return the bounds of the gradients of weight and bias, by id of each dense layer and norm.
+
+    And of alpha, by id of each leaky_relu that has one for each unit: sums of g min(z, 0), which
+    moves by no more than z does.
+    """
     found: dict[int, list[np.ndarray]] = {}
     n = roundings(net.layers, net.in_features) + 3 * net.out_features + 8 + len(x) + 2
+
+    def by_unit(kind, activation, z, error, rows: Three) -> None:
+        if activation.in_features is None:
+            return
+        exact = np.abs(np.minimum(z, 0.0))
+        most = exact + error
+        parts = zip(rows, (exact, most, most), strict=True)
+        sums = Three(*((r[:, 0, :] * p).sum(0) for r, p in parts))
+        tiny = 8 * n * smallest_subnormal(kind) * (1 + rows.a.max(initial=0.0)) * (1 + exact.max())
+        bound = (sums.f - sums.d + gamma(n, kind) * sums.a + tiny) * _ROUNDING_OF_THE_BOUND
+        found[id(activation)] = [found.get(id(activation), [0.0])[0] + bound]
 
     def seen(kind, layer, at: At, rows: Three) -> None:
         if isinstance(layer, ln.Dense):
             z = at.a @ _wide(layer.weight).T + _wide(layer.bias)
+            by_unit(kind, layer.activation, z, z_error(layer, at, kind), rows)
             slopes = _slopes(layer.activation, z, z_error(layer, at, kind), kind)
             dz = Three(*(r[:, 0, :] * s for r, s in zip(rows, slopes, strict=True)))
             exact, most = np.abs(at.a), at.most(kind)
@@ -349,6 +365,8 @@ def gradient_bounds(net: ln.MLP, x: np.ndarray, g: np.ndarray) -> dict[int, list
             exact, most = np.abs(parts.y), np.abs(parts.y) + parts.e_y
             pairs = Three(*((r * y).sum(0) for r, y in zip(dz, (exact, most, most), strict=True)))
         else:
+            if isinstance(layer, ln.Activation):
+                by_unit(kind, layer, at.a, at.error(kind), rows)
             return
         both = [pairs, dz.over(lambda r: r.sum(0))]
         tiny = 8 * n * smallest_subnormal(kind) * (1 + rows.a.max(initial=0.0)) * (1 + most.max())

@@ -7,7 +7,7 @@ import numpy as np
 import laminet as ln
 from laminet.core.layers.layer import Layer
 from laminet.core.layers.tree import walk
-from laminet.reference import activation_derivative
+from laminet.reference import activation_derivative, activation_parameter_derivatives
 from laminet.reference.heads import head_jacobian
 from laminet.reference.layers import jacobian, value
 
@@ -140,7 +140,10 @@ def kinds_of(net: ln.MLP) -> set[str]:
 
 
 def gradients(net: ln.MLP, x: np.ndarray, g: np.ndarray) -> dict[int | str, list[np.ndarray]]:
-    """Return the gradients of weight and bias by id of each dense layer and norm; "input", of x."""
+    """Return the gradients of weight and bias by id of each dense layer and norm; "input", of x.
+
+    And of alpha by id of each activation that has one for each unit.
+    """
     found: dict[int | str, list[np.ndarray]] = {}
     x, g = x.astype(np.float64), g.astype(np.float64)
     if net.head is not None:
@@ -176,10 +179,20 @@ def _back_through(layer, a, g, found):
     if isinstance(layer, ln.Dense):
         weight = layer.weight.astype(np.float64)
         bias = 0.0 if layer.bias is None else layer.bias.astype(np.float64)
-        dz = g * activation_derivative(layer.activation, a @ weight.T + bias)
+        z = a @ weight.T + bias
+        _by_unit(layer.activation, z, g, found)
+        dz = g * activation_derivative(layer.activation, z)
         found[id(layer)] = [dz.T @ a, dz.sum(0)]
         return dz @ weight
+    if isinstance(layer, ln.Activation):
+        _by_unit(layer, a, g, found)
     if isinstance(layer, (ln.LayerNorm, ln.RMSNorm)):
         plain = type(layer)(eps=layer.eps)
         found[id(layer)] = [(g * value(plain, a)).sum(0), g.sum(0)]
     return np.einsum("bi,bij->bj", g, jacobian(layer, a))
+
+
+def _by_unit(activation, z, g, found):
+    if activation.in_features is not None:
+        parts = activation_parameter_derivatives(activation, z)
+        found[id(activation)] = [(g * parts["alpha"]).sum(0)]

@@ -56,6 +56,8 @@ struct ParameterGradients {
   // Of norms, in the order of Mlp::norms(): pairs of weight and bias, null where left out; none at
   // all where nobody wants them.
   std::span<const std::pair<T*, T*>> norms = {};
+  // The same of functions with parameters by unit, in the order of Mlp::units(): alphas and betas.
+  std::span<const std::pair<T*, T*>> units = {};
 };
 
 // Bytes that copies of a network's weights take for derivatives, besides its own (MlpBytes): packed

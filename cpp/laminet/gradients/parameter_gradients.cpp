@@ -15,6 +15,7 @@
 #include "laminet/gradients/tape.h"
 #include "laminet/gradients/work.h"
 #include "laminet/network/steps/norm.h"
+#include "laminet/network/steps/units.h"
 
 namespace laminet {
 namespace {
@@ -83,10 +84,25 @@ void add_product(const Operands<T>& chain, ConstMatrixView<T> a, ConstMatrixView
 
 template <class T>
 std::size_t norm_columns(const Mlp<T>& net, std::size_t i) {
-  const NormPlace& place = net.norm_places()[i];
+  const ColumnsPlace& place = net.norm_places()[i];
   if (place.step == net.program().steps().size()) return 0;
   const Step& step = net.program().steps()[place.step];
   return step.output.count / std::get<NormStep>(step.operation).groups;
+}
+
+// sums = or += the sums of the columns of x, or of x times `by`.
+template <class T>
+void add_columns(const Mlp<T>& net, ConstMatrixView<T> x, ConstMatrixView<T> by, bool accumulate,
+                 T* sums) {
+  if (!sums) return;
+  net.table().column_sums({.rows = x.rows,
+                           .columns = x.columns,
+                           .x = x.data,
+                           .x_stride = x.row_stride,
+                           .sums = sums,
+                           .accumulate = accumulate,
+                           .by = by.data,
+                           .by_stride = by.row_stride});
 }
 
 // dweight = column sums of g * normalized, dbias = column sums of g, g being the gradient of a
@@ -102,19 +118,22 @@ void add_norm_gradients(const Mlp<T>& net, const Operands<T>& chain, const Tape<
     const MatrixView<T> g = steps::gradient_of(call, tape.kept()).column_block(first, columns);
     const MatrixView<T> normalized =
         steps::normalized_of(call, tape.kept()).column_block(first, columns);
-    const auto add = [&](T* sums, const T* by) {
-      if (!sums) return;
-      net.table().column_sums({.rows = g.rows,
-                               .columns = columns,
-                               .x = g.data,
-                               .x_stride = g.row_stride,
-                               .sums = sums,
-                               .accumulate = accumulate,
-                               .by = by,
-                               .by_stride = normalized.row_stride});
-    };
-    add(norms[i].first, normalized.data);
-    add(norms[i].second, nullptr);
+    add_columns<T>(net, g, normalized, accumulate, norms[i].first);
+    add_columns<T>(net, g, {}, accumulate, norms[i].second);
+  }
+}
+
+// Of parameters by unit: column sums of what each sample has.
+template <class T>
+void add_unit_gradients(const Mlp<T>& net, const Operands<T>& chain, const Tape<T>& tape,
+                        bool accumulate, std::span<const std::pair<T*, T*>> units) {
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    const ColumnsPlace& place = net.unit_places()[i];
+    const StepCall<T> call{net.program(), place.step, chain};
+    const auto kept =
+        steps::unit_gradients_of(call, tape.kept(), place.first, net.units()[i].features);
+    add_columns<T>(net, kept.alphas, {}, accumulate, units[i].first);
+    add_columns<T>(net, kept.betas, {}, accumulate, units[i].second);
   }
 }
 
@@ -143,11 +162,20 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
   require(parameters.norms.empty() || parameters.norms.size() == net_->norms().size(),
           "gradients take pairs of ", net_->norms().size(), " norms, got ",
           parameters.norms.size());
+  require(parameters.units.empty() || parameters.units.size() == net_->units().size(),
+          "gradients take pairs of ", net_->units().size(), " functions, got ",
+          parameters.units.size());
   if (x.rows == 0) {
-    for (std::size_t i = 0; i < parameters.norms.size(); ++i) {
-      for (T* const sums : {parameters.norms[i].first, parameters.norms[i].second}) {
-        if (sums) std::fill_n(sums, norm_columns(*net_, i), T{0});
+    const auto clear = [](const std::pair<T*, T*>& pair, std::size_t columns) {
+      for (T* const sums : {pair.first, pair.second}) {
+        if (sums) std::fill_n(sums, columns, T{0});
       }
+    };
+    for (std::size_t i = 0; i < parameters.norms.size(); ++i) {
+      clear(parameters.norms[i], norm_columns(*net_, i));
+    }
+    for (std::size_t i = 0; i < parameters.units.size(); ++i) {
+      clear(parameters.units[i], net_->units()[i].features);
     }
     for (std::size_t l = 0; l < depth; ++l) {
       const MatrixView<T>& w = parameters.weights[l];
@@ -182,12 +210,7 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
         add_product<T>(chain, delta, tape.values()(read), accumulate,
                        parameters.weights[l].row_block(first, count));
         if (!parameters.biases[l]) continue;
-        net_->table().column_sums({.rows = rows,
-                                   .columns = count,
-                                   .x = delta.data,
-                                   .x_stride = delta.row_stride,
-                                   .sums = parameters.biases[l] + first,
-                                   .accumulate = accumulate});
+        add_columns<T>(*net_, delta, {}, accumulate, parameters.biases[l] + first);
       }
     };
     const ConstMatrixView<T> own_outputs = grad_output.row_block(pass, rows);
@@ -198,6 +221,7 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
                       add_products(part.part);
                       if (part.part > 0) return;
                       add_norm_gradients(*net_, chain, tape, accumulate, parameters.norms);
+                      add_unit_gradients(*net_, chain, tape, accumulate, parameters.units);
                     });
       continue;
     }
@@ -206,6 +230,7 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
                      own_input.data ? own_input.row_block(first, count) : MatrixView<T>{});
     });
     add_norm_gradients(*net_, chain, tape, accumulate, parameters.norms);
+    add_unit_gradients(*net_, chain, tape, accumulate, parameters.units);
     for_tasks(split.threads, tasks, add_products);
   }
 }

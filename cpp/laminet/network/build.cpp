@@ -40,9 +40,10 @@ class Builder {
     place_constants();
     Program program(std::move(buffers_), std::move(steps_), out.buffer);
     if (head != Head::none) program = program.with_head(head);
-    return {std::move(program),      parameters_,          parameters_ + constant_elements_,
-            std::move(layers_),      std::move(blocks_),   std::move(norms_),
-            std::move(norm_blocks_), std::move(constants_)};
+    return {std::move(program),      parameters_,        parameters_ + constant_elements_,
+            std::move(layers_),      std::move(blocks_), std::move(norms_),
+            std::move(norm_blocks_), std::move(units_),  std::move(unit_blocks_),
+            std::move(constants_)};
   }
 
  private:
@@ -151,12 +152,18 @@ class Builder {
   // Kind is a view with units: DenseView or ActivationView.
   template <class Kind>
   UnitParameters units_of(const Copies<Kind>& same, std::size_t features) {
-    const auto of = [&](const T* UnitArrays<T>::* array) {
-      if (!(same[0]->units.*array)) return ParameterBlock{};
-      return constants(same, features,
-                       [array](const Kind& one) { return ByFeature<T>{T{0}, one.units.*array}; });
-    };
-    return {of(&UnitArrays<T>::alphas), of(&UnitArrays<T>::betas)};
+    UnitParameters result;
+    if (!same[0]->units.any()) return result;
+    const std::size_t copies = same.size();
+    if (same[0]->units.alphas) result.alphas = reserve(1, copies * features);
+    if (same[0]->units.betas) result.betas = reserve(1, copies * features);
+    for (std::size_t c = 0; c < copies; ++c) {
+      const std::size_t number = unit_numbers_.at(same[c]);
+      units_[number].features = features;
+      unit_blocks_[number] = {part_of(result.alphas, c, features),
+                              part_of(result.betas, c, features)};
+    }
+    return result;
   }
 
   RescaleStep rescale(const Copies<RescaleView<T>>& same, std::size_t features) {
@@ -310,33 +317,27 @@ class Builder {
     const auto move = [this](ParameterBlock& block) {
       if (block.rows > 0) block.start += parameters_;
     };
-    const auto move_units = [&](UnitParameters& units) {
-      move(units.alphas);
-      move(units.betas);
-    };
     for (Constant<T>& constant : constants_) move(constant.block);
     for (Step& step : steps_) {
-      std::visit(Overloaded{[&](DenseStep& dense) { move_units(dense.units); },
-                            [&](ActivationStep& activation) { move_units(activation.units); },
-                            [&](RescaleStep& rescale) {
-                              for (ParameterBlock* block :
-                                   {&rescale.scale, &rescale.shift, &rescale.low, &rescale.high}) {
-                                move(*block);
-                              }
-                            },
-                            [](const auto&) {}},
-                 step.operation);
+      if (auto* const rescale = std::get_if<RescaleStep>(&step.operation)) {
+        for (ParameterBlock* block :
+             {&rescale->scale, &rescale->shift, &rescale->low, &rescale->high}) {
+          move(*block);
+        }
+      }
     }
   }
 
-  // The dense layers and norms, in the order of the tree.
+  // The dense layers, norms and functions with parameters by unit, in the order of the tree.
   void number(Series<T> layers) {
     for (const LayerView<T>& layer : layers) {
       std::visit(Overloaded{[&](const DenseView<T>& dense) {
                               numbers_[&dense] = layers_.size();
                               layers_.push_back(dense);
                               blocks_.emplace_back();
+                              number_units(dense);
                             },
+                            [&](const ActivationView<T>& one) { number_units(one); },
                             [&](const NormView<T>& norm) {
                               norm_numbers_[&norm] = norms_.size();
                               norms_.push_back(norm);
@@ -351,6 +352,13 @@ class Builder {
     }
   }
 
+  void number_units(const auto& view) {
+    if (!view.units.any()) return;
+    unit_numbers_[&view] = units_.size();
+    units_.push_back({view.units});
+    unit_blocks_.emplace_back();
+  }
+
   std::vector<std::size_t> buffers_;
   std::vector<Step> steps_;
   LayerPath path_;  // of the layer at hand
@@ -358,10 +366,13 @@ class Builder {
   std::size_t constant_elements_ = 0;
   std::map<const DenseView<T>*, std::size_t> numbers_;
   std::map<const NormView<T>*, std::size_t> norm_numbers_;
+  std::map<const void*, std::size_t> unit_numbers_;  // by the layer's view
   std::vector<DenseView<T>> layers_;
   std::vector<DenseBlocks> blocks_;
   std::vector<NormView<T>> norms_;
   std::vector<NormBlocks> norm_blocks_;
+  std::vector<UnitsView<T>> units_;
+  std::vector<UnitBlocks> unit_blocks_;
   std::vector<Constant<T>> constants_;
 };
 

@@ -22,6 +22,11 @@ struct NormBlocks {
   ParameterBlock bias;
 };
 
+struct UnitBlocks {
+  ParameterBlock alphas;
+  ParameterBlock betas;
+};
+
 // Numbers that training leaves alone, and where they lie: an array or, where it is null, one value
 // for all.
 template <class T>
@@ -35,12 +40,14 @@ struct Built {
   Program program;
   std::size_t parameters;  // elements that are trained; constants come after them
   std::size_t all;         // elements
-  // All dense layers and norms, each before those that follow it in the tree, and where their
-  // numbers lie.
+  // All dense layers, norms, and functions with parameters by unit, each before those that follow
+  // it in the tree, and where their numbers lie.
   std::vector<DenseView<T>> layers;
   std::vector<DenseBlocks> blocks;
   std::vector<NormView<T>> norms;
   std::vector<NormBlocks> norm_blocks;
+  std::vector<UnitsView<T>> units;
+  std::vector<UnitBlocks> unit_blocks;
   std::vector<Constant<T>> constants;
 };
 

@@ -19,6 +19,13 @@ struct UnitArrays {
   bool any() const { return alphas || betas; }
 };
 
+// A function with such parameters, and of how many units.
+template <class T>
+struct UnitsView {
+  UnitArrays<T> units;
+  std::size_t features = 0;
+};
+
 // a = s(W x + b): W (out_features, in_features) with any strides; bias contiguous, or null.
 template <class T>
 struct DenseView {

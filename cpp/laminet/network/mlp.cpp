@@ -76,16 +76,35 @@ LayerPlace place_of(const Program& program, const ParameterBlock& weight) {
   throw std::logic_error("a layer of no step");
 }
 
-// Of a norm without parameters it is nowhere.
-NormPlace place_of(const Program& program, const NormBlocks& blocks) {
-  const std::size_t start = blocks.weight.rows > 0 ? blocks.weight.start : blocks.bias.start;
-  for (std::size_t s = 0; s < program.steps().size(); ++s) {
-    const auto* norm = std::get_if<NormStep>(&program.steps()[s].operation);
-    if (!norm || blocks.weight.rows + blocks.bias.rows == 0) continue;
-    const ParameterBlock& all = norm->weight.rows > 0 ? norm->weight : norm->bias;
-    if (start >= all.start && start - all.start < all.size()) return {s, start - all.start};
+// Of the step one of whose rows of parameters `part` is of; row_of(operation) gives that row.
+ColumnsPlace place_of(const Program& program, const ParameterBlock& part, auto row_of) {
+  const std::size_t steps = program.steps().size();
+  if (part.rows == 0) return {steps, 0};
+  for (std::size_t s = 0; s < steps; ++s) {
+    const ParameterBlock all = row_of(program.steps()[s].operation);
+    if (part.start >= all.start && part.start - all.start < all.size()) {
+      return {s, part.start - all.start};
+    }
   }
-  return {program.steps().size(), 0};
+  throw std::logic_error("parameters of no step");
+}
+
+const ParameterBlock& either(const ParameterBlock& a, const ParameterBlock& b) {
+  return a.rows > 0 ? a : b;
+}
+
+ColumnsPlace place_of(const Program& program, const NormBlocks& blocks) {
+  return place_of(program, either(blocks.weight, blocks.bias), [](const Operation& operation) {
+    const auto* const norm = std::get_if<NormStep>(&operation);
+    return norm ? either(norm->weight, norm->bias) : ParameterBlock{};
+  });
+}
+
+ColumnsPlace place_of(const Program& program, const UnitBlocks& blocks) {
+  return place_of(program, either(blocks.alphas, blocks.betas), [](const Operation& operation) {
+    const UnitParameters* const units = units_of(operation);
+    return units ? either(units->alphas, units->betas) : ParameterBlock{};
+  });
 }
 
 }  // namespace
@@ -105,6 +124,7 @@ Mlp<T>::Mlp(Built<T> built, Head head)
       parameters_(built.all),
       layers_(std::move(built.layers)),
       norms_(std::move(built.norms)),
+      units_(std::move(built.units)),
       instruction_set_(&kernels::active_instruction_set()) {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     DenseView<T>& layer = layers_[l];
@@ -113,13 +133,19 @@ Mlp<T>::Mlp(Built<T> built, Head head)
     copy_weight<T>(layer.weight, parameters_.change(blocks.weight));
     layer.weight = parameters_[blocks.weight];
     keep(layer.bias, blocks.bias);
-    layer.units = {};  // the caller's
+    layer.units = {};  // the caller's; units() has them
   }
   for (std::size_t i = 0; i < norms_.size(); ++i) {
     const NormBlocks& blocks = built.norm_blocks[i];
     norm_places_.push_back(place_of(program_, blocks));
     keep(norms_[i].weight, blocks.weight);
     keep(norms_[i].bias, blocks.bias);
+  }
+  for (std::size_t i = 0; i < units_.size(); ++i) {
+    const UnitBlocks& blocks = built.unit_blocks[i];
+    unit_places_.push_back(place_of(program_, blocks));
+    keep(units_[i].units.alphas, blocks.alphas);
+    keep(units_[i].units.betas, blocks.betas);
   }
   for (const Constant<T>& constant : built.constants) {
     const MatrixView<T> to = parameters_.change(constant.block);

@@ -44,9 +44,9 @@ struct LayerPlace {
   std::size_t first;
 };
 
-// A norm in a program: the columns from `first` on of a step; past the last where it has no
-// parameters.
-struct NormPlace {
+// A norm, or a function with parameters by unit, in a program: the columns from `first` on of a
+// step; past the last where it has no parameters.
+struct ColumnsPlace {
   std::size_t step;
   std::size_t first;
 };
@@ -68,7 +68,10 @@ class Mlp {
   std::span<const LayerPlace> places() const { return places_; }
   // The norms likewise.
   std::span<const NormView<T>> norms() const { return norms_; }
-  std::span<const NormPlace> norm_places() const { return norm_places_; }
+  std::span<const ColumnsPlace> norm_places() const { return norm_places_; }
+  // The functions that have parameters by unit, of dense layers or by themselves.
+  std::span<const UnitsView<T>> units() const { return units_; }
+  std::span<const ColumnsPlace> unit_places() const { return unit_places_; }
   std::size_t in_features() const { return program_.in_features(); }
   std::size_t out_features() const { return program_.out_features(); }
   Head head() const { return head_; }
@@ -127,7 +130,9 @@ class Mlp {
   std::vector<DenseView<T>> layers_;
   std::vector<LayerPlace> places_;
   std::vector<NormView<T>> norms_;
-  std::vector<NormPlace> norm_places_;
+  std::vector<ColumnsPlace> norm_places_;
+  std::vector<UnitsView<T>> units_;
+  std::vector<ColumnsPlace> unit_places_;
   const kernels::InstructionSet* instruction_set_;
   std::vector<DenseOperands<T>> blas_steps_;
   Operands<T> blas_operands_;

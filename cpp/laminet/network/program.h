@@ -112,6 +112,13 @@ struct SumStep {
 using Operation = std::variant<DenseStep, ActivationStep, RescaleStep, NormStep, SoftmaxStep,
                                SelectStep, CopyStep, SumStep>;
 
+// Those of its function; null where it has none that could be of each unit.
+inline const UnitParameters* units_of(const Operation& operation) {
+  if (const auto* const dense = std::get_if<DenseStep>(&operation)) return &dense->units;
+  const auto* const activation = std::get_if<ActivationStep>(&operation);
+  return activation ? &activation->units : nullptr;
+}
+
 struct Step {
   Operation operation;
   std::vector<Columns> inputs;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from laminet.core.activation import Activation
 from laminet.core.gradients import Gradients, given_arrays
 from laminet.core.layers.dense import Dense
 from laminet.core.layers.norms import Norm
@@ -24,7 +25,7 @@ class Differentiable:
     __slots__ = ()
 
     _derivatives: Any
-    #: Where layers of a kind stand, by kind.
+    #: Where layers of a kind stand, by kind; of activations those with parameters by unit.
     _places: dict[type[Any], tuple[str, ...]]
 
     def jacobian(self, x: ArrayLike, *, out: Array | None = None) -> Array:
@@ -193,7 +194,7 @@ class Differentiable:
     def gradients(
         self, x: ArrayLike, grad_output: ArrayLike, *, out: Gradients | None = None
     ) -> Gradients:
-        """Return the gradients of a loss with respect to all weights and biases, and to `x`.
+        """Return the gradients of a loss with respect to all parameters, and to `x`.
 
         Parameters
         ----------
@@ -210,8 +211,9 @@ class Differentiable:
         -------
         Gradients
             ``.weights`` [dW_1 .. dW_L], ``.biases`` [db_1 .. db_L] (None where a layer has none)
-            of the dense layers and ``.norms``, summed over the batch, and ``.input``, shaped like
-            `x`; ``.layers`` says where each stands. The arrays are those of `out` where given.
+            of the dense layers, ``.norms``, and ``.activations`` of parameters by unit, summed over
+            the batch, and ``.input``, shaped like `x`; ``.layers`` says where each stands. The
+            arrays are those of `out` where given.
 
         Raises
         ------
@@ -222,8 +224,9 @@ class Differentiable:
         Notes
         -----
         With ``dZ_l`` the gradient with respect to ``Z_l``: ``dW_l = dZ_l^T A_{l-1}``, ``db_l`` the
-        column sums of ``dZ_l``, ``dA_{l-1} = dZ_l W_l``. With the tiled back end the sums over the
-        batch have the same bits whatever the number of threads.
+        column sums of ``dZ_l``, ``dA_{l-1} = dZ_l W_l``; of a parameter by unit the column sums of
+        ``dA_l`` times the derivative of ``s_l(Z_l)`` with respect to it. With the tiled back end
+        the sums over the batch have the same bits whatever the number of threads.
 
         Examples
         --------
@@ -235,7 +238,17 @@ class Differentiable:
         >>> again.weights[0] is found.weights[0]
         True
         """
-        weights, biases, inputs, norms = self._derivatives.gradients(
+        weights, biases, inputs, norms, activations = self._derivatives.gradients(
             x, grad_output, given_arrays(out)
         )
-        return Gradients(weights, biases, inputs, norms, self._places[Dense], self._places[Norm])
+        places = self._places
+        return Gradients(
+            weights,
+            biases,
+            inputs,
+            norms,
+            places[Dense],
+            places[Norm],
+            activations,
+            places[Activation],
+        )

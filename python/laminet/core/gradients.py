@@ -30,10 +30,16 @@ class Gradients(Report):
     norms : list of tuple of ndarray or None
         (dweight, dbias) of each `LayerNorm` and `RMSNorm`, of shape (features,), in that order;
         None for what it has not.
+    activations : list of tuple of ndarray or None
+        (dalpha, dbeta) of each activation with parameters by unit, of a dense layer or by itself,
+        of shape (units,), in that order; None for what is no array. A parameter that is one number
+        for all units is a constant.
     layers : tuple of str
         Where the dense layers stand: "layers[0]", "layers[2].branches[1][0]".
     norm_layers : tuple of str
         Where the norms stand.
+    activation_layers : tuple of str
+        Where those activations stand: "layers[0].activation", "layers[3]".
     """
 
     weights: list[NDArray[Any]]
@@ -42,18 +48,31 @@ class Gradients(Report):
     norms: list[tuple[NDArray[Any] | None, NDArray[Any] | None]] = field(default_factory=list)
     layers: tuple[str, ...] = ()
     norm_layers: tuple[str, ...] = ()
+    activations: list[tuple[NDArray[Any] | None, NDArray[Any] | None]] = field(default_factory=list)
+    activation_layers: tuple[str, ...] = ()
 
     def tables(self) -> list[TableData]:
-        """Return a table of shapes and norms."""
+        """Return a table of shapes and norms, and one of parameters by unit where there are any."""
         rows = [("layer", "weight", "bias", "norm of dW", "norm of db")]
         chain = all(place == f"layers[{i}]" for i, place in enumerate(self.layers))
         names = map(str, range(1, len(self.weights) + 1)) if chain else self.layers
         pairs = [*zip(self.weights, self.biases, strict=True), *self.norms]
         for name, (weight, bias) in zip([*names, *self.norm_layers], pairs, strict=True):
-            cells = [("-", "-") if a is None else (str(a.shape), _norm(a)) for a in (weight, bias)]
-            rows.append((name, cells[0][0], cells[1][0], cells[0][1], cells[1][1]))
+            rows.append(_row(name, weight, bias))
         rows.append(("input", str(self.input.shape), "", _norm(self.input), ""))
-        return [TableData(rows, text_columns=3)]
+        tables = [TableData(rows, text_columns=3)]
+        if self.activations:
+            units = [("activation", "alpha", "beta", "norm of dalpha", "norm of dbeta")]
+            for name, (alpha, beta) in zip(self.activation_layers, self.activations, strict=True):
+                units.append(_row(name, alpha, beta))
+            tables.append(TableData(units, text_columns=3))
+        return tables
+
+
+def _row(name: str, *pair: NDArray[Any] | None) -> tuple[str, str, str, str, str]:
+    """Return shapes, then norms, of two arrays."""
+    (a, b), (c, d) = (("-", "-") if x is None else (str(x.shape), _norm(x)) for x in pair)
+    return name, a, c, b, d
 
 
 def given_arrays(out: object) -> tuple[Any, ...] | None:
@@ -64,13 +83,17 @@ def given_arrays(out: object) -> tuple[Any, ...] | None:
         raise TypeError(
             f"out must be Gradients, as net.gradients returns them, got {type(out).__name__}"
         )
-    norms = enumerate(_as_tuple(out.norms, "out.norms"))
     return (
         _as_tuple(out.weights, "out.weights"),
         _as_tuple(out.biases, "out.biases"),
         out.input,
-        tuple(_as_tuple(pair, f"out.norms[{i}]") for i, pair in norms),
+        _as_pairs(out.norms, "out.norms"),
+        _as_pairs(out.activations, "out.activations"),
     )
+
+
+def _as_pairs(value: object, name: str) -> tuple[tuple[Any, ...], ...]:
+    return tuple(_as_tuple(pair, f"{name}[{i}]") for i, pair in enumerate(_as_tuple(value, name)))
 
 
 def _as_tuple(value: object, name: str) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -205,10 +205,11 @@ class MLP(_core.NetworkCall, Differentiable):
             return Dense(core.weight(i), core.bias(i), leaf.activation)
 
         self._layers = tuple(layer._mapped(shown) for layer in own)
-        self._places = {
+        self._places: dict[type[Any], tuple[str, ...]] = {
             sort: tuple(place for place, leaf in walk(self._layers) if isinstance(leaf, sort))
             for sort in (Dense, Norm)
         }
+        self._places[Activation] = tuple(_functions_by_unit(self._layers))
         if stated is not None:
             stated.check(self)
 
@@ -698,6 +699,15 @@ def _giver(in_features: int | None) -> str:
 def _widest(layers: Sequence[Layer]) -> np.dtype[Any]:
     wide = any(leaf.dtype == np.float64 for _, leaf in walk(layers))
     return np.dtype(np.float64 if wide else np.float32)
+
+
+def _functions_by_unit(layers: Sequence[Layer]) -> Iterator[str]:
+    """Yield where activations with parameters by unit stand."""
+    for place, leaf in walk(layers):
+        if isinstance(leaf, Dense) and leaf.activation.in_features is not None:
+            yield f"{place}.activation"
+        elif isinstance(leaf, Activation) and leaf.in_features is not None:
+            yield place
 
 
 def _owned(leaf: Layer, dtype: np.dtype[Any]) -> Layer:

@@ -35,7 +35,11 @@ from laminet.core.conversion import as_real_array
 from laminet.core.layers.dense_like import DenseLike
 from laminet.core.layers.layer import Layer
 from laminet.reference import layers as kinds
-from laminet.reference.activations import activation, activation_derivative
+from laminet.reference.activations import (
+    activation,
+    activation_derivative,
+    activation_parameter_derivatives,
+)
 from laminet.reference.heads import apply_head, head_jacobian, log_softmax, softmax
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ __all__ = [
     "Trace",
     "activation",
     "activation_derivative",
+    "activation_parameter_derivatives",
     "forward",
     "forward_components",
     "jacobian",

@@ -20,7 +20,7 @@ from laminet.core.conversion import as_real_array
 if TYPE_CHECKING:
     from laminet.core.names import ActivationName
 
-__all__ = ["activation", "activation_derivative"]
+__all__ = ["activation", "activation_derivative", "activation_parameter_derivatives"]
 
 Array = NDArray[np.float64]
 
@@ -151,6 +151,26 @@ _DERIVATIVES: dict[str, Callable[..., Array]] = {
 }
 
 
+def _gated_by_parameters(z: Array, alpha: float, beta: float) -> dict[str, Array]:
+    t = alpha * z
+    opened, shut = z * _sigmoid(t), z * _sigmoid(-t)
+    return {"alpha": (1 - beta) * opened * shut, "beta": shut}
+
+
+def _hard_sigmoid_by_parameters(z: Array, alpha: float, beta: float) -> dict[str, Array]:
+    inside = (alpha * z + beta > 0) & (alpha * z + beta < 1)
+    return {"alpha": np.where(inside, z, 0.0), "beta": np.where(inside, 1.0, 0.0)}
+
+
+# With respect to each parameter, at the kinks as above.
+_BY_PARAMETERS: dict[str, Callable[..., dict[str, Array]]] = {
+    "leaky_relu": lambda z, alpha: {"alpha": np.where(z > 0, 0.0, z)},
+    "elu": lambda z, alpha: {"alpha": np.where(z > 0, 0.0, np.expm1(np.minimum(z, 0)))},
+    "hard_sigmoid": _hard_sigmoid_by_parameters,
+    "gated": _gated_by_parameters,
+}
+
+
 def activation(spec: ActivationName | Activation, z: ArrayLike) -> Array:
     """Apply an activation to each element, in float64.
 
@@ -210,3 +230,43 @@ def activation_derivative(spec: ActivationName | Activation, z: ArrayLike) -> Ar
     if spec.name == "identity":
         return result
     return np.where(np.isnan(values), np.nan, result)
+
+
+def activation_parameter_derivatives(
+    spec: ActivationName | Activation, z: ArrayLike
+) -> dict[str, Array]:
+    """Return the derivatives of an activation with respect to its parameters, in float64.
+
+    Of ``x > 0 ? x : alpha f(x)`` it is ``f(x)`` below 0, and 0 from there on; of hard_sigmoid
+    ``x`` and 1 where it is not clipped, and 0 where it is, the corners included. At NaN it is NaN.
+
+    Parameters
+    ----------
+    spec : str or Activation
+        The activation.
+    z : array_like of any shape
+        The pre-activations; of parameters by unit the last axis is that of the units.
+
+    Returns
+    -------
+    dict of str to ndarray of the shape of `z`, float64
+        By name of the parameter; empty where the function has none.
+
+    Raises
+    ------
+    TypeError
+        If `z` does not hold real numbers.
+
+    Examples
+    --------
+    >>> from laminet import reference
+    >>> reference.activation_parameter_derivatives("leaky_relu", [-3.0, 2.0])
+    {'alpha': array([-3.,  0.])}
+    """
+    spec = as_activation(spec)
+    if not spec.parameters:
+        return {}
+    values = as_real_array(z, _FLOAT64, "z")
+    with np.errstate(all="ignore"):
+        found = _BY_PARAMETERS[spec.name](values, **spec.parameters)
+    return {name: np.where(np.isnan(values), np.nan, part) for name, part in found.items()}

@@ -21,10 +21,10 @@ ConstMatrixView<T> slopes_of(const ActivationStep& operation, const StepCall<T>&
 
 }  // namespace
 
-// The slopes.
+// The slopes; and what the gradients of parameters by unit are made of.
 std::vector<std::size_t> kept_columns(const ActivationStep& operation, const Step& step) {
   if (constant(operation)) return {};
-  return {step.output.count};
+  return std::vector<std::size_t>(1 + unit_matrices(operation.units), step.output.count);
 }
 
 StepCosts costs(const ActivationStep& operation, const Step& step) {
@@ -54,14 +54,20 @@ void record(const ActivationStep& operation, const StepCall<T>& call, const Fram
   }
   const ConstMatrixView<T> z = values(call.step().inputs[0]);
   const MatrixView<T> out = wanted ? values(call.step().output) : MatrixView<T>{};
+  if (operation.units.any()) {
+    give<T>(call.table(), z, kept_of(call, kept, z.columns, kFirstOfUnits), false);
+  }
   apply_with_slopes<T>(call, operation.activation, operation.units, nullptr, z, out,
                        kept_of(call, kept, z.columns));
 }
 
 template <class T>
 void pull_back(const ActivationStep& operation, const StepCall<T>& call,
-               const Recorded<T>& recorded, const Frame<T>& gradients, Slopes) {
+               const Recorded<T>& recorded, const Frame<T>& gradients, Slopes slopes) {
   const MatrixView<T> g = gradients(call.step().output);
+  if (slopes == Slopes::keep && operation.units.any()) {
+    keep_unit_gradients<T>(call, operation.activation, operation.units, nullptr, g, recorded.kept);
+  }
   scale_by_diagonal<T>(call.table(), g, slopes_of(operation, call, recorded.kept), recorded.first,
                        recorded.repeat);
   give<T>(call.table(), g, gradients(call.step().inputs[0]),

@@ -172,9 +172,9 @@ ConstMatrixView<T> times_slopes(const StepCall<T>& call, const Recorded<T>& reco
 
 }  // namespace
 
-// The slopes, and in their place the gradients with respect to Z.
-std::vector<std::size_t> kept_columns(const DenseStep&, const Step& step) {
-  return {step.output.count};
+// The slopes, and in their place the gradients with respect to Z; and those of parameters by unit.
+std::vector<std::size_t> kept_columns(const DenseStep& operation, const Step& step) {
+  return std::vector<std::size_t>(1 + unit_matrices(operation.units), step.output.count);
 }
 
 StepCosts costs(const DenseStep& operation, const Step& step) {
@@ -262,7 +262,8 @@ void record(const DenseStep& operation, const StepCall<T>& call, const Frame<T>&
   }
   // The bias is added in the pass that follows, which makes the slopes and the activations of z.
   const MatrixView<T> d = kept_of(call, kept, step.output.count);
-  const MatrixView<T> z = wanted ? out : d;
+  MatrixView<T> z = wanted ? out : d;
+  if (operation.units.any()) z = kept_of(call, kept, step.output.count, kFirstOfUnits);
   const bool adds = begin_sum(call, values, z);
   products<T>(operation, call, in, nullptr, Activation{}, adds, z);
   apply_with_slopes<T>(call, operation.activation, operation.units, own.bias, z, out, d);
@@ -279,7 +280,8 @@ void record_part(const StepCall<T>& call, const Frame<T>& values, const Frame<T>
                             [](RowRange, RowRange) {});
   }
   const MatrixView<T> d = kept_of(call, kept, call.step().output.count);
-  const MatrixView<T> z = wanted ? out : d;
+  MatrixView<T> z = wanted ? out : d;
+  if (operation.units.any()) z = kept_of(call, kept, call.step().output.count, kFirstOfUnits);
   products_part<T>(
       operation, call, part, values, nullptr, Activation{}, z,
       [&](RowRange rows, RowRange columns) {
@@ -299,6 +301,10 @@ void pull_back_slopes(const StepCall<T>& call, const Recorded<T>& recorded,
   const MatrixView<T> g = gradients(call.step().output);
   const ConstMatrixView<T> d = slopes_of(operation, call, recorded.kept);
   if (slopes == Slopes::keep) {
+    if (operation.units.any()) {
+      keep_unit_gradients<T>(call, operation.activation, operation.units, call.dense().bias, g,
+                             recorded.kept);
+    }
     const MatrixView<T> delta = kept_of(call, recorded.kept, g.columns);
     if (d.data) {
       scale_by_diagonal<T>(call.table(), delta, g, 0, 1);

@@ -78,7 +78,8 @@ struct Recorded {
 //   multiply  by it
 //   skip      it has been multiplied
 //   keep      by it, and what comes of it, the gradient with respect to Z, takes the slopes' place;
-//             a norm keeps the gradient of its result, too
+//             a norm keeps the gradient of its result, too, and an activation those of its
+//             parameters by unit
 enum class Slopes { multiply, skip, keep };
 
 template <class T>

@@ -1,6 +1,8 @@
 // Activations whose parameters may be of each unit.
 #pragma once
 
+#include <cstddef>
+
 #include "laminet/base/matrix.h"
 #include "laminet/kernels/table.h"
 #include "laminet/network/steps/steps.h"
@@ -49,5 +51,31 @@ void apply_with_slopes(const StepCall<T>& call, const Activation& activation,
        .alphas = from(call.operands.of(units.alphas)),
        .betas = from(call.operands.of(units.betas))});
 }
+
+// What such an activation keeps besides its slopes, from this matrix on: what it is applied to, but
+// for the bias; of which a pass with Slopes::keep makes the gradients of the alphas of each sample,
+// and in another matrix, where there are both, those of the betas.
+inline constexpr std::size_t kFirstOfUnits = 1;
+
+// How many matrices that is.
+constexpr std::size_t unit_matrices(const UnitParameters& units) {
+  return units.alphas.rows + units.betas.rows;  // one row each
+}
+
+// `g` are the gradients of the activation's result.
+template <class T>
+void keep_unit_gradients(const StepCall<T>& call, const Activation& activation,
+                         const UnitParameters& units, const T* bias, ConstMatrixView<T> g,
+                         const Frame<T>& kept);
+
+// What it has kept of the columns from `first` on; no data where there are no such parameters.
+template <class T>
+struct UnitGradients {
+  MatrixView<T> alphas;
+  MatrixView<T> betas;
+};
+template <class T>
+UnitGradients<T> unit_gradients_of(const StepCall<T>& call, const Frame<T>& kept, std::size_t first,
+                                   std::size_t columns);
 
 }  // namespace laminet::steps
