@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -155,3 +157,54 @@ def test_changed_weights_count(dtype):
     first = ln.linear(x, weight)
     weight *= 2
     assert same_bits(ln.linear(x, weight), 2 * first)
+
+
+def test_calls_of_other_shapes_and_functions_in_between(dtype):
+    """What a thread keeps of its last call is not taken for another's."""
+    cases = [(3, 5, "tanh"), (3, 4, "relu"), (3, 5, "relu"), (5, 3, "relu"), (4, 5, "relu")]
+    cases += [(3, 5, ln.Activation("leaky_relu", alpha=a)) for a in (0.5, 0.25, 0.0, -0.0)]
+    data = [(normal(n, dtype), normal((m, n), dtype), f) for n, m, f in cases]
+    expected = [ln.MLP([ln.Dense(w, None, f)])(x) for x, w, f in data]
+    assert not same_bits(expected[-1], expected[-2])  # zeros of either sign
+
+    def work():
+        for _ in range(20):
+            for (x, w, f), y in zip(data, expected, strict=True):
+                np.testing.assert_array_max_ulp(ln.linear(x, w, None, f), y, 8)
+                assert (np.signbit(ln.linear(x, w, None, f)) == np.signbit(y)).all()
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(work) for _ in range(4)]:
+            done.result()
+
+
+def test_a_call_within_a_call(script):
+    """A handler of a signal that calls it, too, while another product is under way."""
+    code = """
+import signal, numpy as np, laminet as ln
+seen = []
+def handler(*_):
+    seen.append(float(ln.linear(np.ones(3, "float32"), np.ones((2, 3), "float32"))[0]))
+handler()  # what is imported at first need is there
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+big = np.ones((4000, 2000), "float32"), np.ones((3000, 2000), "float32")
+while len(seen) < 5:
+    assert (ln.linear(*big) == 2000).all()
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert set(seen) == {3.0}
+print("right")
+"""
+    done = script(code)
+    assert done.stdout == "right\n", done.stderr
+
+
+def test_nothing_of_the_caller_is_kept(dtype):
+    x, w, b = normal(3, dtype), normal((5, 3), dtype), normal(5, dtype)
+    before = [sys.getrefcount(a) for a in (x, w, b)]
+    expected = ln.linear(x, w, b)
+    assert [sys.getrefcount(a) for a in (x, w, b)] == before
+    w *= 2
+    b += 1
+    np.testing.assert_allclose(ln.linear(x, w, b), x @ w.T + b, rtol=1e-5, atol=1e-5)
+    assert not np.allclose(ln.linear(x, w, b), expected)

@@ -1,6 +1,8 @@
 #include "laminet/network/mlp.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <utility>
@@ -10,6 +12,7 @@
 #include "laminet/base/float_mode.h"
 #include "laminet/base/interruption.h"
 #include "laminet/base/parallel.h"
+#include "laminet/base/per_thread.h"
 #include "laminet/base/thread_count.h"
 #include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
@@ -91,6 +94,39 @@ ColumnsPlace place_of(const Program& program, const ParameterBlock& part, auto r
 
 const ParameterBlock& either(const ParameterBlock& a, const ParameterBlock& b) {
   return a.rows > 0 ? a : b;
+}
+
+struct LinearPurpose;
+
+// That of the calling thread's last linear(): structure alone, nothing of the caller's.
+std::unique_ptr<const Program>& last_linear() {
+  return thread_object<std::unique_ptr<const Program>, LinearPurpose>();
+}
+
+// To the last bit, as -0.0 gives other zeros than 0.0.
+bool same(const Activation& a, const Activation& b) {
+  const auto bits = [](double x) { return std::bit_cast<std::uint64_t>(x); };
+  return a.kind == b.kind && bits(a.alpha) == bits(b.alpha) && bits(a.beta) == bits(b.beta);
+}
+
+// Of one dense layer. It is the caller's while it runs, which may be interrupted by Python code
+// that calls linear() itself.
+std::unique_ptr<const Program> linear_program(std::size_t in, std::size_t out,
+                                              const Activation& activation) {
+  std::unique_ptr<const Program> last = std::move(last_linear());
+  if (last) {
+    const DenseStep& step = *last->dense(0);
+    if (step.in_features == in && step.out_features == out && same(step.activation, activation)) {
+      return last;
+    }
+  }
+  const ParameterBlock weight{0, out, in};
+  return std::make_unique<const Program>(
+      std::vector<std::size_t>{in, out},
+      std::vector<Step>{{DenseStep{in, out, 1, activation, {}, weight, {}},
+                         {{Program::kInput, 0, in}},
+                         {1, 0, out}}},
+      1);
 }
 
 ColumnsPlace place_of(const Program& program, const NormBlocks& blocks) {
@@ -324,12 +360,8 @@ void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
           "), expected (", x.rows, ", ", w.rows, ")");
   check_activation<T>(layer.activation);
   const kernels::InstructionSet& set = kernels::active_instruction_set();
-  const ParameterBlock weight{0, w.rows, w.columns};
-  const Program program({w.columns, w.rows},
-                        {{DenseStep{w.columns, w.rows, 1, layer.activation, {}, weight, {}},
-                          {{Program::kInput, 0, w.columns}},
-                          {1, 0, w.rows}}},
-                        1);
+  std::unique_ptr<const Program> own = linear_program(w.columns, w.rows, layer.activation);
+  const Program& program = *own;
   const Plan plan = plan_for<T>(program, x.rows, set);
   DenseOperands<T> step{layer.bias, {}, {}, w};
   const bool tiled = plan.backend == Backend::tiled;
@@ -351,6 +383,7 @@ void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
     step.weight = copied;
     run();
   }
+  last_linear() = std::move(own);
 }
 
 #define LAMINET_INSTANTIATE(T) \
