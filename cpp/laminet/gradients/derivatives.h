@@ -5,7 +5,7 @@
 //
 // Everything follows from the layers' Jacobians J_l = D_l W_l, D_l = diag(s_l'(z_l)); that of the
 // network is J = J_L ... J_1, with the derivative of the head, if any, on the left. At kinks s' is
-// what activation.h says.
+// what the table in cpp/README.md says.
 //
 // Of what they keep, weights packed for W_l (the way back), each is made when first needed, once,
 // or by prepare().
