@@ -121,6 +121,15 @@ def nets() -> list[ln.MLP]:
         ln.MLP.init([4, 3, 3], "elu", seed=1, dtype="float64", outputs=classes),
         ln.MLP([ln.Dense(weight, None, leaky)], head="softmax"),
         ln.MLP.init([4, 2], seed=2, outputs=ln.Quantities(["price", "weight"])),
+        ln.MLP(
+            [
+                ln.Rescale(np.ones(4), 0.5, low=-3.0),
+                ln.Residual([ln.LayerNorm(np.ones(4)), ln.Dense(weight), ln.Dense(weight.T)]),
+                ln.Activation("leaky_relu", alpha=[0.1, 0.2, 0.3, 0.4]),
+                ln.Parallel([[], [ln.Select([0, 2]), ln.RMSNorm()], [ln.Select(slice(1, 3))]]),
+                ln.Dropout(0.5),
+            ]
+        ),
     ]
 
 

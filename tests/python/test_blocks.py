@@ -583,22 +583,6 @@ def test_what_is_neither(end, name):
 # --- Those who know chains alone -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("use", "name"),
-    [
-        (lambda net, path: net.save(path), "net.save"),
-    ],
-)
-def test_what_knows_chains_alone_says_so(use, name, tmp_path):
-    path = tmp_path / "net.safetensors"
-    with pytest.raises(ValueError, match=rf"^{name} does not know Rescale yet, and layers\[1\] is"):
-        use(network(), path)
-    unit = ln.Activation("leaky_relu", alpha=[0.5])
-    with pytest.raises(ValueError, match=rf"^{name} does not know parameters of an activation for"):
-        use(ln.MLP([dense(3, 1), ln.Dense([[1.0]], None, unit)]), path)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_chains_are_their_dense_layers():
     net = ln.MLP.init([3, 4, 2], seed=0)
     assert dense_chain(net, "this") == net.layers

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.core.activation import ACTIVATIONS, Activation
+from laminet.core.activation import Activation
 from laminet.core.heads import HEADS
-from laminet.core.layers.chain import dense_chain
+from laminet.core.layers.chain import dense_chain, is_chain
 from laminet.core.mlp import MLP
 from laminet.core.outputs import Classes, Labels, Outputs, Quantities
-from laminet.files.safetensors_files.header import fail, is_count, parse_json, quoted
+from laminet.files.safetensors_files import chains
+from laminet.files.safetensors_files.header import (
+    MAX_HEADER,
+    fail,
+    is_count,
+    parse_json,
+    quoted,
+    shortened,
+)
+from laminet.files.safetensors_files.trees import Tree
 
 if TYPE_CHECKING:
-    from laminet.core.layers.dense import Dense
     from laminet.core.layers.dense_like import DenseLike
+    from laminet.core.layers.layer import Layer
     from laminet.core.names import HeadName
+    from laminet.files.checkpoint import Stored
 
-__all__ = ["FORMAT_VERSION", "KEY", "Description"]
+__all__ = ["FORMAT_VERSION", "KEY", "Description", "named_arrays"]
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 KEY = "laminet"
-# What a description of each version may have beside its format and layers.
-_OPTIONAL = {
-    1: frozenset[str](),
-    2: frozenset({"head", "task", "classes"}),
-    3: frozenset({"head", "outputs", "feature_names", "inputs"}),
+# What a description of each version has, and what it may have besides.
+_CHAIN, _TREE = {"format", "layers"}, {"format", "layers", "dtype", "in_features"}
+_MEANING = frozenset({"head", "outputs", "feature_names", "inputs"})
+_KEYS = {
+    1: (_CHAIN, frozenset[str]()),
+    2: (_CHAIN, frozenset({"head", "task", "classes"})),
+    3: (_CHAIN, _MEANING),
+    4: (_TREE, _MEANING),
 }
 
 # Types of labels. Text has no length here: a type like "<U999999999" would be a huge array.
@@ -46,9 +58,17 @@ _LABEL_TYPES = {
 
 @dataclass(frozen=True)
 class Description:
-    """All that a network is beside its weights."""
+    """All that a network is beside its arrays.
 
-    activations: tuple[Activation, ...]
+    Attributes
+    ----------
+    layers : tuple of Activation, or Tree
+        Of a chain of dense layers, their activations; of other networks, all of their layers.
+    head, outputs, feature_names, inputs
+        As of the network.
+    """
+
+    layers: tuple[Activation, ...] | Tree
     head: HeadName | None = None
     outputs: Outputs | None = None
     feature_names: tuple[str, ...] | None = None
@@ -61,19 +81,55 @@ class Description:
 
     @classmethod
     def of(cls, net: MLP) -> Description:
-        """Describe a network."""
-        activations = tuple(layer.activation for layer in dense_chain(net, "net.save"))
-        return cls(activations, net.head, net.outputs, net.feature_names, net.inputs)
+        """Describe a network.
 
-    def network(self, layers: list[Dense]) -> MLP:
-        """Return the network that this describes."""
-        return MLP(
-            layers,
-            head=self.head,
-            outputs=self.outputs,
-            feature_names=self.feature_names,
-            inputs=self.inputs,
-        )
+        Raises
+        ------
+        ValueError
+            If a layer is of no kind that has a place in files, or there is too much of it.
+        """
+        chain = is_chain(net)
+        layers = tuple(a.activation for a in dense_chain(net, "")) if chain else Tree.of(net)[0]
+        return cls(layers, net.head, net.outputs, net.feature_names, net.inputs)
+
+    def describes(self, net: MLP) -> bool:
+        """Whether a network has layers of these kinds, with these functions, and this head."""
+        own, other = self.layers, Description.of(net).layers
+        if isinstance(own, Tree):
+            same = isinstance(other, Tree) and own.same_kinds(other)
+        else:
+            same = isinstance(other, tuple) and [a.name for a in own] == [a.name for a in other]
+        return same and self.head == net.head
+
+    def made(self, tensors: Mapping[str, Stored]) -> tuple[MLP, set[str]]:
+        """Return the network that this describes, and the names of its tensors.
+
+        Raises
+        ------
+        FormatError
+            If tensors are missing, or do not fit.
+        """
+        layers: Sequence[Layer]
+        said: dict[str, Any] = {}
+        if isinstance(self.layers, Tree):
+            layers, taken = self.layers.made(tensors)
+            said = {"in_features": self.layers.in_features, "dtype": self.layers.dtype}
+        else:
+            layers, taken = chains.made(self.layers, tensors)
+        try:
+            net = MLP(
+                layers,
+                head=self.head,
+                outputs=self.outputs,
+                feature_names=self.feature_names,
+                inputs=self.inputs,
+                **said,
+            )
+        except ValueError as error:
+            fail(shortened(str(error), 200))
+        except RecursionError:
+            fail("layers within layers within layers, too deep for where this is called")
+        return net, taken
 
     def to_json(self) -> str:
         """Return the JSON text, in the oldest format that can say it.
@@ -83,18 +139,23 @@ class Description:
         ValueError
             If the labels are of a type that has no place in JSON.
         """
-        rows = [{"activation": a.name, **a.parameters} for a in self.activations]
-        result: dict[str, Any] = {"format": 1, "layers": rows}
+        result: dict[str, Any] = {"format": 1}
+        if isinstance(self.layers, Tree):
+            result.update(format=4, **self.layers.to_json())
+        else:
+            result.update(layers=chains.to_json(self.layers))
         # Left out where there is none, so that an older laminet reads what it can run.
         if self.head is not None:
-            result.update(format=2, head=self.head)
+            result.update(format=max(result["format"], 2), head=self.head)
+        meaning: dict[str, Any] = {}
         if self.outputs is not None:
-            result.update(format=3, outputs=_outputs_to_json(self.outputs))
+            meaning.update(outputs=_outputs_to_json(self.outputs))
         if self.feature_names is not None:
-            result.update(format=3, feature_names=list(self.feature_names))
+            meaning.update(feature_names=list(self.feature_names))
         if self.inputs is not None:
-            pairs = [{"name": name, "width": width} for name, width in self.inputs]
-            result.update(format=3, inputs=pairs)
+            meaning.update(inputs=[{"name": name, "width": width} for name, width in self.inputs])
+        if meaning:
+            result.update(format=max(result["format"], 3), **meaning)
         return json.dumps(result, allow_nan=False)
 
     @classmethod
@@ -108,6 +169,8 @@ class Description:
         where = f"metadata {KEY!r}"
         if not isinstance(metadata[KEY], str):
             fail(f"{where}: must be a text")
+        if len(metadata[KEY]) > MAX_HEADER:
+            fail(f"{where}: has {len(metadata[KEY])} characters; at most {MAX_HEADER} are accepted")
         description = parse_json(metadata[KEY], where)
         if not isinstance(description, dict) or not is_count(description.get("format")):
             fail(f"{where}: has no format number")
@@ -117,12 +180,13 @@ class Description:
                 f"{where}: format {quoted(version)} is of a later laminet; this one reads up to "
                 f"{FORMAT_VERSION}"
             )
-        if version < 1 or set(description) - _OPTIONAL[version] != {"format", "layers"}:
+        if version < 1 or set(description) - _KEYS[version][1] != _KEYS[version][0]:
             fail(f"{where}: is not of the form that format {quoted(version)} has")
-        rows = description["layers"]
-        if not isinstance(rows, list) or not rows:
-            fail(f"{where}: layers must be a list of one or more")
-        activations = tuple(_activation(r, f"{where}: layer {i}") for i, r in enumerate(rows))
+        layers: tuple[Activation, ...] | Tree
+        if version >= 4:
+            layers = Tree.from_json(description, where)
+        else:
+            layers = chains.from_json(description["layers"], where)
         head = description.get("head")
         if "head" in description and head not in HEADS:
             fail(f"{where}: unknown head {quoted(head)}")
@@ -136,7 +200,12 @@ class Description:
             names = _names_from_json(description["feature_names"], f"{where}: feature_names")
         if "inputs" in description:
             inputs = _inputs_from_json(description["inputs"], f"{where}: inputs")
-        return cls(activations, head, outputs, names, inputs)
+        return cls(layers, head, outputs, names, inputs)
+
+
+def named_arrays(net: MLP) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a network by the names of their tensors."""
+    return chains.arrays(dense_chain(net, "")) if is_chain(net) else Tree.of(net)[1]
 
 
 def _outputs_to_json(outputs: Outputs) -> dict[str, Any]:
@@ -242,22 +311,3 @@ def _fits(value: Any, name: str) -> bool:
         return False
     # Nor is a number that the type rounds one of its own: 2049 of a float16.
     return bool(np.array(value, name).item() == value)
-
-
-def _activation(row: Any, where: str) -> Activation:
-    if not isinstance(row, dict) or not isinstance(row.get("activation"), str):
-        fail(f"{where}: names no activation")
-    name = row["activation"]
-    if name not in ACTIVATIONS:
-        fail(f"{where}: unknown activation {quoted(name)}")
-    parameters = {key: value for key, value in row.items() if key != "activation"}
-    for key, value in parameters.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            fail(f"{where}: {quoted(key)} is {quoted(value)}, not a number")
-        if not abs(value) <= sys.float_info.max:
-            fail(f"{where}: {quoted(key)} is {quoted(value)}, not a finite number")
-    known = sorted(ACTIVATIONS[name])
-    if sorted(parameters) != known:
-        found = quoted(sorted(parameters))
-        fail(f"{where}: {name!r} has the parameters {known}, not {found}")
-    return Activation(name, **parameters)

@@ -16,7 +16,17 @@ from typing import Any, NoReturn
 
 from laminet.core.errors import FormatError
 
-__all__ = ["ITEM_SIZES", "METADATA", "fail", "is_count", "parse_json", "quoted", "read"]
+__all__ = [
+    "ITEM_SIZES",
+    "MAX_HEADER",
+    "METADATA",
+    "fail",
+    "is_count",
+    "parse_json",
+    "quoted",
+    "read",
+    "shortened",
+]
 
 METADATA = "__metadata__"
 #: The types that a network may have, in a file of laminet (the first two) or a state dict.
@@ -105,6 +115,12 @@ def quoted(value: object) -> str:
     except (ValueError, RecursionError):  # an integer of 5000 digits, lists in lists in lists
         text = f"<{type(value).__name__}>"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text for a message: of a long one, as of deep places, beginning and end."""
+    end = most * 2 // 3
+    return text if len(text) <= most else f"{text[: most - end - 3]}...{text[-end:]}"
 
 
 def is_count(value: object) -> bool:

@@ -13,6 +13,23 @@ kind "labels", or ``{"kind": "quantities", "names": ["price"]}``, where names ma
 ``"feature_names"``, a list of texts; ``"inputs": [{"name": "obs", "width": 17}, ...]``. Format 2
 of older files may have ``"task"``, "classifier", "multilabel" or "regressor", with ``"classes"``.
 
+Networks of other layers are written in format 4, with the keys of format 3 and two more, the dtype
+and the width of the input, which arrays need not tell. A layer is its kind and what its constructor
+takes; "tensor" stands for an array, whose tensor has the name of its place, ``layers.0.weight`` or
+``layers.1.branches.0.2.bias``::
+
+    {"format": 4, "dtype": "float32", "in_features": 3, "layers": [
+        {"kind": "Residual", "layers": [
+            {"kind": "LayerNorm", "weight": "tensor", "bias": null, "eps": 1e-05},
+            {"kind": "Dense", "weight": "tensor", "bias": null, "activation": {"name": "relu"}}]},
+        {"kind": "Activation", "name": "leaky_relu", "alpha": [0.1, 0.2, 0.3]},
+        {"kind": "Rescale", "scale": 2.0, "shift": "tensor", "low": -1.0, "high": "inf"},
+        {"kind": "Parallel", "join": "concat", "branches": [
+            [], [{"kind": "Select", "columns": [2, 0]}],
+            [{"kind": "Select", "columns": {"start": 1, "stop": null, "step": null}}]]}]}
+
+Older versions of laminet refuse it as of a later one, and read all chains of dense layers.
+
 A safetensors file is 8 bytes (the length of the header, little-endian), the header (JSON) and the
 tensors' bytes.
 """
@@ -27,13 +44,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.core.layers.chain import dense_chain
-from laminet.core.layers.dense import Dense
+from laminet.core.layers.tree import walk
 from laminet.files.atomic import replacing, write_by_parts
 from laminet.files.bfloat16 import widened
 from laminet.files.checkpoint import Checkpoint, Stored
+from laminet.files.safetensors_files import chains
 from laminet.files.safetensors_files import header as layout
-from laminet.files.safetensors_files.description import KEY, Description
+from laminet.files.safetensors_files.description import KEY, Description, named_arrays
 from laminet.files.safetensors_files.header import METADATA, fail, quoted
 from laminet.files.suffixes import require_suffix
 
@@ -64,11 +81,13 @@ def save(net: MLP, path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written.
     ValueError
-        If the name is of a file of another kind, or a label of `outputs` is neither a number nor
-        text.
+        If the name is of a file of another kind, a label of `outputs` is neither a number nor text,
+        or there is more of a network than `read` accepts: layers more than some 30 deep within one
+        another, or 16 MiB of words.
     """
     require_suffix(path, ".safetensors", "save")
-    write_layers(dense_chain(net, "net.save"), path, Description.of(net))
+    count = sum(1 for _ in walk(net.layers))
+    _write(named_arrays(net), Description.of(net), count, path)
 
 
 def write_layers(
@@ -96,20 +115,27 @@ def write_layers(
     ValueError
         If there are more layers, some 80,000, than `load` would accept.
     """
+    layers = list(layers)
+    described = description or Description.of_layers(layers)
+    _write(chains.arrays(layers), described, len(layers), path)
+
+
+def _write(
+    arrays: dict[str, NDArray[Any]],
+    description: Description,
+    count: int,
+    path: str | os.PathLike[str],
+) -> None:
     from safetensors.numpy import save as serialize
 
-    tensors: dict[str, NDArray[Any]] = {}
-    layers = list(layers)
-    for index, layer in enumerate(layers):
-        # The library writes the memory behind the array as it lies: strides would be lost.
-        tensors[f"{index}.weight"] = np.ascontiguousarray(layer.weight)
-        if layer.bias is not None:
-            tensors[f"{index}.bias"] = np.ascontiguousarray(layer.bias)
-    text = (description or Description.of_layers(layers)).to_json()
-    data = serialize(tensors, metadata={KEY: text})
+    # The library writes the memory behind the array as it lies: strides would be lost.
+    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    data = serialize(tensors, metadata={KEY: description.to_json()})
     (length,) = struct.unpack_from("<Q", data)
     if length > layout.MAX_HEADER:
-        raise ValueError(f"{len(layers)} layers are too many for one file: load would refuse it")
+        raise ValueError(
+            f"{count} layers are too many for one file, or too long in words: load would refuse it"
+        )
     # The library's own save_file makes the file readable for its owner only.
     with replacing(path) as temporary, open(temporary, "wb") as file:
         write_by_parts(file, data)
@@ -133,23 +159,14 @@ def read(path: str) -> MLP | Checkpoint:
 
 
 def _network(data: bytes, header: dict[str, Any], description: Description) -> MLP:
-    names = _check_tensors(header, len(description.activations))
     # Not by the library: where there is no memory it ends the process.
     tensors = _stored(data, header)
-    layers = []
-    for index, (weight, bias) in enumerate(names):
-        activation = description.activations[index]
-        try:
-            layer = Dense(
-                tensors[weight].read(), tensors[bias].read() if bias else None, activation
-            )
-        except ValueError as error:
-            fail(f"layer {index}: {error}")
-        layers.append(layer)
-    try:
-        return description.network(layers)
-    except ValueError as error:
-        fail(str(error))
+    net, taken = description.made(tensors)
+    for name in tensors:
+        if name not in taken:
+            count = sum(1 for _ in walk(net.layers))
+            fail(f"tensor {quoted(name)} belongs to none of the {count} layers")
+    return net
 
 
 def _stored(data: bytes, header: dict[str, Any]) -> dict[str, Stored]:
@@ -183,38 +200,3 @@ def _array(raw: bytes, entry: dict[str, Any], name: str) -> NDArray[Any]:
         values = values.astype(np.float64 if dtype == "F64" else np.float32)
     shaped: NDArray[Any] = values.reshape(shape)
     return shaped
-
-
-def _check_tensors(header: dict[str, Any], count: int) -> list[tuple[str, str | None]]:
-    """Check names, types and shapes of the layers; return each one's weight and bias names."""
-    names: list[tuple[str, str | None]] = []
-    dtype: str | None = None
-    inputs: int | None = None
-    for index in range(count):
-        weight, bias = f"{index}.weight", f"{index}.bias"
-        if weight not in header:
-            fail(f"tensor {weight!r} is missing; the metadata names {count} layers")
-        shape = header[weight]["shape"]
-        if len(shape) != 2 or 0 in shape:
-            fail(f"tensor {weight!r}: shape {quoted(shape)} is not (outputs, inputs)")
-        if inputs is not None and shape[1] != inputs:
-            fail(
-                f"tensor {weight!r}: takes {shape[1]} inputs, and layer {index - 1} has "
-                f"{inputs} outputs"
-            )
-        inputs = shape[0]
-        if bias in header and header[bias]["shape"] != [inputs]:
-            fail(
-                f"tensor {bias!r}: shape {quoted(header[bias]['shape'])} does not fit "
-                f"the {inputs} outputs of {weight!r}"
-            )
-        names.append((weight, bias if bias in header else None))
-        for name in filter(None, names[-1]):
-            dtype = dtype or header[name]["dtype"]
-            if header[name]["dtype"] != dtype:
-                fail(f"tensor {name!r}: is {header[name]['dtype']}, and {names[0][0]!r} {dtype}")
-    known = {name for pair in names for name in pair}
-    for name in header:
-        if name not in known:
-            fail(f"tensor {quoted(name)} belongs to none of the {count} layers")
-    return names

@@ -10,15 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 from laminet.core.errors import FormatError
-from laminet.core.layers.chain import dense_chain
-from laminet.core.layers.dense import Dense
 from laminet.core.mlp import MLP
 from laminet.core.outputs import Classes, Labels, Outputs
+from laminet.files.checkpoint import Stored
 from laminet.files.safetensors_files.description import KEY, Description
 from laminet.interop.onnx.graph import Graph
 from laminet.interop.onnx.written import OPSET, written
 
 __all__ = ["Restored"]
+
+# What safetensors call ONNX's types.
+_TYPES = {1: "F32", 11: "F64"}
 
 
 class Restored:
@@ -44,19 +46,9 @@ class Restored:
         if self._description is None or output not in (None, "y"):
             return None
         held = {tensor.name: tensor for tensor in self._model.graph.initializer}
-        if len(held) < len(self._description.activations):
-            return None
-        layers = []
         try:
-            for index, activation in enumerate(self._description.activations):
-                if f"{index}.weight" not in held:
-                    return None
-                bias = held.get(f"{index}.bias")
-                weight = graph.array(held[f"{index}.weight"])
-                layers.append(
-                    Dense(weight, None if bias is None else graph.array(bias), activation)
-                )
-            net = self._description.network(layers)
+            tensors = {name: _stored(graph, tensor) for name, tensor in held.items()}
+            net, _ = self._description.made(tensors)
             return net if self._is_written(net, graph, held) else None
         except (ValueError, TypeError):
             return None  # the graph tells what is wrong
@@ -88,22 +80,27 @@ class Restored:
         said = self._description
         if said is None:
             return net
-        names = [a.name for a in said.activations]
-        found = [layer.activation.name for layer in dense_chain(net, "ln.from_onnx")]
-        if found != names or net.head != said.head:
-            return net
+        try:
+            if not said.describes(net):
+                return net
+        except ValueError:
+            return net  # it has no place in files
         own = net.outputs
         outputs = said.outputs if own is None or _say_the_same(own, said.outputs) else own
         try:
-            return MLP(
+            return net._like(
                 net.layers,
-                head=net.head,
                 outputs=outputs,
                 feature_names=said.feature_names,
                 inputs=net.inputs or said.inputs,
             )
         except ValueError as error:
             raise FormatError(f"metadata {KEY!r} does not fit the graph: {error}") from None
+
+
+def _stored(graph: Graph, tensor: Any) -> Stored:
+    kind = _TYPES.get(tensor.data_type, "")
+    return Stored(tuple(tensor.dims), kind, lambda: graph.array(tensor))
 
 
 def _say_the_same(found: Outputs, said: Outputs | None) -> bool:
