@@ -45,6 +45,7 @@ NEEDED = {
     "test_onnx_keras.py": ("keras", "torch", "onnx", "onnxscript"),
     "test_onnx_random.py": ("onnx", "onnxruntime"),
     "test_to_onnx.py": ("onnx", "onnxruntime"),
+    "test_to_onnx_blocks.py": ("onnx", "onnxruntime"),
     "test_tables.py": ("pandas", "polars", "pyarrow"),
     "test_tensors.py": ("torch", "ml_dtypes"),
 }

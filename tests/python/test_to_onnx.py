@@ -14,20 +14,9 @@ from variants import ACTIVATION_CASES, normal, random_net, same_bits
 
 import laminet as ln
 
-UNWRITTEN = ("sin", "gated")
-
-
-@pytest.mark.parametrize("name", UNWRITTEN)
-def test_activations_that_are_not_written(name, tmp_path):
-    with pytest.raises(ValueError, match=f"to_onnx does not write the activation '{name}'"):
-        ln.to_onnx(ln.MLP([ln.Dense([[1.0]], activation=name)]), tmp_path / "net.onnx")
-    assert not list(tmp_path.iterdir())
-
 
 @pytest.mark.parametrize("head", [None, "softmax", "log_softmax"])
-@pytest.mark.parametrize(
-    "activation", [a for a in ACTIVATION_CASES if a.name not in UNWRITTEN], ids=str
-)
+@pytest.mark.parametrize("activation", ACTIVATION_CASES, ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_onnx_runtime_agrees(activation, head, dtype, tmp_path):
     net = random_net([5, 7, 3], [activation, activation], dtype=dtype)
@@ -45,6 +34,8 @@ def test_onnx_runtime_agrees(activation, head, dtype, tmp_path):
     assert expected.dtype == dtype
     assert_agrees(net, x, expected, folded=dtype == "float64")
     assert ln.from_onnx(path) == net
+    if activation.name == "sin":
+        return  # no importer reads it
     # Without laminet's metadata the graph alone is read.
     proto = onnx.load(path)
     del proto.metadata_props[:]

@@ -44,8 +44,8 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
         If `net` is not an MLP.
     ValueError
         If the name ends as files of another kind do, if a float64 network has gelu (ONNX Runtime
-        has no erf in float64), if it has sin or gated, or if its labels are neither numbers nor
-        text.
+        has no erf in float64), if its labels are neither numbers nor text, or as `MLP.save` where
+        there is too much of it.
     OSError
         If a file cannot be written.
     ImportError
@@ -55,10 +55,12 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
     -----
     Opset 17; the input is called ``x``, of shape (batch, in_features), the first output ``y``: what
     ``net(x)`` gives. Where the outputs stand for `Classes` or `Labels`, a second one, ``label``, is
-    what ``net.predict(x)`` gives. Weights and their type are the network's, bit for bit. A layer is
-    a Gemm and its activation; what ONNX Runtime does not have in float64, and what later opsets
-    have added, is spelled out. The model's metadata says what the outputs stand for and what the
-    activations are called, so that `from_onnx` gives a network equal to this one.
+    what ``net.predict(x)`` gives. Weights and their type are the network's, bit for bit. A dense
+    layer is a Gemm and its activation, a LayerNorm a LayerNormalization, a parameter by unit a
+    PRelu; layers side by side end in Concat, Add, Sum or Mean, a residual block in Add; columns are
+    a Slice or a Gather; a dropout is left out. What ONNX Runtime does not have in float64, and what
+    later opsets have added (RMSNorm), is spelled out. The model's metadata says what the outputs
+    stand for and what the layers are, so that `from_onnx` gives a network equal to this one.
     """
     require_onnx()
     from laminet.core.mlp import MLP
@@ -68,7 +70,7 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
     require_suffix(path, ".onnx", "to_onnx")
     graph = written(net)
     text = Description.of(net).to_json()
-    if net.num_parameters * net.dtype.itemsize <= _LARGEST_MODEL:
+    if sum(array.nbytes for array in graph.constants.values()) <= _LARGEST_MODEL:
         model = _model(graph, text, [_tensor(n, a) for n, a in graph.constants.items()])
         _checked(model)
         data = model.SerializeToString(deterministic=True)

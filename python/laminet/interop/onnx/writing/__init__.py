@@ -1,0 +1,1 @@
+"""Layers and activations as nodes of an ONNX graph: what `laminet.to_onnx` writes."""
