@@ -342,19 +342,9 @@ def test_other_things(thing):
 
 # --- to_torch -------------------------------------------------------------------------------------
 
-UNWRITTEN = ("sin", "gated")
-
-
-@pytest.mark.parametrize("name", UNWRITTEN)
-def test_activations_that_pytorch_has_no_module_for(name):
-    with pytest.raises(ValueError, match=f"PyTorch has no module for the activation '{name}'"):
-        ln.to_torch(ln.MLP([ln.Dense([[1.0]], activation=name)]))
-
 
 @pytest.mark.parametrize("head", [None, "softmax", "log_softmax"])
-@pytest.mark.parametrize(
-    "activation", [a for a in ACTIVATION_CASES if a.name not in UNWRITTEN], ids=str
-)
+@pytest.mark.parametrize("activation", ACTIVATION_CASES, ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_there_and_back(activation, head, dtype):
     net = ln.MLP.init([5, 7, 3], activation, output_activation=activation, dtype=dtype, seed=1)
@@ -369,7 +359,8 @@ def test_there_and_back(activation, head, dtype):
         np.testing.assert_allclose(net(x), given, atol=1e-5 if dtype == "float32" else 1e-13)
     else:
         assert_agrees(net, x, given)
-        assert ln.from_torch(module) == net
+        if activation.name not in ("sin", "gated"):  # no importer reads them
+            assert ln.from_torch(module) == net
 
 
 def test_what_outputs_stand_for_is_not_in_a_module():

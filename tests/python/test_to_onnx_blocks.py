@@ -14,12 +14,11 @@ from compare import assert_close
 from onnx.reference import ReferenceEvaluator
 from onnx_graphs import answer
 from tree_bounds import value_bound
-from trees import Draw, kinds_of
+from trees import Draw, every_function, kinds_of
 from variants import DTYPES, normal
 
 import laminet as ln
 from laminet import reference
-from laminet.core.activation import ACTIVATIONS
 
 HEADS = (None, None, "softmax", "log_softmax")
 
@@ -68,24 +67,8 @@ def test_the_drawing_covers_what_it_should():
     assert len(found) == 2 * (9 + 3)
 
 
-UNITS = np.array([0.3, -1.5, 1.0, 0.0, 2.5])
-
-
-def activations() -> list[ln.Activation]:
-    found = []
-    for name, defaults in ACTIVATIONS.items():
-        found.append(ln.Activation(name))
-        if defaults:
-            numbers = {k: 0.3 + i for i, k in enumerate(defaults)}
-            arrays = {k: np.roll(UNITS, i) for i, k in enumerate(defaults)}
-            found += [ln.Activation(name, **numbers), ln.Activation(name, **arrays)]
-            for k in list(defaults)[1:]:  # one by unit, the other a number
-                found.append(ln.Activation(name, **{**numbers, k: UNITS}))
-    return found
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("activation", activations(), ids=str)
+@pytest.mark.parametrize("activation", every_function(5), ids=str)
 def test_functions_and_their_parameters_by_unit(activation, dtype, tmp_path):
     """Each is at most eight operations of at most 4 ULP, of numbers no larger than `most`."""
     x = 3 * normal((40, 5), dtype)

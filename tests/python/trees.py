@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import laminet as ln
+from laminet.core.activation import ACTIVATIONS as DEFAULTS
 from laminet.core.layers.layer import Layer
 from laminet.core.layers.tree import walk
 from laminet.reference import activation_derivative, activation_parameter_derivatives
@@ -130,6 +131,20 @@ class Draw:
         # Small: with many blocks in a row bounds would say nothing.
         weight = (self.numbers(m, n) / np.sqrt(2 * n)).astype(self.dtype)
         return ln.Dense(weight, self.numbers(m), activation)
+
+
+def every_function(units: int) -> list[ln.Activation]:
+    """Return each activation: with defaults, with numbers, with one or all parameters by unit."""
+    found = []
+    for name, defaults in DEFAULTS.items():
+        found.append(ln.Activation(name))
+        if defaults:
+            numbers = {k: 0.3 + i for i, k in enumerate(defaults)}
+            by_unit = np.resize([0.3, -1.5, 1.0, 0.0, 2.5], units)
+            arrays = {k: np.roll(by_unit, i) for i, k in enumerate(defaults)}
+            found += [ln.Activation(name, **numbers), ln.Activation(name, **arrays)]
+            found += [ln.Activation(name, **{**numbers, k: by_unit}) for k in list(defaults)[1:]]
+    return found
 
 
 def kinds_of(net: ln.MLP) -> set[str]:

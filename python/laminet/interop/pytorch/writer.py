@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from laminet.core.activation import Activation
 from laminet.core.floating_point import silent
-from laminet.core.layers.chain import dense_chain
+from laminet.core.layers.dense import Dense
+from laminet.core.layers.dropout import Dropout
+from laminet.core.layers.norms import LayerNorm, RMSNorm
+from laminet.core.layers.parallel import Parallel
+from laminet.core.layers.rescale import Rescale
+from laminet.core.layers.residual import Residual
+from laminet.core.layers.select import Select
 
 if TYPE_CHECKING:
-    from laminet.core.layers.dense import Dense
+    from numpy.typing import NDArray
+
+    from laminet.core.layers.layer import Layer
     from laminet.core.mlp import MLP
 
 __all__ = ["to_torch"]
@@ -28,22 +37,35 @@ def to_torch(net: MLP) -> Any:
     Returns
     -------
     torch.nn.Sequential
-        ``Linear`` layers and activations, and a ``Softmax`` or ``LogSoftmax`` over the last
-        dimension for a head; parameters of the network's dtype, copied, on the CPU, with gradients.
-        `laminet.from_torch` makes an equal network of it, but that a module has no place for what
-        the outputs stand for and for names of features: give it ``outputs=net.outputs``.
+        ``Linear`` layers, activations and norms, a ``Dropout`` for a dropout, and a ``Softmax`` or
+        ``LogSoftmax`` over the last dimension for a head; parameters of the network's dtype,
+        copied, on the CPU, with gradients. It is in evaluation mode: ``module.train()`` before
+        training it. `laminet.from_torch` makes an equal network of a chain, but that a module has
+        no place for what the outputs stand for and for names of features: give it
+        ``outputs=net.outputs``.
 
     Raises
     ------
     TypeError
         If `net` is not an MLP.
-    ValueError
-        If PyTorch has no module for an activation: sin and gated.
 
     Notes
     -----
-    PyTorch's hard sigmoid has no parameters: for one with others than 1/6 and 1/2 they are folded
-    into the layer before (in float64, rounded once), and ``Hardtanh(0, 1)`` follows.
+    For layers that PyTorch has no module for there are small ones in
+    ``laminet.interop.pytorch.layers``: `Residual`, `Parallel`, `Rescale`, `Select`, sin, gated and
+    parameters by unit (of leaky_relu ``torch.nn.PReLU``, which takes samples as rows of a matrix).
+    To unpickle a module with one of them takes laminet; its ``state_dict`` does not. The numbers of
+    a `Rescale` are buffers, parameters by unit are trained.
+
+    PyTorch's hard sigmoid has no parameters: after a dense layer one with others than 1/6 and 1/2
+    is folded into it (in float64, rounded once), and ``Hardtanh(0, 1)`` follows.
+
+    Examples
+    --------
+    >>> import torch, laminet as ln
+    >>> net = ln.MLP([ln.Dense([[1.0, -1.0]], activation="relu"), ln.Residual([ln.Dense([[2.0]])])])
+    >>> ln.to_torch(net)(torch.tensor([[3.0, 1.0]], dtype=torch.float64)).tolist()
+    [[6.0]]
     """
     import torch
 
@@ -51,43 +73,80 @@ def to_torch(net: MLP) -> Any:
 
     if not isinstance(net, MLP):
         raise TypeError(f"net must be an MLP, got {type(net).__name__}")
-    modules: list[Any] = []
-    for layer in dense_chain(net, "ln.to_torch"):
-        modules += _layer(layer)
+    modules = _series(net.layers, net.in_features, net.dtype)
     if net.head is not None:
         head = torch.nn.Softmax if net.head == "softmax" else torch.nn.LogSoftmax
         modules.append(head(dim=-1))
-    return torch.nn.Sequential(*modules)
+    return torch.nn.Sequential(*modules).eval()
 
 
-def _layer(layer: Dense) -> list[Any]:
+def _series(layers: Sequence[Layer], features: int, dtype: np.dtype[Any]) -> list[Any]:
+    modules = []
+    for layer in layers:
+        for kind in type(layer).__mro__:
+            if kind in _KINDS:
+                modules += _KINDS[kind](layer, features, dtype)
+                break
+        else:
+            raise ValueError(f"to_torch does not know the layer {type(layer).__name__}")
+        features = layer._gives(features, "", "")
+    return modules
+
+
+def _tensor(value: float | NDArray[Any], dtype: np.dtype[Any]) -> Any:
+    import torch
+
+    kind = torch.float32 if dtype == np.float32 else torch.float64
+    return torch.tensor(np.asarray(value).astype(dtype), dtype=kind)
+
+
+def _filled(module: Any, dtype: np.dtype[Any], **arrays: NDArray[Any] | None) -> Any:
+    """Return a module with parameters of these values; None for one that it does not have."""
+    import torch
+
+    for name, array in arrays.items():
+        value = None if array is None else torch.nn.Parameter(_tensor(array, dtype))
+        setattr(module, name, value)
+    return module
+
+
+def _dense(layer: Dense, features: int, dtype: np.dtype[Any]) -> list[Any]:
     import torch
 
     activation, weight, bias = layer.activation, layer.weight, layer.bias
     if activation.name == "hard_sigmoid" and activation != Activation("hard_sigmoid"):
         alpha, beta = activation.parameters["alpha"], activation.parameters["beta"]
-        weight = alpha * weight.astype(np.float64)
         wide = np.zeros(layer.out_features) if bias is None else bias.astype(np.float64)
+        weight = np.reshape(alpha, (-1, 1)) * weight.astype(np.float64)
         bias = beta + alpha * wide
-        follows = torch.nn.Hardtanh(0.0, 1.0)
+        follows = [torch.nn.Hardtanh(0.0, 1.0)]
     else:
-        follows = _activation(activation)
-    dtype = torch.float32 if layer.dtype == np.float32 else torch.float64
+        follows = _activation(activation, layer.out_features, dtype)
     # On the meta device no memory is taken, and PyTorch's random generator is not moved.
     linear = torch.nn.Linear(layer.in_features, layer.out_features, bias is not None, device="meta")
-    for name, array in (("weight", weight), ("bias", bias)):
-        if array is not None:
-            values = torch.tensor(array.astype(layer.dtype), dtype=dtype)
-            setattr(linear, name, torch.nn.Parameter(values))
-    return [linear] if follows is None else [linear, follows]
+    return [_filled(linear, dtype, weight=weight, bias=bias), *follows]
 
 
-def _activation(activation: Activation) -> Any:
+def _activation(activation: Activation, features: int, dtype: np.dtype[Any]) -> list[Any]:
     from torch import nn
 
-    alpha = activation.alpha
+    name, alpha = activation.name, activation.alpha
+    if name == "identity":
+        return []
+    by_unit = activation.in_features is not None
+    bent = name == "hard_sigmoid" and activation != Activation("hard_sigmoid")
+    if by_unit and name == "leaky_relu":
+        return [_filled(nn.PReLU(features, device="meta"), dtype, weight=alpha)]
+    if by_unit or bent or name in ("sin", "gated"):
+        from laminet.interop.pytorch import layers
+
+        values = {
+            k: _tensor(v, dtype) if isinstance(v, np.ndarray) else v
+            for k, v in activation.parameters.items()
+        }
+        own = {"sin": layers.Sin, "gated": layers.Gated, "elu": layers.ELU}
+        return [own.get(name, layers.HardSigmoid)(**values)]
     modules = {
-        "identity": lambda: None,
         "relu": nn.ReLU,
         "relu6": nn.ReLU6,
         "leaky_relu": lambda: nn.LeakyReLU(alpha),
@@ -105,6 +164,71 @@ def _activation(activation: Activation) -> Any:
         "hard_sigmoid": nn.Hardsigmoid,
         "hard_swish": nn.Hardswish,
     }
-    if activation.name not in modules:
-        raise ValueError(f"PyTorch has no module for the activation {activation.name!r}")
-    return modules[activation.name]()
+    return [modules[name]()]
+
+
+def _rescale(layer: Rescale, features: int, dtype: np.dtype[Any]) -> list[Any]:
+    from laminet.interop.pytorch import layers
+
+    values = [None if v is None else _tensor(v, dtype) for v in (layer.low, layer.high)]
+    return [layers.Rescale(_tensor(layer.scale, dtype), _tensor(layer.shift, dtype), *values)]
+
+
+def _layer_norm(layer: LayerNorm, features: int, dtype: np.dtype[Any]) -> list[Any]:
+    from torch import nn
+
+    # A bias without a weight the constructor does not make, and forward takes.
+    module = nn.LayerNorm(features, layer.eps, elementwise_affine=False)
+    return [_filled(module, dtype, weight=layer.weight, bias=layer.bias)]
+
+
+def _rms_norm(layer: RMSNorm, features: int, dtype: np.dtype[Any]) -> list[Any]:
+    from torch import nn
+
+    from laminet.interop.pytorch import layers
+
+    kind = getattr(nn, "RMSNorm", layers.RMSNorm)
+    module = kind(features, layer.eps, elementwise_affine=layer.weight is not None)
+    return [_filled(module, dtype, weight=layer.weight)]
+
+
+def _select(layer: Select, features: int, dtype: np.dtype[Any]) -> list[Any]:
+    from laminet.interop.pytorch import layers
+
+    return [layers.Select(layer.indices(features))]
+
+
+def _dropout(layer: Dropout, features: int, dtype: np.dtype[Any]) -> list[Any]:
+    from torch import nn
+
+    return [nn.Dropout(layer.rate)]
+
+
+def _residual(layer: Residual, features: int, dtype: np.dtype[Any]) -> list[Any]:
+    from torch import nn
+
+    from laminet.interop.pytorch import layers
+
+    return [layers.Residual(nn.Sequential(*_series(layer.layers, features, dtype)))]
+
+
+def _parallel(layer: Parallel, features: int, dtype: np.dtype[Any]) -> list[Any]:
+    from torch import nn
+
+    from laminet.interop.pytorch import layers
+
+    branches = [nn.Sequential(*_series(branch, features, dtype)) for branch in layer.branches]
+    return [layers.Parallel(branches, layer.join)]
+
+
+_KINDS: dict[type, Callable[[Any, int, np.dtype[Any]], list[Any]]] = {
+    Dense: _dense,
+    Activation: _activation,
+    Rescale: _rescale,
+    LayerNorm: _layer_norm,
+    RMSNorm: _rms_norm,
+    Select: _select,
+    Dropout: _dropout,
+    Residual: _residual,
+    Parallel: _parallel,
+}
