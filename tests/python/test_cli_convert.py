@@ -42,6 +42,38 @@ def test_there_and_back(net, capsys):
     assert capsys.readouterr().out.splitlines()[0] == f"b.onnx: {headed!r}"
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_more_than_chains(dtype, capsys):
+    rows = ["a", "b", "c"]
+    layers = [
+        ln.Rescale(np.ones(3, dtype), 0.1, high=0.5),
+        ln.Residual([ln.LayerNorm(np.ones(3, dtype)), *random_net([3, 5, 3], dtype=dtype).layers]),
+        ln.Parallel([[], [ln.Select([2, 0])]]),
+        ln.Activation("leaky_relu", alpha=[0.1, 0.2, 0.3, 0.4, 0.5]),
+        ln.Dropout(0.5),
+    ]
+    labels = ln.Labels(["v", "w", "x", "y", "z"])
+    net = ln.MLP([*layers, ln.Activation("sigmoid")], outputs=labels, feature_names=rows)
+    net.save("a.safetensors")
+    convert("a.safetensors", "b.onnx")
+    onnx.checker.check_model("b.onnx", full_check=True)
+    convert("b.onnx", "c.safetensors")
+    assert ln.load("c.safetensors") == net
+    assert capsys.readouterr().out.splitlines()[0] == f"b.onnx: {net!r}"
+    other = "float64" if dtype == "float32" else "float32"
+    convert("a.safetensors", "d.safetensors", "--dtype", other)
+    assert ln.load("d.safetensors") == net.astype(other)
+
+    x = np.random.default_rng(0).standard_normal((9, 3)).astype(dtype)
+    np.save("x.npy", x)
+    np.savetxt("x.csv", x, delimiter=",", header="a,b,c", comments="")
+    for source in ("a.safetensors", "b.onnx"):
+        assert main(["predict", source, "x.npy", "-o", "y.npy"]) == 0
+        assert np.array_equal(np.load("y.npy"), net(x))
+        assert main(["predict", source, "x.csv", "-o", "z.npy", "--classes"]) == 0
+        assert np.array_equal(np.load("z.npy"), net.predict(x))
+
+
 def test_state_dicts(net):
     module = ln.to_torch(net)
     torch.save(module.state_dict(), "net.pt")

@@ -6,6 +6,7 @@ import functools
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command import main, refused
 from synthetic import fake_times
@@ -13,6 +14,8 @@ from synthetic import fake_times
 import laminet as ln
 from laminet.cli import bench
 from laminet.cli import roofline as roofline_command
+from laminet.cli.common import CommandError, require_memory
+from laminet.core.layers.layer import Layer
 
 __all__ = ["fake_times"]  # a fixture
 
@@ -153,6 +156,33 @@ def test_counts_of_a_large_batch_are_exact(capsys: pytest.CaptureFixture[str]) -
     assert f"{batch * 76_810:,} FLOPs" in out
     assert f"{4 * (batch * 64 + 512 * 64 + 512):,}" in out
     assert f"{4 * batch * 512:,}" in out
+
+
+def wide(features: int, width: int) -> list[Layer]:
+    return [ln.Dense(np.zeros((width, features))), ln.Dense(np.zeros((features, width)))]
+
+
+@pytest.mark.parametrize(
+    ("layers", "widest"),
+    [
+        (wide(3, 50), 50),
+        ([ln.Residual(wide(3, 50))], 3 + 50),
+        ([ln.Residual([ln.Residual(wide(3, 50))])], 3 + 3 + 50),
+        ([ln.Parallel([[], wide(3, 50)])], 3 + 6 + 50),
+        ([ln.Parallel([wide(3, 20), wide(3, 50)], "sum")], 3 + 3 + 50),
+        ([ln.Parallel([[]] * 40)], 120 + 3 + 3),
+        ([ln.Parallel([[]] * 40), ln.Residual([ln.Activation("relu")])], 240),
+    ],
+)
+def test_memory_of_layers_within_layers(
+    layers: list[Layer], widest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sample takes its 3 features in float64, and three times the widest place in it."""
+    net = ln.MLP(layers, in_features=3, dtype="float32")
+    monkeypatch.setattr("laminet.cli.common.available_memory", lambda: 10 * (24 + 12 * widest))
+    require_memory(net, [10, 1])
+    with pytest.raises(CommandError, match="a batch of 11 takes some"):
+        require_memory(net, [1, 11])
 
 
 @pytest.mark.parametrize("command", ["bench", "roofline"])

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from laminet.core.layers.parallel import Parallel
 from laminet.core.probes import available_memory
 from laminet.core.wording import size
 
 if TYPE_CHECKING:
+    from laminet.core.layers.layer import Layer
     from laminet.core.mlp import MLP
 
     Commands = _SubParsersAction[ArgumentParser]
@@ -98,9 +100,22 @@ def require_memory(net: MLP, batches: Sequence[int]) -> None:
     """Refuse batches whose arrays the machine cannot hold, before any of them is made."""
     largest = max(batches)
     # Samples are drawn in float64; the widest two layers' arrays exist at the same time.
-    needed = largest * (8 * net.in_features + 3 * net.dtype.itemsize * max(net.sizes))
+    widest = _widest(net.layers, net.in_features)
+    needed = largest * (8 * net.in_features + 3 * net.dtype.itemsize * widest)
     available = available_memory() or sys.maxsize
     if needed > available:
         raise CommandError(
             f"a batch of {largest} takes some {size(needed)}, and {size(available)} are free"
         )
+
+
+def _widest(layers: Sequence[Layer], features: int) -> int:
+    """Return the most features between two layers in series, with those that wait meanwhile."""
+    widest = features
+    for layer in layers:
+        after = layer._gives(features, "", "")
+        # A residual block keeps its input, branches that, and what those before them gave.
+        waiting = features + (after if isinstance(layer, Parallel) else 0)
+        inside = [waiting + _widest(part, features) for _, part in layer._parts()]
+        widest, features = max(widest, after, *inside), after
+    return widest
