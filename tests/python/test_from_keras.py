@@ -265,25 +265,19 @@ def test_what_the_outputs_stand_for():
 def joined():
     inputs = keras.Input((5,), dtype="float64")
     hidden = dense(5)(inputs)
-    return keras.Model(inputs, layers.Add(name="sum")([inputs, hidden]))
+    return keras.Model(inputs, layers.Multiply(name="product")([inputs, hidden]))
 
 
 def two_outputs():
     inputs = keras.Input((5,), dtype="float64")
     return keras.Model(
-        inputs, [dense(2, name="first")(inputs), dense(3, name="second")(inputs)], name="two"
+        inputs, [dense(2, name="first")(inputs), dense(3, "softmax")(inputs)], name="two"
     )
 
 
 def calculated():
     inputs = keras.Input((5,), dtype="float64")
-    return keras.Model(inputs, keras.ops.sin(dense(3)(inputs)))
-
-
-def branches():
-    inputs = keras.Input((5,), dtype="float64")
-    both = layers.Concatenate(name="both")([dense(2, "relu")(inputs), dense(3, "tanh")(inputs)])
-    return keras.Model(inputs, both)
+    return keras.Model(inputs, keras.ops.tan(dense(3)(inputs)))
 
 
 def called_in_training(layer):
@@ -332,11 +326,11 @@ REFUSED = {
         "(Conv1D): is",
     ),
     "LayerNormalization": (
-        lambda: sequential(dense(3), layers.LayerNormalization(name="norm")),
-        "layer 'norm' (LayerNormalization): is not a part of a chain",
+        lambda: sequential(layers.Reshape((2, 2)), layers.LayerNormalization(name="n"), shape=(4,)),
+        "layer 'n' (LayerNormalization): normalises a part of the features of each sample",
     ),
-    "residual": (joined, "layer 'sum' (Add): adds the results of different layers"),
-    "two outputs": (two_outputs, "model 'two' has 2 outputs, of layers first, second: name one"),
+    "gate": (joined, "layer 'product' (Multiply): multiplies two different results, as a gate"),
+    "two outputs": (two_outputs, "has several outputs, and a softmax over one of them"),
     "not built": (
         lambda: keras.Sequential([layers.Dense(3)], name="new"),
         "model 'new' (Sequential) is not built: call it on data",
@@ -346,8 +340,8 @@ REFUSED = {
         "the activation 'sparse_plus' is none that laminet has; import the layers before it",
     ),
     "a function": (lambda: sequential(dense(3, lambda x: x)), "the activation '<lambda>' is none"),
-    "an own layer": (lambda: sequential(Own(3)), "(Own): is not a part of a chain"),
-    "an operation": (calculated, "(Sin): is not a part of a chain"),
+    "an own layer": (lambda: sequential(Own(3)), "(Own): is no layer of a network"),
+    "an operation": (calculated, "(Tan): is no layer of a network"),
     "softmax inside": (
         lambda: sequential(dense(3, "softmax"), dense(3, name="last")),
         "layer 'last' (Dense): comes after a softmax",
@@ -362,27 +356,23 @@ REFUSED = {
     ),
     "Lambda": (
         lambda: sequential(layers.Lambda(lambda x: 2 * x, name="twice")),
-        "layer 'twice' (Lambda): is not a part of a chain of dense layers: it runs Python code",
+        "layer 'twice' (Lambda): is no layer of a network: it runs Python code",
     ),
     "Embedding": (
         lambda: sequential(layers.Embedding(3, 2)),
-        "(Embedding): is not a part of a chain of dense layers: it looks up a row of a table",
+        "(Embedding): is no layer of a network: it looks up a row of a table",
     ),
     "recurrent": (
         lambda: sequential(layers.LSTM(2), shape=(5, 1)),
-        "(LSTM): is not a part of a chain of dense layers: it carries a state",
+        "(LSTM): is no layer of a network: it carries a state",
     ),
     "Masking": (
         lambda: sequential(layers.Masking(), dense(2), shape=(5, 1)),
-        "(Masking): is not a part of a chain of dense layers: it marks steps to be skipped",
+        "(Masking): is no layer of a network: it marks steps to be skipped",
     ),
     "padding": (
         lambda: sequential(layers.ZeroPadding1D(1), dense(2), shape=(5, 1)),
-        "(ZeroPadding1D): is not a part of a chain of dense layers: it puts zeros",
-    ),
-    "branches": (
-        branches,
-        "layer 'both' (Concatenate): joins results of different layers",
+        "(ZeroPadding1D): is no layer of a network: it puts zeros",
     ),
     "chance": (
         lambda: called_in_training(layers.Dropout(0.5, name="drop")),
@@ -395,10 +385,6 @@ REFUSED = {
     "quantized": (quantized, "(Dense): is quantized (int8), and rounds what it multiplies"),
     "subclassed": (subclassed, "(Subclassed) has a call() of its own, which cannot be read: make"),
     "text": (text, "'words' takes text"),
-    "PReLU": (
-        lambda: sequential(dense(3), layers.PReLU(keras.initializers.RandomNormal())),
-        "(PReLU): has 3 different slopes",
-    ),
 }
 
 

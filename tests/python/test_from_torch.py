@@ -265,8 +265,14 @@ def test_an_own_layer_is_not_taken_for_its_base():
 # --- Refused --------------------------------------------------------------------------------------
 
 REFUSED = {
-    "Conv1d": (nn.Sequential(nn.Linear(2, 2), nn.Conv1d(1, 1, 1)), "1 (Conv1d) is not a part"),
-    "LayerNorm": (nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)), "1 (LayerNorm) is not a part"),
+    "Conv1d": (
+        nn.Sequential(nn.Linear(2, 2), nn.Conv1d(1, 1, 1)),
+        "1 (Conv1d) is no layer",
+    ),
+    "LayerNorm": (
+        nn.Sequential(nn.Linear(2, 2), nn.LayerNorm((1, 2))),
+        "1 (LayerNorm): normalises the last axes of shape (1, 2) of 2 features",
+    ),
     "Dropout": (
         nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1))),
         "0.1 (Dropout): is in training mode",
@@ -281,8 +287,8 @@ REFUSED = {
     ),
     "RReLU": (nn.Sequential(nn.Linear(2, 2), nn.RReLU()), "1 (RReLU): is in training mode"),
     "PReLU": (
-        nn.Sequential(nn.Linear(2, 2), slopes := nn.PReLU(2)),
-        "1 (PReLU): has 2 different slopes",
+        nn.Sequential(nn.Linear(2, 2), slopes := nn.PReLU(3)),
+        "1 (PReLU): has 3 slopes for 2 features",
     ),
     "softmax inside": (
         nn.Sequential(nn.Linear(2, 2), nn.Softmax(1), nn.Linear(2, 2)),

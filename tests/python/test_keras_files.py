@@ -231,7 +231,7 @@ CHANGES = {
     ),
     "a lambda": (
         with_lambda,
-        "layer 'one': its activation is not a part of a chain",
+        "layer 'one': its activation is no layer of a network: it runs Python code",
     ),
     "a function": (
         with_unknown_activation,

@@ -217,7 +217,7 @@ def two_inputs(join):
 
 INPUTS = {
     "in order": (lambda a, b: layers.Concatenate()([a, b]), ("a", "b")),
-    "in another order": (lambda a, b: ops.concatenate([b, a], 1), ("b", "a")),
+    "in another order": (lambda a, b: ops.concatenate([b, a], 1), ("a", "b")),
     "each with its scale": (
         lambda a, b: layers.Concatenate()([layers.Rescaling(0.5, 1.0)(a), b]),
         ("a", "b"),
@@ -261,12 +261,12 @@ def test_an_input_that_changes_nothing_is_not_taken():
 
 
 REFUSED = {
-    "another function": (lambda x: ops.sin(dense(3)(x)), "(Sin): is not a part of a chain"),
+    "another function": (lambda x: ops.tan(dense(3)(x)), "(Tan): is no layer of a network"),
     "a threshold": (
         lambda x: activations.relu(dense(3)(x), threshold=0.5),
         "(ReLU): has a threshold of 0.5: the function jumps there",
     ),
-    "residual": (lambda x: x + dense(5)(x), "(Add): adds the results of different layers"),
+    "gate": (lambda x: x * dense(5)(x), "(Multiply): multiplies two different results, as a g"),
     "a square": (lambda x: dense(3)(x) ** 2, "the output: is given"),
     "integers": (lambda x: dense(3)(ops.cast(x, "int32")), "(Cast): makes int32 of the numbers"),
     "rows joined": (
@@ -277,9 +277,9 @@ REFUSED = {
         lambda x: ops.matmul(np.ones((5, 5)), ops.expand_dims(x, -1)),
         "(Matmul): multiplies by something else than a constant matrix from the right",
     ),
-    "bounds for each feature": (
-        lambda x: ops.maximum(x, np.arange(5.0)),
-        "(Maximum): has a bound for each feature",
+    "bounds for more features": (
+        lambda x: ops.maximum(x[:, :1], np.arange(5.0)),
+        "(Maximum): has more bounds than the (1,) numbers of a sample",
     ),
     "softmax over the wrong axis": (
         lambda x: ops.softmax(x[:, :, None] * np.ones(2), axis=1),

@@ -126,10 +126,11 @@ def test_dropped_outputs_are_dropped_rows():
     assert same_bits(np.ascontiguousarray(layer.weight), np.ascontiguousarray(W.T[:3]))
     assert same_bits(np.array(layer.bias), B[:3])
     nodes = [node("Slice", "x,one,big,one", "a"), node("MatMul", "a,u", "y")]
-    (layer,) = ln.from_onnx(double(nodes)).layers
-    assert layer.in_features == 4
-    assert (layer.weight[:, 0] == 0).all()
-    assert same_bits(np.ascontiguousarray(layer.weight[:, 1:].T), CONSTANTS["u"])
+    net = ln.from_onnx(double(nodes))
+    selection, layer = net.layers
+    assert net.in_features == 4
+    assert selection == ln.Select(slice(1, 4))
+    assert same_bits(np.ascontiguousarray(layer.weight.T), CONSTANTS["u"])
 
 
 @pytest.mark.parametrize("axis", ["zero", "first"])
@@ -162,7 +163,7 @@ def test_inputs_that_are_joined_first(order):
     more = [(n, widths[n]) for n in ("x2", "x3") if n in names]
     proto = double(nodes, inputs=more)
     net = ln.from_onnx(proto)
-    distinct = list(dict.fromkeys(names))
+    distinct = [n for n in ("x", "x2", "x3") if n in names]  # as the model has them
     assert net.inputs == tuple((n, widths[n]) for n in distinct)
     assert all(repr(n) in repr(net) or n in repr(net) for n in distinct)
     given = {n: RNG.standard_normal((9, widths[n])) for n in distinct}
@@ -186,15 +187,12 @@ def test_inputs_that_are_normalised_and_joined():
 
 
 INPUTS_REFUSED = {
-    "added": ([node("Add", "x,x2", "a"), node("MatMul", "a,w", "y")], "combines the inputs 'x'"),
-    "after a layer": (
-        [node("MatMul", "x,w", "a"), node("Concat", "a,x2", "y", axis=1)],
-        "joins results of different inputs, 'x' and 'x2'",
+    "multiplied": (
+        [node("Mul", "x,x2", "a"), node("MatMul", "a,w", "y")], "multiplies two different results",
     ),
-    "used again": (
-        [node("Concat", "x,x2", "c", axis=1), node("MatMul", "c,w8", "z"),
-         node("Concat", "z,x2", "y", axis=1)],
-        "joins results of different inputs",
+    "of unknown width, after a layer": (
+        [node("MatMul", "x,w", "a"), node("MatMul", "x3,w", "d"), node("Add", "a,d", "y")],
+        "results of different inputs",
     ),
     "of unknown width": (
         [node("Concat", "x,x3", "c", axis=1), node("MatMul", "c,w8", "y")], "unknown, or too many",
@@ -208,6 +206,31 @@ def test_inputs_that_are_refused(name):
     CONSTANTS["w8"] = RNG.standard_normal((8, 2))
     with pytest.raises(ln.FormatError, match=message):
         ln.from_onnx(double(nodes, inputs=[("x2", 4), ("x3", "any")]))
+
+
+INPUTS_THAT_MEET = {
+    "added": ([node("Add", "x,x2", "a"), node("MatMul", "a,w", "y")]),
+    "after a layer": [node("MatMul", "x,w", "a"), node("Concat", "a,x2", "y", axis=1)],
+    "after a layer each": [
+        node("MatMul", "x2,w", "a"), node("MatMul", "x,w", "d"), node("Add", "a,d", "y"),
+    ],
+    "used again": [
+        node("Concat", "x2,x", "c", axis=1), node("MatMul", "c,w8", "z"),
+        node("Concat", "z,x2", "y", axis=1),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INPUTS_THAT_MEET)
+def test_inputs_that_meet_anywhere(name):
+    """They are columns of one, in the model's order; one that is not used may have any width."""
+    CONSTANTS["w8"] = RNG.standard_normal((8, 2))
+    proto = double(INPUTS_THAT_MEET[name], inputs=[("x2", 4), ("x3", "any")])
+    net = ln.from_onnx(proto)
+    assert net.inputs == (("x", 4), ("x2", 4))
+    given = {"x": X, "x2": RNG.standard_normal((20, 4)), "x3": np.zeros((20, 1))}
+    (expected,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, given)
+    assert_agrees(net, np.concatenate([X, given["x2"]], 1), expected, folded=True)
 
 
 def test_a_part_of_an_input_that_is_joined():
@@ -283,7 +306,7 @@ def test_random_outputs_beside(names):
 
 
 def test_values_within_the_graph_by_name():
-    nodes = [LAYER, node("Tanh", "z", "h"), node("LayerNormalization", "h,b,b", "y")]
+    nodes = [LAYER, node("Tanh", "z", "h"), node("ReduceL2", "h", "y")]
     proto = double(nodes)
     with pytest.raises(
         ln.FormatError, match=r"from_onnx\(model, output='h'\) reads the network be"
@@ -300,7 +323,7 @@ def test_one_result_under_two_names():
     nodes = [LAYER, node("Tanh", "z", "y"), node("Identity", "y", "action")]
     check(double(nodes, "y,action"))
     nodes[-1] = node("Softmax", "y", "action")
-    with pytest.raises(ln.FormatError, match="has the outputs y, action: name the network's"):
+    with pytest.raises(ln.FormatError, match="outputs y, action, and a softmax or labels over"):
         ln.from_onnx(double(nodes, "y,action"))
 
 

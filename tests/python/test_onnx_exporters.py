@@ -71,7 +71,10 @@ def test_torch(activation, newer, opset, tmp_path):
     module.eval()
     path = export(module, 4, tmp_path / "net.onnx", newer, opset)
     net = ln.from_onnx(path)
-    assert net.sizes == (4, 5, 6, 3)
+    dense = [layer for layer in net.layers if isinstance(layer, ln.Dense)]
+    assert [layer.out_features for layer in dense] == [5, 6, 3]
+    clips = type(activation) is nn.Hardtanh
+    assert len(net.layers) == 3 + 2 * clips
     assert net.head == "log_softmax"
     x = torch.randn(50, 4) * 3
     with torch.no_grad():
@@ -164,18 +167,26 @@ def test_torch_on_the_last_of_three_axes(newer, opset, tmp_path):
     np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-5)
 
 
-def test_a_residual_network_of_torch_is_refused(tmp_path):
-    class Residual(nn.Module):
+@pytest.mark.parametrize(("newer", "opset"), EXPORTERS)
+def test_a_residual_network_of_torch(newer, opset, tmp_path):
+    class Block(nn.Module):
         def __init__(self):
             super().__init__()
-            self.a = nn.Linear(4, 4)
+            self.norm, self.up, self.down = nn.LayerNorm(8), nn.Linear(8, 16), nn.Linear(16, 8)
 
         def forward(self, x):
-            return x + torch.relu(self.a(x))
+            return x + self.down(torch.relu(self.up(self.norm(x))))
 
-    path = export(Residual().eval(), 4, tmp_path / "net.onnx", False, 17)
-    with pytest.raises(ln.FormatError, match=r"node '.*Add.*' \(Add\): combines results of two"):
-        ln.from_onnx(path)
+    module = nn.Sequential(nn.Linear(4, 8), Block(), Block(), nn.LayerNorm(8), nn.Linear(8, 3))
+    path = export(module.eval(), 4, tmp_path / "net.onnx", newer, opset)
+    net = ln.from_onnx(path)
+    assert [type(layer).__name__ for layer in net.layers] == [
+        "Dense", "Residual", "Residual", "LayerNorm", "Dense"
+    ]  # fmt: skip
+    x = torch.randn(50, 4) * 3
+    with torch.no_grad():
+        expected = module.double()(x.double()).numpy()
+    np.testing.assert_allclose(net(x.numpy()), expected, rtol=2e-5, atol=2e-5)
 
 
 # --- scikit-learn ---------------------------------------------------------------------------------

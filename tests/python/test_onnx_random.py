@@ -297,6 +297,17 @@ def wild(rng):
     return model(nodes, constants, declared, dtype="float64"), shape
 
 
+def samples_first(proto, x, expected, count):
+    """The answer with its axis of samples in front: that along which only the first one changes."""
+    other = x.copy()
+    other.reshape(count, -1)[0] += 1
+    changed = answer(proto, other) != expected
+    for axis in range(expected.ndim if expected.ndim > 2 else 0):
+        if expected.shape[axis] == count and not np.delete(changed, 0, axis).any():
+            return np.moveaxis(expected, axis, 0)
+    return expected
+
+
 @pytest.mark.parametrize("first", range(0, 3000, 250))
 def test_wild_graphs(first):
     """What is accepted is right; the rest is refused in words."""
@@ -317,5 +328,6 @@ def test_wild_graphs(first):
         samples = x.reshape(-1, net.in_features)
         got = net(samples)
         assert got.size == expected.size, seed
+        expected = samples_first(proto, x, expected, len(samples))
         assert_agrees(net, samples, expected.reshape(got.shape), folded=True)
     assert accepted > 20

@@ -6,30 +6,42 @@ import re
 
 import numpy as np
 import pytest
-from layer_trees import answer, series, text
+from layer_trees import text
 from variants import normal, same_bits
 
+import laminet as ln
 from laminet.core.activation import Activation
+from laminet.interop.symbolic import layout
 from laminet.interop.symbolic.forms import Form
-from laminet.interop.symbolic.joining import joined
-from laminet.interop.symbolic.layout import laid_out
-from laminet.interop.symbolic.network import network, tree
-from laminet.interop.symbolic.reading import BranchError, Reading
+from laminet.interop.symbolic.network import network, network_of_several
 from laminet.interop.symbolic.value import Value
+from laminet.reference.layers import value as value_of
 
 F8 = np.dtype("float64")
 X = normal((9, 4), "f8") * 2
 W, V, U = (normal((4, 4), "f8", seed=i) for i in (1, 2, 3))
 B, C = normal((4,), "f8", seed=4), normal((4,), "f8", seed=5)
-RELU, TANH = Activation("relu"), Activation("tanh")
+RELU, TANH, SIGMOID = (Activation(name) for name in ("relu", "tanh", "sigmoid"))
 
 
 def relu(x):
     return np.maximum(x, 0)
 
 
-def start(width=4, blocks=True):
-    return Value.input(width, reading=Reading(blocks))
+def start():
+    return Value.input(4)
+
+
+def laid_out(form, dtype):
+    layers, width = layout.laid_out(form, dtype)
+    assert width == 4
+    return layers
+
+
+def series(layers, x):
+    for layer in layers:
+        x = value_of(layer, x)
+    return x
 
 
 def check(value, expected, layers):
@@ -113,8 +125,8 @@ def test_what_several_branches_need_is_computed_once():
     one, two = Value.joined([h.linear(V), x]), h.linear(U, B)
     t = np.tanh(X @ W.T)
     expected = np.concatenate([np.tanh(np.concatenate([t @ V.T, X], 1)), t @ U.T + B], 1)
-    check(Value.joined([one.activated(TANH), two]), expected,
-          "concat(x | 4>4 tanh), concat(concat([4], 4>4 | [4]), tanh | [4], 4>4)")  # fmt: skip
+    check(Value.joined([one.activated(TANH), two]), expected, "concat(x | 4>4 tanh), "
+          "concat(concat([4:8], 4>4 | [0:4]), tanh | [4:8], 4>4)")  # fmt: skip
 
 
 def test_what_is_carried_may_need_what_else_is_carried():
@@ -138,8 +150,8 @@ def test_a_part_that_others_need_is_carried_too():
     t = np.tanh(X @ W.T)
     r = relu(t @ V.T)
     check(Value.joined(parts), np.concatenate([t, r @ U.T, np.tanh(r), X[:, [3]]], 1),
-          "concat(4>4 tanh | x), concat([4] | [4], 4>4 relu | [4]), "
-          "concat([4] | [4], 4>4 | [4], tanh | [1])")  # fmt: skip
+          "concat(4>4 tanh | x), concat([0:4] | [0:4], 4>4 relu | [4:8]), "
+          "concat([0:4] | [4:8], 4>4 | [4:8], tanh | [11:12])")  # fmt: skip
 
 
 def test_the_input_is_carried_whole():
@@ -149,7 +161,7 @@ def test_the_input_is_carried_whole():
     parts = [h.linear(V[:, :2]), h.activated(RELU), x.selected(np.array([2]))]
     t = np.tanh(X[:, :2])
     check(Value.joined(parts), np.concatenate([t @ V[:, :2].T, relu(t), X[:, [2]]], 1),
-          "concat(x | [2], tanh), concat([2], 2>4 | [2], relu | [1])")  # fmt: skip
+          "concat(x | [0:2], tanh), concat([4:6], 2>4 | [4:6], relu | [2:3])")  # fmt: skip
 
 
 def test_features_of_a_layer():
@@ -187,7 +199,7 @@ def test_columns_of_the_input():
     left, right = x.selected(np.array([0, 1])), x.selected(np.array([3, 2]))
     parts = [left.activated(TANH), right]
     check(Value.joined(parts), np.concatenate([np.tanh(X[:, :2]), X[:, [3, 2]]], 1),
-          "concat([2], tanh | [2])")  # fmt: skip
+          "concat([0:2], tanh | [2])")  # fmt: skip
     check(Value.joined([left, right]).linear(W), X[:, [0, 1, 3, 2]] @ W.T, "4>4")
 
 
@@ -232,22 +244,82 @@ def test_a_normalisation_keeps_its_numbers():
 def test_outputs_stand_side_by_side_by_their_names():
     x = start()
     h = x.linear(W).activated(TANH)
-    found = tree({"a": h.linear(V), "b": add(x, h)}, F8, 4)
+    both = {"a": h.linear(V[:2]), "b": add(x, h), "c": h.linear(U[:1])}
+    found = network_of_several(both, F8)
     t = np.tanh(X @ W.T)
-    np.testing.assert_allclose(answer(found, X), np.concatenate([t @ V.T, X + t], 1), atol=1e-13)
-    assert found.outputs == (("a", 4), ("b", 4))
-    alone = tree({"a": h.linear(V).ended("softmax")}, F8, 4)
-    assert (alone.outputs, alone.head) == ((), "softmax")
+    expected = np.concatenate([t @ V[:2].T, X + t, t @ U[:1].T], 1)
+    np.testing.assert_allclose(found(X), expected, atol=1e-13)
+    names = ["a[0]", "a[1]", "b[0]", "b[1]", "b[2]", "b[3]", "c"]
+    assert found.outputs == ln.Quantities(names)
+    assert network_of_several(both, F8, named=False).outputs == ln.Quantities()
+    twice = network_of_several({"a[0]": h.linear(V[:1]), "a": h.linear(V[:2])}, F8)
+    assert twice.outputs == ln.Quantities()
+    alone = network_of_several({"a": h.linear(V).ended("softmax")}, F8)
+    assert (alone.outputs, alone.head) == (None, "softmax")
+    with pytest.raises(ValueError, match="has several outputs, and a softmax over one of them"):
+        network_of_several({"a": h, "b": h.ended("softmax")}, F8)
 
 
-def test_a_chain_is_a_network_and_all_else_is_told():
-    x = start()
-    chain = x.scaled(B, C).linear(W).activated(TANH).linear(V)
-    plain = start(blocks=False).scaled(B, C).linear(W).activated(TANH).linear(V)
-    assert network(chain.resolved(), F8) == network(plain.resolved(), F8)
-    message = "is no chain of dense layers: it has LayerNorm, Residual"
-    with pytest.raises(ValueError, match=re.escape(message)):
-        network(add(x, x.linear(W)).normalised("layer", 1e-5).resolved(), F8)
+def test_what_a_network_needs_to_know_of_its_input():
+    unknown = Value.input()
+    with pytest.raises(ValueError, match="no layer says how many features the network takes"):
+        network(unknown.activated(RELU).resolved(), F8)
+    assert network(unknown.activated(RELU).resolved(), F8, in_features=3).in_features == 3
+    sized = unknown.scaled(np.arange(1.0, 5), 0.0)
+    assert network(sized.selected(np.array([2])).resolved(), F8).in_features == 4
+    identity = network(start().resolved(), F8)
+    assert identity.layers == (ln.Activation("identity"),)
+    np.testing.assert_array_equal(identity(X), X)
+
+
+def test_numbers_that_are_equal_are_one():
+    scaled = network(start().activated(TANH).scaled(np.full(4, 2.0), B).resolved(), F8)
+    assert (scaled.layers[1].scale, same_bits(scaled.layers[1].shift, B)) == (2.0, True)
+    low, high = np.array([-np.inf, -1, -np.inf, 0]), np.full(4, np.inf)
+    (clip,) = network(start().clipped(low, high).resolved(), F8).layers
+    assert (clip.high, same_bits(clip.low, low)) == (None, True)
+    (clip,) = network(start().clipped(np.full(4, np.inf), np.inf).resolved(), F8).layers
+    assert (clip.low, clip.high) == (np.inf, None)
+
+
+# --- Gates by parameters -------------------------------------------------------------------------
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_a_gate_with_numbers_for_each_feature():
+    """CosmoPower's: ``(beta + sigmoid(alpha x) (1 - beta)) x``."""
+    h = start().linear(W, C)
+    z = X @ W.T + C
+    alpha, beta = np.array([0.5, -1.0, 2.0, 0.0]), np.array([0.1, 0.9, -0.5, 0.0])
+    gate = h.scaled(alpha, 0.0).activated(SIGMOID).scaled(1 - beta, beta)
+    for value in (gate.combined(h, "multiply"), h.combined(gate, "multiply")):
+        check(value, (beta + (1 - beta) * sigmoid(alpha * z)) * z, "4>4 gated")
+        (layer,) = laid_out(value.resolved(), F8)
+        assert same_bits(layer.activation.alpha, alpha)
+        assert same_bits(layer.activation.beta, beta)
+    swish = h.combined(h.scaled(alpha, 0.0).activated(SIGMOID), "multiply")
+    check(swish, z * sigmoid(alpha * z), "4>4 gated")
+    other = h.combined(gate.scaled(3.0, B), "multiply")
+    check(other, z * (3 * (beta + (1 - beta) * sigmoid(alpha * z)) + B), "4>4 gated, scale")
+
+
+GATES_OF_ANOTHER_KIND = {
+    "another layer": lambda h: h.linear(V).activated(SIGMOID),
+    "a shift": lambda h: h.scaled(B, C).activated(SIGMOID),
+    "tanh": lambda h: h.scaled(B, 0.0).activated(TANH),
+    "other features": lambda h: h.scaled(B, 0.0).activated(SIGMOID).selected(np.arange(4)[::-1]),
+    "nothing in sum": lambda h: h.scaled(B, 0.0).activated(SIGMOID).scaled(C, -C),
+}
+
+
+@pytest.mark.parametrize("name", GATES_OF_ANOTHER_KIND)
+def test_other_gates_are_refused(name):
+    h = start().linear(W)
+    with pytest.raises(ValueError, match="multiplies two different results, as a gate does"):
+        h.combined(GATES_OF_ANOTHER_KIND[name](h), "multiply")
 
 
 def test_float32():
@@ -263,7 +335,7 @@ def test_float32():
 REFUSED = {
     "another product": (
         lambda x: x.linear(W).combined(x.linear(V), "multiply"),
-        "combines two results of different layers",
+        "multiplies two different results",
     ),
     "other widths": (
         lambda x: x.linear(W[:2]).combined(x.linear(V), "add"),
@@ -279,14 +351,22 @@ REFUSED = {
     ),
     "no normalisation": (
         lambda x: x.combined(spread(x).scaled(1.0, 1e-3).power(-0.5), "multiply"),
-        "combines two results of different layers",
+        "multiplies two different results",
     ),
     "a statistic by what it is of": (
         lambda x: spread(x.power(2)).scaled(1.0, 1e-3).power(0.5).combined(x, "divide"),
-        "combines two results of different layers",
+        "divides one result by another",
     ),
     "a root of what is no statistic": (lambda x: x.power(0.5), "power 0.5 of t is no part of"),
     "an epsilon that is none": (lambda x: x.normalised("rms", -1.0), "has an epsilon of -1"),
+    "bounds that cross": (
+        lambda x: x.clipped(B, B - 1),
+        "clips to bounds of which the upper is below the lower",
+    ),
+    "bounds that are none": (lambda x: x.clipped(np.full(4, np.nan), 1.0), "the lower, or NaN"),
+    "too many bounds": (lambda x: x.clipped(np.zeros(3), 1.0), "bounds of shape (3,) do not fit"),
+    "too many slopes": (lambda x: x.prelu(np.arange(3.0)), "has 3 slopes for 4 features"),
+    "a variance of nothing": (lambda x: x.variance(4.0), "is the variance of 4 numbers, divided"),
     "deep branches": (
         lambda x: laid_out(_nested(x, 40).resolved(), F8),
         "has branches within branches, more than 32 deep",
@@ -314,15 +394,3 @@ def test_refused(name):
     make, message = REFUSED[name]
     with pytest.raises(ValueError, match=re.escape(message)):
         make(start())
-
-
-def test_without_blocks_branches_are_refused_where_they_are_met():
-    x = start(blocks=False)
-    makes = (
-        lambda: add(x, x.linear(W)),
-        lambda: x.normalised("layer", 1e-5),
-        lambda: joined([x.linear(W).activated(TANH).resolved(), x.resolved()]),
-    )
-    for make in makes:
-        with pytest.raises(BranchError):
-            make()

@@ -12,7 +12,7 @@ from layer_trees import assert_computes, text
 from torch import nn
 from torch_modules import Module, lin, mlp
 
-from laminet.interop.pytorch.reader import torch_tree
+import laminet as ln
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def _seed():
 def check(module, layers=None, widths=(4,), **options):
     """Compare a module of float64 with its tree: several results side by side, flattened."""
     module = module.double().eval()
-    tree = torch_tree(module, **options)
+    tree = ln.from_torch(module, **options)
     xs = [torch.randn(9, n, dtype=torch.float64) * 2 for n in widths]
     with torch.no_grad():
         given = module(*xs)
@@ -95,13 +95,13 @@ def test_nerf():
     trunk = f"concat(x | 6>16 relu, {four}), 22>16 relu, 16>16 relu, 16>16 relu"
     heads = "concat(16>16, 16>8 relu, 8>3 sigmoid | 16>1)"
     tree = check(NeRF(), f"{trunk}, {heads}", (6,), in_features=6)
-    assert tree.outputs == (("rgb", 3), ("sigma", 1))
+    assert tree.outputs == ln.Quantities(["rgb[0]", "rgb[1]", "rgb[2]", "sigma"])
 
 
 def test_nerf_with_directions_computes_its_trunk_once():
     tree = check(NeRF(directions=3), None, (9,), in_features=9)
     assert text(tree.layers).count("22>16 relu") == 1
-    assert text(tree.layers).endswith("[16], 16>1)")
+    assert text(tree.layers).endswith("[9:25], 16>1)")
 
 
 class Critic(nn.Module):
@@ -117,7 +117,8 @@ class Critic(nn.Module):
 def test_twin_critics():
     branch = "7>16 relu, 16>16 relu, 16>1"
     tree = check(Critic(), f"concat({branch} | {branch})", (5, 2), in_features=(5, 2))
-    assert (tree.inputs, tree.outputs) == ((("obs", 5), ("action", 2)), (("0", 1), ("1", 1)))
+    assert tree.inputs == (("obs", 5), ("action", 2))
+    assert tree.outputs == ln.Quantities()
 
 
 class Dueling(nn.Module):
@@ -215,8 +216,8 @@ FORWARDS = {
     "rms with its own eps": (lambda m, x: F.rms_norm(m.a(x), (3,), m.scale), "4>3, rms"),
     "activation after a norm": (lambda m, x: m.a(F.relu(m.norm4(x))), "norm, relu, 4>3"),
     "batch norm after a sum": (lambda m, x: F.relu(m.bn(x + m.s(x))), None),
-    "slopes": (lambda m, x: F.prelu(m.a(x), m.scale), "4>3, leaky_relu"),
-    "slopes of some": (lambda m, x: m.b(F.prelu(m.a(x), m.scale)), "4>3, leaky_relu, 3>3"),
+    "slopes": (lambda m, x: F.prelu(m.a(x), m.scale), "4>3 leaky_relu"),
+    "slopes of some": (lambda m, x: m.b(F.prelu(m.a(x), m.scale)), "4>3 leaky_relu, 3>3"),
     "clip": (lambda m, x: torch.clamp(m.a(x), -0.3, 0.5), "4>3, low*high"),
     "clip below": (lambda m, x: m.b(m.a(x).clamp(min=-0.3)), "4>3, low, 3>3"),
     "clip of the input": (lambda m, x: m.a((2 * x - 1).clamp(-1, 1)), "scale*shift*low*high, 4>3"),
@@ -358,13 +359,19 @@ def test_operators_that_are_whole_in_inference_mode(name):
 # --- What has no place ---------------------------------------------------------------------------
 
 REFUSED = {
-    "gate": (lambda m, x: m.s(x) * torch.sigmoid(m.t(x)), "mul: combines two results of different"),
+    "gate": (
+        lambda m, x: m.s(x) * torch.sigmoid(m.t(x)),
+        "mul: multiplies two different results, as a gate does, which no layer of laminet does",
+    ),
     "DeepONet": (
         lambda m, x: (F.relu(m.s(x)) * F.relu(m.t(x))).sum(-1, keepdim=True),
-        "mul: combines two results of different layers",
+        "mul: multiplies two different results",
     ),
     "minimum": (lambda m, x: torch.minimum(m.s(x), m.t(x)), "minimum: is the minimum of two"),
-    "length": (lambda m, x: x / (x.square().mean(-1, keepdim=True)).sqrt().exp(), "combines two"),
+    "length": (
+        lambda m, x: x / (x.square().mean(-1, keepdim=True)).sqrt().exp(),
+        "divides one result by",
+    ),
     "mean of squares": (
         lambda m, x: m.s(x).square().mean(-1, keepdim=True),
         "the output: is given 1 t^2, which is no activation that laminet has",
@@ -396,4 +403,4 @@ REFUSED = {
 def test_refused(name):
     forward, message = REFUSED[name]
     with pytest.raises(ValueError, match=re.escape(message)):
-        torch_tree(Module(forward, **parts()).eval(), in_features=4)
+        ln.from_torch(Module(forward, **parts()).eval(), in_features=4)

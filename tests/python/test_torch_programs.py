@@ -186,9 +186,11 @@ def test_a_graph_module():
 def test_programs_of_several_results(make):
     module = TwoResults().double().eval()
     program = form_of(make, module, torch.zeros(2, 4, dtype=torch.float64))
-    with pytest.raises(ValueError, match=r"returns 2 results \(0, 1\)"):
-        ln.from_torch(program)
     x = torch.randn(30, 4, dtype=torch.float64)
+    both = ln.from_torch(program)
+    assert both.outputs == ln.Quantities()
+    expected = np.concatenate([answer(module.a, x), answer(module.b, x)], axis=1)
+    assert_agrees(both, x.numpy(), expected, folded=True)
     net = ln.from_torch(program, output=1)
     assert_agrees(net, x.numpy(), answer(module.b, x), folded=True)
 
@@ -222,16 +224,16 @@ class Refused(nn.Module):
         super().__init__()
         self.kind = kind
         self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
-        self.norm = nn.LayerNorm(4)
+        self.norm = nn.LayerNorm(2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         h = self.a(x)
-        if self.kind == "residual":
-            return h + x
+        if self.kind == "gate":
+            return h * self.b(x)
         if self.kind == "norm":
-            return self.norm(h)
-        if self.kind == "sin":
-            return torch.sin(h)
+            return self.norm(h.reshape(-1, 2, 2)).flatten(1)
+        if self.kind == "tan":
+            return torch.tan(h)
         if self.kind == "data":
             if bool(h.sum() > 0):
                 return h
@@ -242,9 +244,9 @@ class Refused(nn.Module):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("residual", "combines two results of different layers"),
-        ("norm", "layer_norm: is no step of a network that laminet knows"),
-        ("sin", "sin: laminet has no such activation"),
+        ("gate", "mul: multiplies two different results"),
+        ("norm", "layer_norm: normalises a part of the features of each sample by themselves"),
+        ("tan", "tan: is no step of a network that laminet knows"),
         ("data", "decides by values of the input"),
         ("noise", "draws random numbers"),
     ],

@@ -73,9 +73,21 @@ def test_results(name):
 @pytest.mark.parametrize(
     ("forward", "output", "message"),
     [
-        (lambda m, x: (m.a(x), m.b(x)), None, r"returns 2 results \(0, 1\), .* as output=0$"),
-        (lambda m, x: {"v": m.a(x), "w": x}, None, r"returns 2 results \('v', 'w'\).*output='v'$"),
-        (lambda m, x: {"v": (m.a(x), x)}, None, r"output=\('v', 0\)$"),
+        (
+            lambda m, x: (m.a(x), m.b(x).tan()),
+            None,
+            r"^result 1: .*tan: is no step.*: output=0 reads one without it$",
+        ),
+        (
+            lambda m, x: {"v": m.b.weight.sum().expand(len(x)), "w": (m.a(x),)},
+            None,
+            r"^result 'v': the output does not depend.*: output=\('w', 0\) reads one without it$",
+        ),
+        (
+            lambda m, x: {"v": (m.a(x).softmax(-1), x)},
+            None,
+            r"softmax over one of them.*: output=\('v', 0\) reads one of them$",
+        ),
         (lambda m, x: (m.a(x), x), 2, r"no result output=2: it returns 2 results \(0, 1\)"),
         (lambda m, x: (m.a(x), x), "mean", "no result output='mean'"),
         (lambda m, x: m.a(x), 0, "no result output=0: it returns one tensor"),

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from laminet.interop.keras.activations import apply_activation, relu
-from laminet.interop.keras.blocks import BLOCK_LAYERS, reads_blocks
 from laminet.interop.keras.einsum import einsum
+from laminet.interop.keras.normalisations import NORMALISATIONS
 from laminet.interop.keras.operations import read_operation
 from laminet.interop.keras.refusals import reason
 from laminet.interop.keras.tensors import (
@@ -45,18 +45,17 @@ def read_layer(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     Raises
     ------
     ValueError
-        If the layer is none that can be read, or what it does has no place in a chain of dense
-        layers, with the layer's name.
+        If the layer is none that can be read, or what it does has no place in a network, with the
+        layer's name.
     """
     kind = _kind(layer)
     try:
         x = args[0] if args else kwargs.get("inputs")
-        known = {**LAYERS, **BLOCK_LAYERS} if reads_blocks(x) else LAYERS
-        if kind not in known:
+        if kind not in LAYERS:
             raise ValueError(reason(type(layer).__name__))
         if kind not in _MERGES and not isinstance(x, Tensor):
             raise ValueError("is called in a way that is not known")
-        return known[kind](layer, x)
+        return LAYERS[kind](layer, x)
     except RowsNeededError as error:
         raise RowsNeededError(f"layer {layer.name!r} ({type(layer).__name__}): {error}") from None
     except ValueError as error:
@@ -121,7 +120,7 @@ def _softmax(layer: Any, x: Tensor) -> Tensor:
 
 def _prelu(layer: Any, x: Tensor) -> Tensor:
     slopes = as_array(layer.alpha)
-    if len(np.unique(slopes)) == 1 or not x.value.form.blocks:
+    if len(np.unique(slopes)) == 1:
         return x.applied(lambda v: v.prelu(slopes.reshape(-1)))
     each = np.broadcast_to(slopes, x.known_shape()).reshape(-1)
     return x.in_order().applied(lambda v: v.prelu(each))
@@ -260,6 +259,7 @@ LAYERS: dict[str, Callable[[Any, Any], Tensor]] = {
     "Softmax": _softmax,
     "BatchNormalization": _batch_normalization,
     "Normalization": _normalization,
+    **NORMALISATIONS,
     "Rescaling": _rescaling,
     "SpectralNormalization": _spectral_normalization,
     "TimeDistributed": _time_distributed,

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from laminet.core.activation import Activation
+from laminet.core.names import ActivationName
 from laminet.interop.keras.activations import ACTIVATIONS, relu
-from laminet.interop.keras.blocks import BLOCK_OPERATIONS, reads_blocks
 from laminet.interop.keras.einsum import einsum
+from laminet.interop.keras.normalisations import STATISTICS
 from laminet.interop.keras.refusals import reason
 from laminet.interop.keras.tensors import (
     RowsNeededError,
@@ -33,17 +34,16 @@ def read_operation(
     Raises
     ------
     ValueError
-        If it is none that can be read, or what it does has no place in a chain of dense layers.
+        If it is none that can be read, or what it does has no place in a network.
     """
     kind = type(operation).__name__
     known = type(operation).__module__.startswith(("keras.src.ops.", "keras.src.activations."))
     try:
-        operations = {**OPERATIONS, **BLOCK_OPERATIONS} if reads_blocks(args) else OPERATIONS
-        if not known or kind not in operations:
+        if not known or kind not in OPERATIONS:
             raise ValueError(reason(kind))
         if "float" not in dtype and kind not in _MOVES:
             raise ValueError(f"computes with {dtype}: cast the numbers to float32 before")
-        return operations[kind](operation, *args, **kwargs)
+        return OPERATIONS[kind](operation, *args, **kwargs)
     except RowsNeededError as error:
         raise RowsNeededError(f"operation {operation.name!r} ({kind}): {error}") from None
     except TypeError:
@@ -61,6 +61,10 @@ def _function(name: str) -> _Operation:
     return lambda operation, x: x.applied(ACTIVATIONS[name])
 
 
+def _activation(name: ActivationName) -> _Operation:
+    return lambda operation, x: x.applied(lambda v: v.activated(Activation(name)))
+
+
 def _elementary(name: str) -> _Operation:
     return lambda operation, x: x.applied(lambda v: v.activated(name))
 
@@ -75,8 +79,7 @@ def _softmax(head: str) -> _Operation:
 
 
 def _clip(operation: Any, x: Tensor) -> Tensor:
-    low, high = (_number(v, "a bound") for v in (operation.x_min, operation.x_max))
-    return x.applied(lambda v: v.clipped(low, high))
+    return x.clipped(_constant(operation.x_min), _constant(operation.x_max))
 
 
 # --- Arithmetic -------------------------------------------------------------------------------
@@ -129,10 +132,8 @@ def _bounded(operation: str) -> _Operation:
         if isinstance(x1, Tensor) and isinstance(x2, Tensor):
             return x1.combined(x2, operation)
         x, bound = (x1, x2) if isinstance(x1, Tensor) else (x2, x1)
-        number = _number(bound, "a bound")
-        low, high = (number, np.inf) if operation == "maximum" else (-np.inf, number)
-        clipped: Tensor = x.applied(lambda v: v.clipped(low, high))
-        return clipped
+        number = _constant(bound)
+        return x.clipped(number, np.inf) if operation == "maximum" else x.clipped(-np.inf, number)
 
     return read
 
@@ -343,6 +344,8 @@ OPERATIONS: dict[str, _Operation] = {
     "Log": _elementary("log"),
     "Log1p": lambda op, x: x.applied(lambda v: v.scaled(1.0, 1.0).activated("log")),
     "Erf": _elementary("erf"),
+    "Sin": _activation("sin"),
+    "Cos": lambda op, x: x.applied(Value.cosine),
     "Abs": _elementary("abs"),
     "Absolute": _elementary("abs"),
     "Clip": _clip,
@@ -360,5 +363,6 @@ OPERATIONS: dict[str, _Operation] = {
     "Matmul": _matmul,
     "Dot": _matmul,
     "Einsum": _einsum,
+    **STATISTICS,
     **_MOVES,
 }

@@ -18,8 +18,7 @@ from laminet.interop.keras.layers import read_layer
 from laminet.interop.keras.operations import read_operation
 from laminet.interop.keras.tensors import RowsNeededError, Tensor
 from laminet.interop.symbolic.forms import Form
-from laminet.interop.symbolic.layers import Tree
-from laminet.interop.symbolic.network import network, tree
+from laminet.interop.symbolic.network import network_of_several
 from laminet.interop.symbolic.reading import Reading
 from laminet.interop.symbolic.value import Value
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from laminet.core.outputs import Outputs
 
-__all__ = ["from_keras", "keras_tree"]
+__all__ = ["from_keras"]
 
 
 @silent
@@ -100,34 +99,8 @@ def _network(model: Any, dtype: np.dtype[Any] | None) -> MLP:
 
     if not isinstance(model, keras.Model):
         raise TypeError(_no_model(model))
-    _refuse_more_outputs(model)
-    names, (result,) = _tried(model, Reading())
-    try:
-        net = network(_of_output(result), _dtype(model, dtype), result.value.head)
-    except ValueError as error:
-        raise ValueError(f"the output: {error}") from None
-    return net if len(names) == 1 else MLP(net.layers, head=net.head, inputs=names)
-
-
-def keras_tree(model: Any, *, dtype: DTypeLike | None = None) -> Tree:
-    """Return the tree of layers that a model is, whatever kinds they are of.
-
-    Several outputs stand side by side, by the names of their layers.
-
-    Raises
-    ------
-    TypeError, ValueError, FormatError
-        As `from_keras`, where something has no place in a network of any kind.
-    """
-    import keras
-
-    if isinstance(model, (str, os.PathLike)):
-        model = read_model(model)
-    if not isinstance(model, keras.Model):
-        raise TypeError(_no_model(model))
     _require_graph(model)
-    names, results = _tried(model, Reading(blocks=True))
-    target = _dtype(model, None if dtype is None else as_dtype(dtype))
+    names, results = _tried(model)
     called = [_name_of(tensor) for tensor in model.outputs]
     if len(set(called)) < len(called):  # a layer of several outputs
         called = [f"{name}.{i}" for i, name in enumerate(called)]
@@ -136,18 +109,21 @@ def keras_tree(model: Any, *, dtype: DTypeLike | None = None) -> Tree:
             name: Value(_of_output(result), head=result.value.head)
             for name, result in zip(called, results, strict=True)
         }
-        width = sum(width for _, width in names)
-        return tree(values, target, width, names if len(names) > 1 else ())
+        return network_of_several(values, _dtype(model, dtype), inputs=names)
     except ValueError as error:
-        raise ValueError(f"the output: {error}") from None
+        several = f": name one, by {_ONE}" if len(called) > 1 else ""
+        raise ValueError(f"the output: {error}{several}") from None
 
 
-def _tried(model: Any, reading: Reading) -> tuple[list[tuple[str, int]], list[Tensor]]:
+_ONE = "from_keras(keras.Model(model.inputs, model.outputs[0]))"
+
+
+def _tried(model: Any) -> tuple[list[tuple[str, int]], list[Tensor]]:
     """Return the inputs and outputs of a model, as rows where its dense layers take those."""
     try:
-        return _read(model, False, reading)
+        return _read(model, False, Reading())
     except RowsNeededError:
-        return _read(model, True, reading)
+        return _read(model, True, Reading())
 
 
 def _dtype(model: Any, dtype: np.dtype[Any] | None) -> np.dtype[Any]:
@@ -174,16 +150,6 @@ def _of_output(tensor: Tensor) -> Form:
     return tensor.value.resolved() if tensor.value.head is not None else tensor.form()
 
 
-def _refuse_more_outputs(model: Any) -> None:
-    _require_graph(model)
-    names = [tensor._keras_history.operation.name for tensor in model.outputs]
-    if len(names) != 1:
-        raise ValueError(
-            f"model {model.name!r} has {len(names)} outputs, of layers {', '.join(names)}: name "
-            "one, by from_keras(keras.Model(model.inputs, model.outputs[0]))"
-        )
-
-
 def _require_graph(model: Any) -> None:
     """Refuse a model whose layers are known by its code alone, or that has none yet."""
     import keras
@@ -202,7 +168,7 @@ def _require_graph(model: Any) -> None:
 
 
 def _read(model: Any, rows: bool, reading: Reading) -> tuple[list[tuple[str, int]], list[Tensor]]:
-    """Return the inputs in the order in which they are met, and what the model makes of them.
+    """Return the inputs that are used, and what the model makes of them.
 
     Several inputs are columns of one: each is a value of the features from its first column on.
     """
@@ -249,20 +215,15 @@ def _in_order(model: Any, visit: Callable[[Any], None]) -> None:
 
 
 def _reached_inputs(model: Any) -> list[Any]:
-    """Return those inputs that the output depends on, in the order in which they are joined."""
-    inputs = {id(tensor): tensor for tensor in model.inputs}
-    reached: dict[int, Any] = {}
+    """Return those inputs that the outputs depend on."""
+    reached = {id(tensor) for tensor in model.outputs}  # of a model that gives its input
 
     def visit(node: Any) -> None:
         for tensor in node.arguments.keras_tensors:
-            if id(tensor) in inputs:
-                reached.setdefault(id(tensor), tensor)
+            reached.add(id(tensor))
 
     _in_order(model, visit)
-    for tensor in model.outputs:  # a model that gives its input
-        if id(tensor) in inputs:
-            reached.setdefault(id(tensor), tensor)
-    return list(reached.values())
+    return [tensor for tensor in model.inputs if id(tensor) in reached]
 
 
 def _model(model: Any, values: Sequence[Tensor | None]) -> list[Tensor]:

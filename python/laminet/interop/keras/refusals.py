@@ -1,4 +1,4 @@
-"""Why parts of Keras models are no part of a chain of dense layers, and what to do about it."""
+"""Why parts of Keras models are no layers of a network, and what to do about it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ _REASONS = {
     "TensorFlowOp": "is a function of TensorFlow, which Keras 3 does not know: write it with "
     "keras.ops",
     "Lambda": "runs Python code of its own, which cannot be read: write it with keras.ops",
-    "Normalization": "normalises each sample by statistics of its own, which no matrix does"
-    + _PARTS,
-    "RMS": "normalises each sample by statistics of its own, which no matrix does" + _PARTS,
+    "Normalization": "normalises by statistics that no layer of laminet takes" + _PARTS,
     "Conv": "is a convolution",
     "Pool": "pools neighbouring numbers",
     "LSTM": "carries a state from step to step",
@@ -51,5 +49,5 @@ def reason(kind: str) -> str:
     """Return why a layer or operation of that kind is refused."""
     for part, text in _REASONS.items():
         if part in kind:
-            return f"is not a part of a chain of dense layers: it {text}"
-    return "is not a part of a chain of dense layers that laminet knows" + _PARTS
+            return f"is no layer of a network: it {text}"
+    return "is no layer of a network that laminet knows" + _PARTS

@@ -61,7 +61,7 @@ class Tensor:
 
     @classmethod
     def input(cls, shape: Shape, rows: bool, reading: Reading) -> Tensor:
-        """Return the only input of a model."""
+        """Return an input of a model."""
         if rows and (not shape or shape[-1] is None):
             raise ValueError(f"takes samples of shape {_text(shape)}, whose last length is unknown")
         width = shape[-1] if rows else product(shape)
@@ -147,6 +147,19 @@ class Tensor:
         form = value.form().scaled(*(np.broadcast_to(v, wide).ravel() for v in (scale, shift)))
         return replace(value, value=Value(form), order=None)
 
+    def clipped(self, low: Any, high: Any) -> Tensor:
+        """Return ``min(max(x, low), high)``: numbers, or arrays that are broadcast to x."""
+        low, high = (_of_one_sample(v, len(self.shape)) for v in (low, high))
+        if low.ndim == 0 and high.ndim == 0:
+            return self.applied(lambda v: v.clipped(float(low), float(high)))
+        if self.rows:
+            raise ValueError("has bounds for each place of samples of rows")
+        shape = self.known_shape()
+        if np.broadcast_shapes(shape, low.shape, high.shape) != shape:
+            raise ValueError(f"has more bounds than the {shape} numbers of a sample")
+        bounds = [np.broadcast_to(v, shape).ravel() for v in (low, high)]
+        return self.in_order().applied(lambda v: v.clipped(*bounds))
+
     @property
     def _last(self) -> int:
         length = self.shape[-1]
@@ -219,29 +232,27 @@ class Tensor:
         return self.moved(lambda order: order.reshape(1, *known))
 
     def combined(self, other: Tensor, operation: str) -> Tensor:
-        """Return the sum, product, quotient, maximum or minimum of two functions of one layer."""
-        mine, its = self.open(), other.open()
-        try:
-            if mine.form.blocks:
-                return self._beside(other, operation)
-            same_order = self.order is other.order or np.array_equal(self.places(), other.places())
-            if self.shape != other.shape or not same_order:
-                raise BranchError
-            return self.applied(lambda v: v.combined(its, operation))
-        except BranchError:
-            raise ValueError(
-                f"{_JOINS[operation]} the results of different layers: laminet holds one chain of "
-                "dense layers, without branches and skip connections. Import the parts one by one "
-                "(keras.Model(inputs, outputs) makes a model of a part) and join their outputs"
-            ) from None
+        """Return the sum, product, quotient, maximum or minimum of two values.
 
-    def _beside(self, other: Tensor, operation: str) -> Tensor:
-        """Return two values combined that are broadcast to each other, whatever layers they are."""
+        Raises
+        ------
+        ValueError
+            If no layer of laminet does that.
+        """
         x, y = self, other
+        for value in (x, y):
+            value.open()
         if self.shape != other.shape or not np.array_equal(self.places(), other.places()):
             first, second = np.broadcast_arrays(self.places(), other.places())
             x, y = self._placed(first), other._placed(second)
-        return x.applied(lambda v: v.combined(y.value, operation))
+        try:
+            return x.applied(lambda v: v.combined(y.value, operation))
+        except BranchError as error:
+            raise ValueError(
+                f"{error}, which no layer of laminet does (sums and joins of them it has): import "
+                "the parts before it one by one (keras.Model(inputs, outputs) makes a model of a "
+                "part)"
+            ) from None
 
     def _placed(self, places: Array) -> Tensor:
         shape = (*self.shape[:-1], places.shape[-1]) if self.rows else places.shape[1:]
@@ -260,14 +271,6 @@ _ROWS_JOINED = (
     "import the layers up to here (keras.Model(model.inputs, layer.output)), and those after it as "
     "a network of their own"
 )
-
-_JOINS = {
-    "add": "adds",
-    "multiply": "multiplies",
-    "divide": "divides",
-    "maximum": "takes the maximum of",
-    "minimum": "takes the minimum of",
-}
 
 
 def concatenated(values: Sequence[Tensor], axis: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which of a model's outputs is the network, and what the others say of it."""
+"""Which of a model's outputs are the network, and what the others say of it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Chosen:
-    """The output that is the network, and its labels where the graph gives them."""
+    """The outputs that are the network, by their names; labels where the graph gives them."""
 
-    tensor: Tensor
+    tensors: dict[str, Tensor]
     labels: NDArray[Any] | None = None
     multilabel: bool = False
 
 
 def chosen(graph: Graph, names: list[str], output: str | None) -> Chosen:
-    """Return the output that is the network's.
+    """Return the outputs that are the network's.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def chosen(graph: Graph, names: list[str], output: str | None) -> Chosen:
     names : list of str
         The model's outputs.
     output : str or None
-        The one that the user named: any value of the graph. None for the only one that is a
+        The one that the user named: any value of the graph. None for all that are results of a
         network: those that pass an input on, or are constants, are none.
 
     Raises
@@ -55,7 +55,7 @@ def chosen(graph: Graph, names: list[str], output: str | None) -> Chosen:
             value = value.tensor
         if not isinstance(value, Tensor):
             raise FormatError(f"output {output[:60]!r}: {_reason(value)}" + _advice(graph, values))
-        return _with_labels(value, values)
+        return _with_labels({output: value}, values)
     return _only_one(graph, values)
 
 
@@ -68,10 +68,13 @@ def _only_one(graph: Graph, values: dict[str, Any]) -> Chosen:
         about = f"output {name[:60]!r}: " if len(values) > 1 else ""
         raise FormatError(f"{about}{failure.reason}{_advice(graph, values, failure)}")
     if len(networks) > 1 and not _all_same(list(networks.values())):
+        ended = any(v.head is not None for v in networks.values())
+        if not ended and not any(isinstance(v, Decision) for v in values.values()):
+            return Chosen(networks)
         shown = ", ".join(name[:60] for name in list(networks)[:_SHOWN])
         raise FormatError(
-            f"the model has the outputs {shown}: name the network's, as in "
-            "from_onnx(model, output=...)"
+            f"the model has the outputs {shown}, and a softmax or labels over some of them: name "
+            "the network's, as in from_onnx(model, output=...)"
         )
     tensor = next(iter(networks.values()), maps[0].tensor if maps else None)
     if tensor is None:
@@ -87,7 +90,7 @@ def _only_one(graph: Graph, values: dict[str, Any]) -> Chosen:
     if tensor is None:
         name, value = next(iter(values.items()))
         raise FormatError(f"output {name[:60]!r} is no result of a network: {_reason(value)}")
-    return _with_labels(tensor, values, strict=True)
+    return _with_labels({"": tensor}, values, strict=True)
 
 
 def _all_same(tensors: list[Tensor]) -> bool:
@@ -115,8 +118,11 @@ def _of_columns(columns: list[Column]) -> Tensor | None:
     return tensor
 
 
-def _with_labels(tensor: Tensor, values: dict[str, Any], *, strict: bool = False) -> Chosen:
-    """Return an output with the labels that the model's others give of it."""
+def _with_labels(
+    tensors: dict[str, Tensor], values: dict[str, Any], *, strict: bool = False
+) -> Chosen:
+    """Return one output with the labels that the model's others give of it."""
+    (tensor,) = tensors.values()
     decisions = [v for v in values.values() if isinstance(v, Decision)]
     own = [d for d in decisions if d.tensor.value.form is tensor.value.form]
     if strict and len(own) < len(decisions):
@@ -125,13 +131,13 @@ def _with_labels(tensor: Tensor, values: dict[str, Any], *, strict: bool = False
             "name the network's, as in from_onnx(model, output=...), to leave them out"
         )
     if not own:
-        return Chosen(tensor)
+        return Chosen(tensors)
     multilabel = any(d.multilabel for d in own)
     known = [d.classes for d in own if d.classes is not None]
     if any(not np.array_equal(k, known[0]) for k in known[1:]):
         raise FormatError("the model's outputs give its classes different labels")
     labels = known[0] if known else np.arange(tensor.feature_order().size)
-    return Chosen(tensor, labels, multilabel)
+    return Chosen(tensors, labels, multilabel)
 
 
 def _reason(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,8 @@ class Graph:
         What computes each operator, by domain and name.
     leading_rows : bool, default False
         Whether all axes of an input but the last count samples, and not the first alone.
-    blocks : bool, default False
-        Whether more than a chain of dense layers may be read.
+    only : collection of str, optional
+        The inputs that the network is of, where it is not of all.
     """
 
     def __init__(
@@ -56,13 +57,13 @@ class Graph:
         external: External,
         operators: dict[tuple[str, str], Operator],
         leading_rows: bool = False,
-        blocks: bool = False,
+        only: Collection[str] | None = None,
     ) -> None:
         self.operators = operators
         self.functions: dict[tuple[str, str, str], Any] = {
             (f.domain, f.name, f.overload): f for f in model.functions
         }
-        self.reading = Reading(blocks)
+        self.reading = Reading()
         self.wide: bool = False
         self.inner_nodes_left = _MOST_INNER_NODES
         self._elements_left = _MOST_MADE
@@ -73,6 +74,8 @@ class Graph:
         held = {tensor.name for tensor in graph.initializer}
         held |= {tensor.values.name for tensor in graph.sparse_initializer}
         self._inputs = {i.name: i for i in graph.input if i.name not in held}
+        # Several inputs are columns of one: those that the network is of.
+        self._beside = [n for n in self._inputs if only is None or n in only]
         self._scope = Scope(self, graph, opset_of(model.opset_import))
 
     @property
@@ -141,7 +144,7 @@ class Graph:
             dims = [None, None]
         if not dims or any(d is not None and d < 1 for d in dims):
             return Failure(f"input {name[:60]!r} has the shape {dims}, not (batch, features)")
-        whole = self._columns() if self.reading.blocks and len(self._inputs) > 1 else {}
+        whole = self._columns() if len(self._beside) > 1 else {}
         count = len(dims) - 1 if self._leading_rows else min(len(dims) - 1, 1)
         features = dims[count:]
         axes = (*(Rows((i,), (d,)) for i, d in enumerate(dims[:count])), *[None] * len(features))
@@ -150,7 +153,7 @@ class Graph:
             form, start = whole[name]
             value = Value(form.selected(start + np.arange(math.prod(features))))
             order = None if len(features) == 1 else np.arange(value.width or 0).reshape(features)
-            return Tensor(value, order, axes, value.width, integer, inputs=self.inputs)
+            return Tensor(value, order, axes, value.width, integer, inputs=((name, value.width),))
         if len(features) == 1:
             (width,) = features
             # A form makes arrays as wide as this where a layer has not confirmed it.
@@ -166,18 +169,21 @@ class Graph:
         value = Value.input(size, reading=self.reading, name=name)
         return Tensor(value, order, axes, size, integer, inputs=((name, size),))
 
-    @property
-    def inputs(self) -> tuple[tuple[str, int | None], ...]:
-        """The inputs, and how many features each has, None where that is unknown."""
-        return tuple((name, _features(info)) for name, info in self._inputs.items())
+    def reached(self, names: list[str]) -> list[str]:
+        """Return the inputs that some values may depend on."""
+        return [name for name in self._scope.reached(names) if name in self._inputs]
+
+    def in_order(self, names: Collection[str]) -> list[str]:
+        """Return names of inputs in the model's order."""
+        return [name for name in self._inputs if name in names]
 
     def _columns(self) -> dict[str, tuple[Form, int]]:
         """Return where each of several inputs begins in the one that they are columns of."""
-        widths = [width for _, width in self.inputs]
+        widths = [_features(self._inputs[name]) for name in self._beside]
         if not self._whole and None not in widths:
             form = Form.input(sum(w or 0 for w in widths), reading=self.reading)
             start = 0
-            for name, width in self.inputs:
+            for name, width in zip(self._beside, widths, strict=True):
                 self._whole[name] = form, start
                 start += width or 0
         return self._whole

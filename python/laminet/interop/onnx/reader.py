@@ -17,20 +17,19 @@ from laminet.files.atomic import errors_about, text_path
 from laminet.interop.onnx.arrays import External
 from laminet.interop.onnx.choice import Chosen, chosen
 from laminet.interop.onnx.graph import UNKNOWN_AXES, Graph
-from laminet.interop.onnx.operators import BLOCKS, OPERATORS
+from laminet.interop.onnx.operators import OPERATORS
 from laminet.interop.onnx.operators.layers import SEVERAL_PARTS
 from laminet.interop.onnx.package import require_onnx
 from laminet.interop.onnx.restored import Restored
-from laminet.interop.onnx.values import Failure, Rows, Tensor
+from laminet.interop.onnx.values import Rows, Tensor
 from laminet.interop.symbolic.forms import Form
-from laminet.interop.symbolic.layers import Tree
-from laminet.interop.symbolic.network import network, tree
+from laminet.interop.symbolic.network import network_of_several
 from laminet.interop.symbolic.value import Value
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-__all__ = ["from_onnx", "onnx_tree"]
+__all__ = ["from_onnx"]
 
 _LARGEST_FILE = 2**31 - 1  # of protobuf
 
@@ -163,56 +162,38 @@ def _network(
     net = written.network(graph, output) if written is not None else None
     if net is not None:
         return net if dtype is None else net.astype(as_dtype(dtype))
+    wanted = names if output is None else [output]
     try:
-        found = chosen(graph, names, output)
+        graph, found = _chosen(model, external, wanted, output, leading_rows=False)
     except FormatError as error:
-        rows = Graph(model, external, OPERATORS, leading_rows=True)
-        if not rows.several_axes:
+        if not graph.several_axes:
             raise
         try:
-            found, graph = chosen(rows, names, output), rows
+            graph, found = _chosen(model, external, wanted, output, leading_rows=True)
         except FormatError as second:
             # The second is worth more where the first says that a layer takes the last axis only.
             of_axes = any(text in str(error) for text in (UNKNOWN_AXES, SEVERAL_PARTS))
             raise second if of_axes else error from None
     try:
-        net = _of_tensor(graph, found, dtype)
+        net = _of_chosen(graph, found, dtype)
     except (ValueError, TypeError) as error:
         raise FormatError(f"the output: {error}") from None
     return net if written is None else written.described(net)
 
 
-def onnx_tree(model: Any, *, dtype: DTypeLike | None = None) -> Tree:
-    """Return the tree of layers that a model is, whatever kinds they are of.
-
-    Parameters are those of `from_onnx`; several outputs stand side by side.
-
-    Raises
-    ------
-    FormatError, TypeError, OSError, ImportError
-        As `from_onnx`, where something has no place in a network of any kind.
-    """
-    proto, folder, _ = _model(model)
-    graph = Graph(proto, External(folder), BLOCKS, blocks=True)
-    names = [o.name for o in proto.graph.output]
-    values: dict[str, Value] = {}
-    for name, value in zip(names, graph.run(names), strict=True):
-        try:
-            if isinstance(value, Failure):
-                raise ValueError(value.reason)
-            if isinstance(value, Tensor) and not value.integer:
-                values[name] = Value(_form(value), head=value.head)
-        except ValueError as error:
-            raise FormatError(f"output {name[:60]!r}: {error}") from None
-    if not values:
-        raise FormatError("no output is a result of a network")
-    target = as_dtype(("float64" if graph.wide else "float32") if dtype is None else dtype)
-    inputs = [(name, width or 0) for name, width in graph.inputs]
-    try:
-        width = sum(w for _, w in inputs)
-        return tree(values, target, width, inputs if len(inputs) > 1 else ())
-    except ValueError as error:
-        raise FormatError(f"the output: {error}") from None
+def _chosen(
+    model: Any, external: External, wanted: list[str], output: str | None, *, leading_rows: bool
+) -> tuple[Graph, Chosen]:
+    """Return what the network is, as a function of those inputs alone that it is of."""
+    names = [o.name for o in model.graph.output]
+    only = Graph(model, external, OPERATORS, leading_rows).reached(wanted)
+    graph = Graph(model, external, OPERATORS, leading_rows, only)
+    found = chosen(graph, names, output)
+    used = {name for tensor in found.tensors.values() for name, _ in tensor.inputs}
+    if used and used != set(only):
+        graph = Graph(model, external, OPERATORS, leading_rows, graph.in_order(used))
+        found = chosen(graph, names, output)
+    return graph, found
 
 
 def _form(tensor: Tensor) -> Form:
@@ -221,7 +202,7 @@ def _form(tensor: Tensor) -> Form:
         raise ValueError("is the input, and no network")
     if not tensor.in_rows:
         before = [d for d in tensor.dims[: tensor.row_axes[-1]] if not isinstance(d, Rows)]
-        stacked = tensor.value.form.blocks and len(tensor.row_axes) == 1
+        stacked = tensor.rank > 2 and not tensor.is_input
         if (any(extent != 1 for extent in before) and not stacked) or len(tensor.row_axes) > 1:
             raise ValueError("has the samples in its columns: a Transpose must come last")
     form = tensor.value.resolved()
@@ -232,15 +213,13 @@ def _form(tensor: Tensor) -> Form:
     return form
 
 
-def _of_tensor(graph: Graph, found: Chosen, dtype: DTypeLike | None) -> MLP:
-    tensor = found.tensor
-    form = _form(tensor)
-    target = as_dtype(("float64" if graph.wide else "float32") if dtype is None else dtype)
-    net = network(form, target, tensor.head)
+def _of_chosen(graph: Graph, found: Chosen, dtype: DTypeLike | None) -> MLP:
+    values = {n: Value(_form(t), head=t.head) for n, t in found.tensors.items()}
+    widths = dict(pair for tensor in found.tensors.values() for pair in tensor.inputs)
     outputs: Outputs | None = None
     if found.labels is not None:
         outputs = (Labels if found.multilabel else Classes)(found.labels)
-    inputs = [(name, width or 0) for name, width in tensor.inputs]
-    return MLP(
-        net.layers, head=net.head, outputs=outputs, inputs=inputs if len(inputs) > 1 else None
-    )
+    target = as_dtype(("float64" if graph.wide else "float32") if dtype is None else dtype)
+    inputs = [(name, widths[name] or 0) for name in graph.in_order(widths)]
+    net = network_of_several(values, target, inputs=inputs)
+    return net if outputs is None else net.with_outputs(outputs)

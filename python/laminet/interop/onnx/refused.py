@@ -5,24 +5,22 @@ from __future__ import annotations
 __all__ = ["reason_of"]
 
 _NORMALISED = (
-    "takes the mean or the length of each sample, as a normalisation of each sample does, and "
-    "laminet's layers are dense: no weights can stand for it"
+    "takes a statistic of each sample that no layer of laminet takes: they know its mean, "
+    "LayerNormalization and RMSNormalization"
 )
-_CONVOLVED = "slides over an image or a sequence, and laminet's layers are dense"
+_CONVOLVED = "slides over an image or a sequence, which no layer of laminet does"
 _RECURRENT = "keeps a state from step to step, and a laminet network has none"
 _RANDOM = "draws random numbers, and a laminet network gives the same for the same sample"
 _QUANTISED = "computes with integers and rounds on the way: export the model before it is quantised"
 _COUNTED = "gives integers or picks by them, and a network's outputs are real numbers"
-_ATTENDED = "weighs values by other values, and laminet's layers are dense"
+_ATTENDED = "weighs values by other values, which no layer of laminet does"
 _CLEANED = "has a rule of its own for NaN or infinity: clean the samples before they go in"
-_TREES = "is another kind of model than a network of dense layers"
+_TREES = "is another kind of model than a network"
 _LOOPED = "repeats nodes: export the model without a loop"
 
 _REASONS = {
-    _NORMALISED: """LayerNormalization SimplifiedLayerNormalization RMSNormalization
-        GroupNormalization InstanceNormalization MeanVarianceNormalization LpNormalization
-        SkipLayerNormalization SkipSimplifiedLayerNormalization LRN Normalizer ReduceL1 ReduceL2
-        ReduceMean ReduceMin ReduceSumSquare""",
+    _NORMALISED: """GroupNormalization InstanceNormalization MeanVarianceNormalization
+        LpNormalization LRN Normalizer ReduceL1 ReduceL2 ReduceMin ReduceSumSquare""",
     _CONVOLVED: """Conv ConvTranspose ConvInteger DeformConv MaxPool AveragePool GlobalAveragePool
         GlobalMaxPool LpPool GlobalLpPool Resize Upsample FusedConv NhwcConv""",
     _RECURRENT: "LSTM GRU RNN",

@@ -115,6 +115,13 @@ class Scope:
         """Return the name of a value that has been computed."""
         return next((name for name, known in self._values.items() if known is value), None)
 
+    def reached(self, names: list[str]) -> set[str]:
+        """Return all names that some values are made of."""
+        found = set(names)
+        for index in self._needed(names):
+            found.update(names_used(self._nodes[index]))
+        return found
+
     def _needed(self, names: list[str]) -> list[int]:
         needed: set[int] = set()
         waiting = list(names)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from laminet.core.activation import Activation, activation_named
-from laminet.interop.pytorch.values import as_array, as_optional
+from laminet.interop.pytorch.values import as_array, as_optional, unit_roundoff
 from laminet.interop.symbolic.value import Value
 
 __all__ = ["MODULES", "batch_norm", "gelu"]
@@ -56,6 +56,23 @@ def batch_norm(
     )
 
 
+def _normalised(kind: str) -> Callable[[Any, Value], Value]:
+    def read(module: Any, x: Value) -> Value:
+        shape = tuple(module.normalized_shape)
+        if shape != (x.width,):
+            raise ValueError(f"normalises the last axes of shape {shape} of {x.width} features")
+        weight, bias = module.weight, getattr(module, "bias", None)
+        eps = module.eps
+        if eps is None:  # PyTorch takes the unit roundoff of what it computes with
+            if weight is None:
+                raise ValueError("has no epsilon, and no weight whose type would tell it")
+            eps = unit_roundoff(weight)
+        arrays = as_optional(weight, "weight"), as_optional(bias, "bias")
+        return x.normalised(kind, eps, *arrays)
+
+    return read
+
+
 def _rrelu(module: Any, x: Value) -> Value:
     if module.training:
         raise ValueError(f"is in training mode and draws slopes: {_EVAL}")
@@ -89,6 +106,8 @@ MODULES: dict[str, Callable[[Any, Value], Value]] = {
     "Dropout": _dropout,
     "AlphaDropout": _dropout,
     "BatchNorm1d": _batch_norm,
+    "LayerNorm": _normalised("layer"),
+    "RMSNorm": _normalised("rms"),
     "ReLU": _activation("relu"),
     "ReLU6": _activation("relu6"),
     "LeakyReLU": lambda module, x: x.leaky(module.negative_slope),

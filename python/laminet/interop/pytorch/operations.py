@@ -63,7 +63,7 @@ def _affine(x: Tracked, other: Any, make: Callable[[Any], tuple[Any, Any]]) -> T
 
 
 _BRANCHES = (
-    "(a residual, a skip or a gate), which is no chain; the parts of it that are can be read by "
+    ", which no layer of laminet does (sums and joins of them it has): read the parts before it by "
     "themselves"
 )
 
@@ -74,13 +74,11 @@ def _combined(x: Tracked, y: Tracked, operation: str) -> Tracked:
     shape = torch.broadcast_shapes(x.shape, y.shape)
     x, y = x.expanded(shape), y.expanded(shape)
     if not torch.equal(x.index, y.index):
-        if x.value.form is y.value.form and not x.value.form.blocks:
-            raise ValueError(f"is the {operation} of different features of one layer")
         x, y = x.ordered(), y.ordered()
     try:
         return x.with_value(x.value.combined(y.value, operation))
     except BranchError as error:
-        raise ValueError(f"{error} {_BRANCHES}") from None
+        raise ValueError(f"{error}{_BRANCHES}") from None
 
 
 def _add(x: Any, y: Any, alpha: Any = 1) -> Tracked:
@@ -199,7 +197,7 @@ def _compared(greater: bool) -> Callable[..., Comparison]:
 
 def _prelu(x: Tracked, weight: Any) -> Tracked:
     slopes = weight.detach().to("cpu").double().numpy().reshape(-1)
-    if len(slopes) == 1 or len(np.unique(slopes)) == 1 or not x.value.form.blocks:
+    if len(np.unique(slopes)) == 1:
         return x.with_value(x.value.prelu(slopes))
     x, each = x.beside(weight.reshape(-1, *[1] * (max(len(x.shape), 2) - 2)))
     return x.with_value(x.value.prelu(np.asarray(each)))
@@ -253,7 +251,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "log1p": _applied(_log1p),
     **{
         name: _activation(name)
-        for name in ("relu", "relu6", "selu", "silu", "mish", "tanh", "sigmoid", "softsign")
+        for name in ("relu", "relu6", "selu", "silu", "mish", "tanh", "sigmoid", "softsign", "sin")
     },
     "hardsigmoid": _activation("hard_sigmoid"),
     "hardswish": _activation("hard_swish"),
@@ -262,6 +260,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "celu": _applied(lambda x, alpha=1.0: x.celu(alpha)),
     "leaky_relu": _applied(lambda x, negative_slope=0.01: x.leaky(negative_slope)),
     "softplus": _applied(lambda x, beta=1, threshold=20: x.softplus(beta, threshold)),
+    "cos": _applied(Value.cosine),
     "log_sigmoid": _applied(Value.log_sigmoid),
     "log_sigmoid_forward": lambda x: (_applied(Value.log_sigmoid)(x), None),
     "prelu": _prelu,

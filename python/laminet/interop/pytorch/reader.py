@@ -13,11 +13,10 @@ from laminet.core.mlp import MLP
 from laminet.core.outputs import as_outputs
 from laminet.interop.pytorch.live import Live, live
 from laminet.interop.pytorch.modules import MODULES
-from laminet.interop.pytorch.running import check, read, read_all
+from laminet.interop.pytorch.running import Result, check, key_of, read
 from laminet.interop.pytorch.shapes import input_shapes, other_shapes
 from laminet.interop.pytorch.untouched import refuse_unready, untouched, where
-from laminet.interop.symbolic.layers import Tree
-from laminet.interop.symbolic.network import network, tree
+from laminet.interop.symbolic.network import network_of_several
 from laminet.interop.symbolic.value import Value
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from laminet.core.outputs import Outputs
 
-__all__ = ["from_torch", "torch_tree"]
+__all__ = ["from_torch"]
 
 
 @silent
@@ -94,15 +93,14 @@ def from_torch(
     wide = any(t.dtype == torch.float64 for t in model.tensors)
     target = as_dtype(("float64" if wide else "float32") if dtype is None else dtype)
     with untouched(model.module):
-        net, inputs = _network(model, target, output, in_features)
-    return MLP(net.layers, head=net.head, outputs=stated, inputs=inputs)
+        net = _network(model, target, output, in_features)
+    return net if stated is None else net.with_outputs(stated)
 
 
-def _network(model: Live, dtype: Any, output: Any, in_features: Any) -> tuple[MLP, Any]:
-    """Return the network, and the names and widths of its inputs where there are several."""
+def _network(model: Live, dtype: Any, output: Any, in_features: Any) -> MLP:
     if output is None and in_features is None and _is_plain(model.module):
         value = _module(model.module, Value.input(_first_width(model.module)), "")
-        return _finished(value, dtype), None
+        return _made({"": value}, dtype)
     if any(t.is_meta for t in model.tensors):
         raise ValueError("the module has no values yet: its tensors are on the meta device")
     try:
@@ -112,56 +110,36 @@ def _network(model: Live, dtype: Any, output: Any, in_features: Any) -> tuple[ML
         if unknown is None:
             raise
         raise ValueError(f"{unknown}, and {error}") from error
-    net = _finished(read(model, shapes, samples, output), dtype)
-    check(model, net, shapes, samples, output)
-    if len(shapes) == 1:
-        return net, None
+    results = read(model, shapes, samples, output)
+    widths = [int(np.prod(shape)) for shape in shapes]
+    inputs = list(zip(model.names, widths, strict=True))
     if in_features is None and (other := other_shapes(model, shapes, samples)) is not None:
         # Where one input ends and the next begins is not known: it must not matter.
-        if _finished(read(model, other, samples, output), dtype) != net:
+        inputs = []
+        if _of(read(model, other, samples, output), dtype) != _of(results, dtype):
             raise ValueError(
                 f"the inputs {', '.join(model.names)} may have several widths, and the network "
                 f"differs with them: say them with in_features=({', '.join(['...'] * len(shapes))})"
             )
-        return net, None
-    widths = [int(np.prod(shape)) for shape in shapes]
-    return net, list(zip(model.names, widths, strict=True))
+        results = read(model, shapes, samples, output)
+    net = _of(results, dtype, inputs)
+    check(model, net, shapes, samples, output, results)
+    return net
 
 
-def _finished(value: Value, dtype: Any) -> MLP:
+def _of(results: Mapping[str, Result], dtype: Any, inputs: Sequence[tuple[str, int]] = ()) -> MLP:
+    named = not all(part.isdigit() for name in results for part in name.split("."))
+    values = {name: result.value for name, result in results.items()}
+    return _made(values, dtype, inputs=inputs, named=named)
+
+
+def _made(values: Mapping[str, Value], dtype: Any, **options: Any) -> MLP:
     try:
-        return network(value.resolved(), dtype, value.head)
+        return network_of_several(values, dtype, **options)
     except ValueError as error:
-        raise ValueError(f"the output: {error}") from None
-
-
-def torch_tree(
-    module: Any, *, output: Any = None, in_features: Any = None, dtype: DTypeLike | None = None
-) -> Tree:
-    """Return the tree of layers that a module is, whatever kinds they are of.
-
-    Parameters are those of `from_torch`; several results are outputs side by side.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `from_torch`, where something has no place in a network of any kind.
-    """
-    import torch
-
-    model = live(module)
-    refuse_unready(model.module)
-    wide = any(t.dtype == torch.float64 for t in model.tensors)
-    target = as_dtype(("float64" if wide else "float32") if dtype is None else dtype)
-    with untouched(model.module):
-        model, shapes, samples = input_shapes(model, in_features)
-        values = read_all(model, shapes, samples, output)
-        widths = [int(np.prod(shape)) for shape in shapes]
-        inputs = list(zip(model.names, widths, strict=True))
-        try:
-            return tree(values, target, sum(widths), inputs if len(inputs) > 1 else ())
-        except ValueError as error:
-            raise ValueError(f"the output: {error}") from None
+        example = next(iter(values))
+        several = f": output={key_of(example)} reads one of them" if len(values) > 1 else ""
+        raise ValueError(f"the output: {error}{several}") from None
 
 
 # --- Modules whose parts are all known ----------------------------------------------------------
@@ -221,6 +199,9 @@ def _first_width(module: Any) -> int | None:
         for attribute in ("in_features", "num_features"):
             if isinstance(getattr(part, attribute, None), int):
                 return int(getattr(part, attribute))
+        shape: tuple[int, ...] = getattr(part, "normalized_shape", ())
+        if len(shape) == 1:
+            return int(shape[0])
     return None
 
 
@@ -230,4 +211,4 @@ def _unknown(module: Any) -> Iterator[str]:
         own = type(part).__module__.startswith(("torch.nn.modules.", "torch.ao."))
         container = _is_sequential(part) or type(part).__name__ in ("ModuleList", "ModuleDict")
         if own and not container and _known(part) is None:
-            yield f"{where(name, part)} is not a part of a chain of dense layers that laminet knows"
+            yield f"{where(name, part)} is no layer of a network that laminet knows"

@@ -10,7 +10,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from laminet.interop.pytorch.blocks import BLOCKS
 from laminet.interop.pytorch.moves import BLIND, is_move, moved
 from laminet.interop.pytorch.operations import OPERATIONS
 from laminet.interop.pytorch.tensors import Comparison, Tracked
@@ -21,12 +20,11 @@ _RANDOM = (
     "draws random numbers (noise, or dropout in training mode): call eval() on the module first, "
     "or read the part of it that does not"
 )
-_ADVICE = "; a chain within the module can be read by itself: from_torch(module.part)"
+_ADVICE = "; a part of the module can be read by itself: from_torch(module.part)"
 # They hand numbers to Python or to NumPy without an operation of PyTorch's.
 _EXITS = frozenset(("__array__", "__dlpack__", "data_ptr", "numpy", "storage", "tolist"))
 # What is said of operations that are often met.
 _REASONS = {
-    **dict.fromkeys(("sin", "cos"), "laminet has no such activation"),
     "argmax": "is no step of a network: laminet's predict() makes labels of its outputs",
 }
 
@@ -49,8 +47,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
     ----------
     narrow : torch.dtype or None
         The dtype of the parameters, where it is float16 or bfloat16.
-    blocks : bool
-        Whether more than a chain of dense layers may be read.
 
     Attributes
     ----------
@@ -60,9 +56,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
         Why the module could not be followed to its end.
     """
 
-    def __init__(self, narrow: Any, blocks: bool) -> None:
+    def __init__(self, narrow: Any) -> None:
         super().__init__()
-        self._operations = {**OPERATIONS, **BLOCKS} if blocks else OPERATIONS
         self.parts: list[tuple[str, Any]] = []
         self.stopped: str | None = None
         self._narrow = narrow
@@ -110,7 +105,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
         plain = name[:-1] if in_place else name
         if plain in BLIND:
             return func(*args, **kwargs)
-        if not (plain in self._operations or is_move(plain)) and func._can_decompose():
+        if not (plain in OPERATIONS or is_move(plain)) and func._can_decompose():
             with self:
                 return func.decompose(*args, **kwargs)
         if not any("Tensor" in str(r.type) for r in func._schema.returns):
@@ -133,9 +128,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
         try:
             if is_move(plain):
                 return moved(func, plain, args, kwargs, result, self._narrow)
-            if plain not in self._operations:
+            if plain not in OPERATIONS:
                 return Unreadable(self._unknown(func, name))
-            return self._operations[plain](*args, **kwargs)
+            return OPERATIONS[plain](*args, **kwargs)
         except ValueError as error:
             return Unreadable(self._at(name, str(error)))
         except (TypeError, AttributeError):  # a comparison where a result is meant, for one
@@ -183,8 +178,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
         part, module = self.parts[-1] if self.parts else ("", None)
         if type(module).__module__.startswith("torch.nn.modules."):
             return (
-                f"{part} ({type(module).__name__}) is not a part of a chain of dense layers that "
-                f"laminet knows{_ADVICE}"
+                f"{part} ({type(module).__name__}) is no layer of a network that laminet knows"
+                f"{_ADVICE}"
             )
         reason = _REASONS.get(name, "is no step of a network that laminet knows")
         return self._at(name, reason + _ADVICE)

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["every", "picked"]
+__all__ = ["every"]
 
 
-def picked(result: Any, output: Any) -> Any:
-    """Return the tensor that `output` names in what a module returned.
+def every(result: Any, output: Any) -> dict[str, Any]:
+    """Return the tensors that a module returned, or those within what `output` names, by names.
 
     Parameters
     ----------
@@ -18,25 +18,20 @@ def picked(result: Any, output: Any) -> Any:
         A tensor, or tensors in tuples, lists, dicts, dataclasses and objects with attributes.
     output : int, str, tuple of these, or None
         An index, a key or an attribute; a tuple goes from one to the next within it. None stands
-        for the only one there is.
+        for all there are.
 
     Raises
     ------
     ValueError
-        If there is no such result, or there are several and none is named.
+        If there is no such result, or something else than tensors.
     """
     path = output if isinstance(output, tuple) else () if output is None else (output,)
     for i, key in enumerate(path):
         result = _entry(result, key, path[: i + 1])
-    return _only(result, path)
-
-
-def every(result: Any, output: Any) -> dict[str, Any]:
-    """Return the tensors that a module returned, or those within what `output` names, by names."""
-    path = output if isinstance(output, tuple) else () if output is None else (output,)
-    for i, key in enumerate(path):
-        result = _entry(result, key, path[: i + 1])
-    return dict(_within(result, ""))
+    found = dict(_within(result, ""))
+    if not found:
+        raise ValueError("the module returns no result")
+    return found
 
 
 def _within(result: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -47,7 +42,10 @@ def _within(result: Any, name: str) -> Iterator[tuple[str, Any]]:
         return
     entries = _entries(result)
     if entries is None:
-        raise ValueError(f"the module returns {_shown(result)}, not tensors")
+        raise ValueError(
+            f"the module returns {_shown(result)}, not tensors: name one within it with output=, "
+            "as output='mean'"
+        )
     for key, value in entries.items():
         if value is not None:
             yield from _within(value, f"{name}.{key}" if name else str(key))
@@ -67,24 +65,6 @@ def _entry(result: Any, key: Any, path: tuple[Any, ...]) -> Any:
     if isinstance(key, str) and not plain and not key.startswith("_") and hasattr(result, key):
         return getattr(result, key)
     raise ValueError(f"the module has no result output={shown!r}: it returns {_shown(result)}")
-
-
-def _only(result: Any, path: tuple[Any, ...]) -> Any:
-    import torch
-
-    while not isinstance(result, torch.Tensor):
-        entries = _entries(result)
-        held = {k: v for k, v in (entries or {}).items() if v is not None}
-        if len(held) != 1:
-            example = next(iter(held), "mean")
-            wanted = (*path, example) if path else example
-            raise ValueError(
-                f"the module returns {_shown(result)}, not one tensor: name one with output=, as "
-                f"output={wanted!r}"
-            )
-        ((key, result),) = held.items()
-        path = (*path, key)
-    return result
 
 
 def _entries(result: Any) -> dict[Any, Any] | None:

@@ -2,66 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from laminet.interop.pytorch.live import Live
-from laminet.interop.pytorch.results import every, picked
+from laminet.interop.pytorch.results import every
 from laminet.interop.pytorch.shapes import Shapes
 from laminet.interop.pytorch.tensors import Tracked, numbered
-from laminet.interop.symbolic.reading import Reading
 from laminet.interop.symbolic.value import Value
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
 
-__all__ = ["check", "read", "read_all"]
+__all__ = ["Result", "check", "key_of", "read"]
 
 _CHECKED_SAMPLES = 8
 
 
-def read(model: Live, shapes: Shapes, samples: int, output: Any) -> Value:
-    """Run a module once, and return what its output is of its inputs, put side by side.
+@dataclass(frozen=True)
+class Result:
+    """One of a module's results: what it is of the inputs, and which axis counts samples."""
 
-    Raises
-    ------
-    ValueError
-        If that is no chain of dense layers: with the part of the module, and the reason.
-    """
-    (value,) = _run(model, shapes, samples, Reading(), lambda r: {"": picked(r, output)}).values()
-    return value
+    value: Value
+    sample_axis: int
 
 
-def read_all(model: Live, shapes: Shapes, samples: int, output: Any) -> dict[str, Value]:
-    """Run a module once, and return what all its outputs are, by their names.
+def read(model: Live, shapes: Shapes, samples: int, output: Any) -> dict[str, Result]:
+    """Run a module once, and return what its results are of its inputs, put side by side.
+
+    Parameters
+    ----------
+    model : Live
+    shapes : tuple of shapes
+        Of the inputs, without the samples.
+    samples : int
+        How many to run it on.
+    output : int, str, tuple or None
+        Which results, None for all.
 
     Raises
     ------
     ValueError
         If something in it has no place in a network: with the part of the module, and the reason.
     """
-    return _run(model, shapes, samples, Reading(blocks=True), lambda r: every(r, output))
-
-
-def _run(
-    model: Live,
-    shapes: Shapes,
-    samples: int,
-    reading: Reading,
-    taken: Callable[[Any], dict[str, Any]],
-) -> dict[str, Value]:
     import torch
 
     from laminet.interop.pytorch.recorder import Exits, Recorder, Stopped
 
     narrow = model.dtype if model.dtype in (torch.float16, torch.bfloat16) else None
-    recorder = Recorder(narrow, reading.blocks)
+    recorder = Recorder(narrow)
     inputs = model.inputs(shapes, samples)
     widths = [int(np.prod(shape)) for shape in shapes]
-    value = Value.input(sum(widths), reading=reading)
+    value = Value.input(sum(widths))
     places = numbered((samples, sum(widths)))
     for tensor, place in zip(inputs, places.split(widths, dim=1), strict=True):
         recorder.follow(tensor, Tracked(value, place.reshape(tensor.shape), samples))
@@ -69,7 +65,7 @@ def _run(
     with _named(model.module, recorder.parts):
         try:
             with Exits(recorder), recorder:
-                results = taken(model.call(inputs))
+                results = every(model.call(inputs), output)
         except Exception as error:  # TorchScript makes errors of its own of it
             if recorder.stopped is None:
                 if isinstance(error, ValueError) and not isinstance(error, Stopped):
@@ -77,20 +73,44 @@ def _run(
                 raise ValueError("the module cannot be run twice on the same samples") from None
     if recorder.stopped is not None:
         raise ValueError(recorder.stopped)
-    return {name: _value(recorder.state(result)) for name, result in results.items()}
+    return _read({name: recorder.state(result) for name, result in results.items()})
 
 
-def _value(state: Any) -> Value:
-    """Return what an output is, given what is known of its tensor."""
+def _read(states: dict[str, Any]) -> dict[str, Result]:
+    """Return what results are; of several that cannot all be read, say which can."""
+    found: dict[str, Result] = {}
+    refused: dict[str, str] = {}
+    for name, state in states.items():
+        try:
+            found[name] = _result(state)
+        except ValueError as error:
+            refused[name] = str(error)
+    if not refused:
+        return found
+    name, reason = next(iter(refused.items()))
+    if len(states) == 1:
+        raise ValueError(reason)
+    advice = f": output={key_of(next(iter(found)))} reads one without it" if found else ""
+    raise ValueError(f"result {key_of(name)}: {reason}{advice}")
+
+
+def key_of(name: str) -> str:
+    """Return what names a result, as `output` takes it."""
+    parts = [int(part) if part.isdigit() else part for part in name.split(".")]
+    return repr(parts[0]) if len(parts) == 1 else repr(tuple(parts))
+
+
+def _result(state: Any) -> Result:
+    """Return what a result is, given what is known of its tensor."""
     from laminet.interop.pytorch.recorder import Unreadable
 
     if isinstance(state, Unreadable):
         raise ValueError(state.reason)
     if not isinstance(state, Tracked):
         raise ValueError("the output does not depend on the input by any step that PyTorch sees")
+    axis = state.sample_axis() if len(state.shape) > 2 else 0
     try:
-        stacked = state.value.form.blocks and state.samples > 1 and len(state.shape) > 2
-        return (state.samples_first() if stacked else state).ordered().value
+        return Result(state.samples_first(axis).ordered().value, axis)
     except ValueError as error:
         raise ValueError(f"the output: {error}") from None
 
@@ -125,8 +145,15 @@ class _named:  # noqa: N801 - reads as a function
             handle.remove()
 
 
-def check(model: Live, net: MLP, shapes: Shapes, samples: int, output: Any) -> None:
-    """Refuse a module that gives another answer than the network.
+def check(
+    model: Live,
+    net: MLP,
+    shapes: Shapes,
+    samples: int,
+    output: Any,
+    results: Mapping[str, Result],
+) -> None:
+    """Refuse a module that gives another answer than the network, whose outputs `results` are.
 
     Raises
     ------
@@ -137,7 +164,7 @@ def check(model: Live, net: MLP, shapes: Shapes, samples: int, output: Any) -> N
     for count in (samples, *others):
         for scale in (1.0, 10.0):
             inputs = model.inputs(shapes, count, scale)
-            given = [_answer(model, inputs, output) for _ in range(2)]
+            given = [_answer(model, inputs, output, results) for _ in range(2)]
             if not np.array_equal(given[0], given[1], equal_nan=True):
                 _disagree("it gives two answers to the same samples")
             columns = [x.reshape(count, -1).cpu().double().numpy() for x in inputs]
@@ -150,19 +177,34 @@ def check(model: Live, net: MLP, shapes: Shapes, samples: int, output: Any) -> N
                 _disagree(difference)
 
 
-def _answer(model: Live, inputs: Sequence[Any], output: Any) -> NDArray[np.float64]:
+def _answer(
+    model: Live, inputs: Sequence[Any], output: Any, results: Mapping[str, Result]
+) -> NDArray[np.float64]:
+    """Return a module's results side by side; of one that has no row for each sample its own."""
     import torch
 
+    count = len(inputs[0])
     try:
-        result = picked(model.call([x.clone() for x in inputs]), output)
+        given = every(model.call([x.clone() for x in inputs]), output)
     except ValueError:
         raise
     except Exception:  # whatever a forward does with another number of samples
         raise ValueError(
-            f"the module cannot be run on {len(inputs[0])} samples, where it could on others"
+            f"the module cannot be run on {count} samples, where it could on others"
         ) from None
-    array: NDArray[np.float64] = result.detach().to("cpu", torch.float64).numpy()
-    return array
+    if given.keys() != results.keys():
+        _disagree("which results it gives depends on the samples")
+    arrays = []
+    for name, tensor in given.items():
+        array = tensor.detach().to("cpu", torch.float64).numpy()
+        axis = results[name].sample_axis
+        array = np.moveaxis(array, axis, 0) if axis < array.ndim else array
+        # Rows of another number are no features of one sample.
+        if (array.ndim > 1 and array.shape[0] != count) or array.size % count:
+            shape = tuple(tensor.shape)
+            _disagree(f"its answer has shape {shape}, which is no row for each sample")
+        arrays.append(array.reshape(count, -1))
+    return np.concatenate(arrays, axis=1)
 
 
 def _difference(model: Live, given: NDArray[Any], ours: NDArray[Any], inf: bool) -> str | None:
@@ -172,13 +214,10 @@ def _difference(model: Live, given: NDArray[Any], ours: NDArray[Any], inf: bool)
     """
     import torch
 
-    # Rows of another number are no features of one sample.
-    rows = given.ndim > 1 and given.shape[0] != len(ours)
-    if given.size != ours.size or rows:
+    if given.shape != ours.shape:
         return f"its answer has shape {given.shape}, the network's {ours.shape}"
     # No bound of rounding but a guard against another function: what was not seen.
     tolerance = min(max(4096 * torch.finfo(model.dtype).eps, 1e-6), 0.1)
-    given = given.reshape(ours.shape)
     finite = np.isfinite(given)
     difference = np.abs(given - ours)
     scale = float(np.max(np.abs(given), where=finite, initial=1.0))

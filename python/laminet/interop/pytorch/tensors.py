@@ -82,15 +82,15 @@ class Tracked:
             return self
         return Tracked.of(self.value.selected(features[0]), self.shape, self.samples)
 
-    def samples_first(self) -> Tracked:
+    def samples_first(self, axis: int) -> Tracked:
         """Return the tensor with the axis of the samples in front, as of a stack of results."""
-        return Tracked(self.value, self.index.movedim(self._sample_axis(), 0), self.samples)
+        return Tracked(self.value, self.index.movedim(axis, 0), self.samples) if axis else self
 
     def expanded(self, shape: Sequence[int]) -> Tracked:
         """Return the tensor, broadcast to a shape."""
         return Tracked(self.value, self.index.expand(tuple(shape)), self.samples)
 
-    def _sample_axis(self) -> int:
+    def sample_axis(self) -> int:
         """Return the axis along which the samples differ; 0 where that is none or several."""
         width = self.value.width or 1
         for axis, length in enumerate(self.shape):
@@ -136,10 +136,9 @@ class Tracked:
         array = numbers.expand(shape).numpy()
         if not np.isnan(array).any() and (array == array.flat[0]).all():
             return x, float(array.flat[0])
-        axis = x._sample_axis() if x.value.form.blocks else 0
+        axis = x.sample_axis()
         if axis:  # a stack of results
-            first = Tracked(x.value, x.index.movedim(axis, 0), x.samples)
-            first, beside = first.beside(numbers.expand(shape).movedim(axis, 0))
+            first, beside = x.samples_first(axis).beside(numbers.expand(shape).movedim(axis, 0))
             return Tracked(first.value, first.index.movedim(0, axis), x.samples), beside
         x = x.ordered()
         rows = array.reshape(self.samples, -1)

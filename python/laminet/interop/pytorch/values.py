@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-__all__ = ["as_array", "as_optional"]
+__all__ = ["as_array", "as_optional", "unit_roundoff"]
 
 Array = NDArray[Any]
 
@@ -38,3 +38,10 @@ def as_array(tensor: Any, name: str) -> Array:
 def as_optional(tensor: Any, name: str) -> Array | None:
     """Return a tensor's numbers, None where there is no tensor."""
     return None if tensor is None else as_array(tensor, name)
+
+
+def unit_roundoff(tensor: Any) -> float:
+    """Return the distance of 1 to the next number of a tensor's type."""
+    import torch
+
+    return float(torch.finfo(tensor.dtype).eps)

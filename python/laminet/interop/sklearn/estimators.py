@@ -105,8 +105,7 @@ def from_sklearn(
             )
     else:
         form, head, meaning = _classified(mlp, form)
-    net = network(form, target, head)
-    net = MLP(net.layers, head=net.head, outputs=meaning, feature_names=parts.names)
+    net = network(form, target, head, outputs=meaning, feature_names=parts.names)
     return net if outputs is None else net.with_outputs(outputs)
 
 

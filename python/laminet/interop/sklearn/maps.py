@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -67,7 +66,7 @@ def _with_matrix(x: Value) -> Value:
 def _sized(x: Value, inputs: int) -> Value:
     """Return a value of so many features, if that was not known."""
     if x.width is None:
-        return replace(x, form=replace(x.form, width=inputs))
+        return Value.input(inputs)  # nothing has been done to it: else its width were known
     if x.width != inputs:
         raise ValueError(f"gives {x.width} features, and the next step takes {inputs}")
     return x

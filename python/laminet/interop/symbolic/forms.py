@@ -36,26 +36,25 @@ __all__ = [
 
 Array = NDArray[Any]
 
-# A function of each feature where no layer is before it takes a layer with a diagonal matrix. This
-# limits what is made of a few numbers: 128 MiB in float64.
-_WIDEST_DIAGONAL = 4096
-
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """The network's input, or one of several inputs of the model that `name` tells apart."""
+    """The network's input, or one of several inputs of the model that `name` tells apart.
+
+    `width` is the number of its features; None as long as it is not known.
+    """
 
     reading: Reading = field(default_factory=Reading)
     name: Any = None
+    width: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Activated:
-    """``s(of)``, with one parameter `alpha` for each feature where it is given."""
+    """``s(of)``."""
 
     of: Form
     activation: Activation
-    alpha: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +131,8 @@ class Form:
         Which features of the step are meant, of how many: `total`. None for all in order.
     origin : tuple of Form and ndarray of int, or None
         For features that were selected: of which form, and which.
+    scaled_of : tuple of Form, scale and shift, or None
+        For features that were scaled and shifted: what they were before, and by what numbers.
     """
 
     step: Step
@@ -144,19 +145,15 @@ class Form:
     columns: Array | None = None
     total: int | None = None
     origin: tuple[Form, Array] | None = None
+    scaled_of: tuple[Form, Array, Array] | None = None
 
     @classmethod
     def input(
         cls, width: int | None = None, *, reading: Reading | None = None, name: Any = None
     ) -> Form:
         """Return all features of an input of a model."""
-        source = Input(reading or Reading(), name)
+        source = Input(reading or Reading(), name, width)
         return cls(source, source, width)
-
-    @property
-    def blocks(self) -> bool:
-        """Whether more may be made of it than a chain of dense layers."""
-        return self.source.reading.blocks
 
     @property
     def plain(self) -> bool:
@@ -212,9 +209,25 @@ class Form:
             bias = added if bias is None else total(bias, added)
         if self.scale is not None:
             weight = product(weight, self.scale)
+        step = self.step
         if self.columns is not None:
-            weight = scattered(weight, self.columns, self.total or 0)
-        return Form(self.step, self.source, outputs, weight, bias)
+            used = np.unique(self.columns)
+            if len(used) == self.total:
+                weight = scattered(weight, self.columns, self.total)
+            else:
+                # What is left out of a sample may be NaN, which a weight of 0 would not hide.
+                step = self._only(used)
+                weight = scattered(weight, np.searchsorted(used, self.columns), len(used))
+        return Form(step, self.source, outputs, weight, bias)
+
+    def _only(self, columns: Array) -> Step:
+        """Return some features of the step as one, the same however often it is asked for."""
+        memo, key = self.source.reading.memo, (id(self.step), columns.tobytes())
+        if key not in memo:
+            form = Form(self.step, self.source, len(columns), columns=columns, total=self.total)
+            memo[key] = self.step, Activated(form, Activation("identity"))
+        step: Step = memo[key][1]
+        return step
 
     def _merged(self, weight: Array, bias: Array | None) -> Form:
         assert self.weight is not None  # linear() has looked
@@ -239,7 +252,9 @@ class Form:
             width = array.size if array.ndim else width
         # The halves that change nothing must not touch the bits of a layer.
         scales, shifts = bool((scale != 1).any()), bool((shift != 0).any())
-        result = replace(self, width=width, origin=None) if scales or shifts else self
+        result = self
+        if scales or shifts:
+            result = replace(self, width=width, origin=None, scaled_of=(self, scale, shift))
         if result.width is None:
             result = replace(result, width=width)
         if scales:
@@ -272,7 +287,7 @@ class Form:
 
     def biased(self, bias: Array) -> Form:
         """Return ``v + bias`` of a matrix without a bias, which it has then, of zeros too."""
-        return replace(self, bias=bias, origin=None)
+        return replace(self, bias=bias, origin=None, scaled_of=None)
 
     def selected(self, indices: Array) -> Form:
         """Return the features ``v[indices]``: some of them, in any order, repeated ones too.
@@ -308,56 +323,42 @@ class Form:
             scale=scale,
             shift=shift,
             origin=(whole, places[indices]),
+            scaled_of=None,
         )
         if self.weight is not None:
             return replace(result, weight=self.weight[indices])
-        if isinstance(self.step, Activated) and not self.blocks:
-            # The rows of the layer that nobody takes are gone.
-            of = self.step.of.with_matrix().selected(indices)
-            return replace(result, step=Activated(of, self.step.activation))
         columns = np.arange(self.width) if self.columns is None else self.columns
         return replace(result, columns=columns[indices], total=self.total or self.width)
 
     def activated(self, activation: Activation) -> Form:
-        """Return ``s(v)``.
-
-        Raises
-        ------
-        ValueError
-            If that takes a layer that is not there, and there are too many features for one.
-        """
+        """Return ``s(v)``."""
         return self if activation.name == "identity" else self.layer(activation)
 
     def layer(self, activation: Activation) -> Form:
         """Return ``s(v)`` as a step, of the identity too."""
-
-        def make() -> Form:
-            of = self if self.blocks else self.with_matrix()
-            return self.over(Activated(of, activation), self.width)
-
-        return self.kept(activation, make)
+        return self.kept(activation, lambda: self.over(Activated(self, activation), self.width))
 
     def clipped(self, low: Array | float, high: Array | float) -> Form:
-        """Return ``min(max(v, low), high)`` as a step of its own."""
+        """Return ``min(max(v, low), high)`` as a step of its own.
+
+        Raises
+        ------
+        ValueError
+            If there is not one bound for each feature, or a lower one is above the upper one.
+        """
         bounds = [np.asarray(bound, np.float64) for bound in (low, high)]
-        return self.over(Clipped(self, *bounds), self.width)
+        width = self.width
+        for bound in bounds:
+            if bound.ndim > 1 or (bound.ndim == 1 and bound.size != (width or bound.size)):
+                raise ValueError(f"bounds of shape {bound.shape} do not fit {width} features")
+            width = bound.size if bound.ndim else width
+        if not (bounds[0] <= bounds[1]).all():  # NaN too
+            raise ValueError("clips to bounds of which the upper is below the lower, or NaN")
+        return self.over(Clipped(self, *bounds), width)
 
     def centred(self) -> Form:
         """Return ``v - mean(v)``, the mean of each sample over its features."""
         return self.kept(Centred, lambda: self.over(Centred(self), self.width))
-
-    def with_matrix(self) -> Form:
-        """Return this value with a matrix: a diagonal one if there is none."""
-        if self.weight is not None:
-            return self
-        if self.width is None:
-            raise ValueError("no layer says how many features the network takes")
-        if self.width > _WIDEST_DIAGONAL:
-            raise ValueError(
-                f"a function of each of {self.width} features without a layer before it would take "
-                f"a matrix of {self.width} x {self.width}; up to {_WIDEST_DIAGONAL} are accepted"
-            )
-        return self.linear(np.eye(self.width, dtype=np.float32))
 
 
 def _of_parts(parts: tuple[Form, ...], indices: Array) -> Form | None:

@@ -16,15 +16,15 @@ __all__ = ["beside_zero", "joined", "summed"]
 def joined(values: Sequence[Form]) -> Form:
     """Return the features of some values side by side, in that order.
 
-    They are parts of one value (as of the input, or of a layer's outputs), scaled or not, or
-    results of matrices over the same value; where blocks may be read, any values.
+    Parts of one value (as of the input, or of a layer's outputs), scaled or not, become such, and
+    results of matrices over the same value one matrix.
 
     Raises
     ------
     BranchError
-        If they are results of different layers: then they are no chain.
+        If they are results of different inputs.
     ValueError
-        If they take different numbers of features.
+        If they take different numbers of features, or it is not known how many there are.
     """
     if len(values) == 1:
         return values[0]
@@ -36,12 +36,8 @@ def joined(values: Sequence[Form]) -> Form:
     found = _columns_beside(values)
     if found is not None:
         return found
-    if first.blocks and not _stackable(values):
-        return _side_by_side(values)
-    values = [v if v.width is None else v.with_matrix() for v in values]
-    first = values[0]
     if any(v.step is not first.step or v.weight is None for v in values):
-        raise BranchError("joins results of different layers: the model is not a chain")
+        return _side_by_side(values)
     matrices = [v.weight for v in values if v.weight is not None]
     if len({w.shape[1] for w in matrices}) > 1:
         raise ValueError("joins results of layers that take different numbers of features")
@@ -53,11 +49,6 @@ def joined(values: Sequence[Form]) -> Form:
         )
     weight = np.concatenate(matrices)
     return Form(first.step, first.source, len(weight), weight, bias)
-
-
-def _stackable(values: Sequence[Form]) -> bool:
-    """Whether values are results of matrices over one step: then they are one matrix."""
-    return all(v.step is values[0].step and v.weight is not None for v in values)
 
 
 def _side_by_side(values: Sequence[Form]) -> Form:
@@ -92,6 +83,7 @@ def _columns_beside(values: Sequence[Form]) -> Form | None:
         scale=parts.get("scale"),
         shift=parts.get("shift"),
         origin=None,
+        scaled_of=None,
     )
 
 
@@ -101,13 +93,13 @@ def summed(values: Sequence[Form]) -> Form:
     Raises
     ------
     BranchError
-        If that is no chain of layers, and only such may be read.
+        If they are results of different inputs.
     ValueError
         If they have different numbers of features.
     """
     first = values[0]
-    if any(v.source is not first.source for v in values) or not first.blocks:
-        raise BranchError("combines two results of different layers")
+    if any(v.source is not first.source for v in values):
+        raise BranchError("adds results of different inputs")
     if first.width is None or any(v.width != first.width for v in values):
         raise ValueError("combines values of different numbers of features")
     return first.over(Summed(tuple(values)), first.width)

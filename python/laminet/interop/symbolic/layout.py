@@ -16,6 +16,13 @@ import numpy as np
 
 from laminet.core.activation import Activation
 from laminet.core.floating_point import rounded
+from laminet.core.layers.dense import Dense
+from laminet.core.layers.layer import Layer
+from laminet.core.layers.norms import LayerNorm, RMSNorm
+from laminet.core.layers.parallel import Parallel
+from laminet.core.layers.rescale import Rescale
+from laminet.core.layers.residual import Residual
+from laminet.interop.symbolic.exact import Array
 from laminet.interop.symbolic.forms import (
     Activated,
     Averaged,
@@ -27,21 +34,8 @@ from laminet.interop.symbolic.forms import (
     Normalised,
     Summed,
 )
-from laminet.interop.symbolic.layers import (
-    IDENTITY,
-    Array,
-    Dense,
-    Elementwise,
-    Layer,
-    LayerNorm,
-    Parallel,
-    Rescale,
-    Residual,
-    RMSNorm,
-    Select,
-)
 from laminet.interop.symbolic.region import Region, Users
-from laminet.interop.symbolic.tidying import tidied
+from laminet.interop.symbolic.tidying import selection, tidied
 
 __all__ = ["laid_out"]
 
@@ -50,10 +44,13 @@ _Leaves: TypeAlias = dict[Any, "Array | None"]
 
 # Sums within sums within joins: real models nest three.
 _DEEPEST = 32
+_IDENTITY = Activation("identity")
 
 
-def laid_out(form: Form, dtype: np.dtype[Any]) -> tuple[Layer, ...]:
-    """Return the layers, in series, that compute a form of the network's input.
+def laid_out(form: Form, dtype: np.dtype[Any]) -> tuple[tuple[Layer, ...], int | None]:
+    """Return the layers, in series, that compute a form of the input, and how many features it has.
+
+    None where nothing says how many.
 
     Raises
     ------
@@ -61,7 +58,9 @@ def laid_out(form: Form, dtype: np.dtype[Any]) -> tuple[Layer, ...]:
         If a node has no place in a network, or a number is too large for `dtype`.
     """
     known: _Leaves = {form.source: None}
-    return _Layout(dtype).series(form, known, Region([form], known, Users(form)), 0)
+    region = Region([form], known, Users(form))
+    width = form.source.width or region.input_width
+    return _Layout(dtype).series(form, known, region, 0), width
 
 
 class _Layout:
@@ -81,7 +80,7 @@ class _Layout:
             node = before
         else:
             columns = leaves[node]
-            pieces.append([] if columns is None else [Select(columns)])
+            pieces.append([] if columns is None else [selection(columns)])
         return tidied([layer for piece in reversed(pieces) for layer in piece])
 
     def _made(
@@ -89,7 +88,7 @@ class _Layout:
     ) -> tuple[list[Layer], Node | None]:
         """Return the layers that make a value, and of which; None of all that is known."""
         if isinstance(node, Form):
-            return self._affine(node, IDENTITY), node.step
+            return self._affine(node, _IDENTITY), node.step
         if isinstance(node, (Summed, Joined)):
             return self._branches(node, leaves, region, depth)
         if isinstance(node, Input):
@@ -101,16 +100,16 @@ class _Layout:
             )
         of = node.of
         if isinstance(node, Activated):
-            if of in leaves or of.weight is None or node.alpha is not None:
-                return self._activation(node), of
+            if of in leaves or of.weight is None:
+                return [] if node.activation.name == "identity" else [node.activation], of
             return self._affine(of, node.activation), of.step
         if isinstance(node, Clipped):
             return [self._clip(node)], of
         if isinstance(node, Normalised):
             weight = self._rounded(node.weight)
             if node.kind == "rms":
-                return [RMSNorm(node.eps, weight)], of
-            return [LayerNorm(node.eps, weight, self._rounded(node.bias))], of
+                return [RMSNorm(weight, node.eps)], of
+            return [LayerNorm(weight, self._rounded(node.bias, "bias"), node.eps)], of
         return self._centred(of, leaves)
 
     def _rounded(self, array: Array | None, name: str = "weight") -> Array | None:
@@ -120,22 +119,23 @@ class _Layout:
         if form.weight is not None:
             weight = rounded(form.weight, self._dtype, "weight")
             return [Dense(weight, self._rounded(form.bias, "bias"), activation)]
-        layers: list[Layer] = [] if form.columns is None else [Select(form.columns)]
+        layers: list[Layer] = [] if form.columns is None else [selection(form.columns)]
         if not form.bare:
-            layers.append(self._rescale(form, None, None))
+            scale = 1.0 if form.scale is None else self._number(form.scale)
+            layers.append(Rescale(scale, 0.0 if form.shift is None else self._number(form.shift)))
         return layers
 
-    def _rescale(self, form: Form, low: Array | None, high: Array | None) -> Rescale:
-        return Rescale(*(self._rounded(a, "number") for a in (form.scale, form.shift, low, high)))
-
-    def _activation(self, step: Activated) -> list[Layer]:
-        if step.activation.name == "identity":
-            return []
-        return [Elementwise(step.activation, self._rounded(step.alpha))]
-
     def _clip(self, step: Clipped) -> Layer:
-        bounds = [None if np.isinf(b).all() else b for b in (step.low, step.high)]
-        return Rescale(None, None, *(self._rounded(b, "bound") for b in bounds))
+        low = None if np.isneginf(step.low).all() else self._number(step.low)
+        high = None if np.isposinf(step.high).all() else self._number(step.high)
+        return Rescale(low=low, high=high)
+
+    def _number(self, array: Array) -> Any:
+        """Return one number where all are equal, else one for each feature."""
+        first = float(array.flat[0])
+        # Rounded in any case: what is too large for the network's dtype is refused.
+        exact = rounded(array, self._dtype, "number")
+        return first if (array == first).all() else exact
 
     def _centred(self, of: Form, leaves: _Leaves) -> tuple[list[Layer], Node]:
         """Return ``x - mean(x)`` as a matrix, of the one before it where there is one."""
@@ -143,7 +143,7 @@ class _Layout:
             weight = of.weight - np.mean(of.weight, axis=0, dtype=np.float64)
             bias = None if of.bias is None else of.bias - np.mean(of.bias, dtype=np.float64)
             centred = Form(of.step, of.source, of.width, weight, bias)
-            return self._affine(centred, IDENTITY), of.step
+            return self._affine(centred, _IDENTITY), of.step
         width = of.width or 0
         matrix = np.eye(width) - 1 / width
         return [Dense(rounded(matrix, self._dtype, "weight"))], of

@@ -11,7 +11,7 @@ __all__ = ["BranchError", "Reading"]
 
 
 class BranchError(ValueError):
-    """Results of different layers meet, where a chain of layers is asked for."""
+    """Results of different layers or inputs meet in a way that no layer of laminet has."""
 
 
 @dataclass
@@ -20,9 +20,6 @@ class Reading:
 
     Attributes
     ----------
-    blocks : bool
-        Whether layers may stand side by side, be summed and normalise samples; else all that is not
-        a chain of dense layers is refused where it is met.
     tolerance : float
         How far, relatively, constants such as ``1 / sqrt(2)`` may be from the exact ones.
     memo : dict
@@ -30,6 +27,5 @@ class Reading:
         at the end: the forms in it know this.
     """
 
-    blocks: bool = False
     tolerance: float = FLOAT32_TOLERANCE
     memo: dict[tuple[int, Any], tuple[Any, Any]] = field(default_factory=dict, repr=False)

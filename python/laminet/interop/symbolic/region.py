@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from laminet.interop.symbolic.forms import Averaged, Form, Input, Joined, Node, Summed
+from laminet.interop.symbolic.forms import Activated, Averaged, Form, Input, Joined, Node, Summed
 
 __all__ = ["Region", "Users"]
 
@@ -80,11 +80,13 @@ class Region:
     Attributes
     ----------
     users : Users
+    input_width : int or None
+        How many features the input has, as far as anything says it.
     """
 
     def __init__(self, wanted: Sequence[Node], known: Mapping[Any, Any], users: Users) -> None:
         self.users = users
-        self._input_width = 1
+        self.input_width: int | None = None
         # The nearest node through which every way from a node to what is known goes; None where
         # there are several known ones, and no such node. And how many of these follow one another.
         self._above: dict[Node, Node | None] = {}
@@ -97,7 +99,7 @@ class Region:
             if isinstance(node, Form) and isinstance(node.step, Input):
                 matrix = node.weight
                 width = node.total or node.width if matrix is None else matrix.shape[1]
-                self._input_width = max(self._input_width, width or 1)
+                self.input_width = max(self.input_width or 0, width or 0) or None
 
     def fork(self, nodes: Sequence[Node]) -> Node | None:
         """Return the nearest node through which every way from some nodes goes, or one of them."""
@@ -143,7 +145,7 @@ class Region:
         if isinstance(node, Form):
             return node.width or 1
         if isinstance(node, Input):
-            return self._input_width
+            return self.input_width or 1
         if isinstance(node, Averaged):
             return 1
         if isinstance(node, Summed):
@@ -155,4 +157,8 @@ class Region:
 
 def _is_cheap(node: Node, known: Mapping[Any, Any]) -> bool:
     """Whether a node is some of the features that are known, at most scaled."""
-    return isinstance(node, Form) and node.weight is None and node.step in known
+    if isinstance(node, Activated):
+        return node.activation.name == "identity" and _is_cheap(node.of, known)
+    if not isinstance(node, Form) or node.weight is not None:
+        return False
+    return node.step in known or _is_cheap(node.step, known)

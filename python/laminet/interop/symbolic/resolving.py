@@ -12,6 +12,9 @@ from laminet.interop.symbolic.recognition import recognized
 
 __all__ = ["resolved"]
 
+# Clips that activations are: relu6 and hard_sigmoid.
+_ACTIVATIONS = ((0.0, 6.0), (0.0, 1.0))
+
 
 def resolved(form: Form, function: Function) -> Form:
     """Return a function of each feature of a form; one form, however often it is asked for.
@@ -27,9 +30,7 @@ def resolved(form: Form, function: Function) -> Form:
 def _resolved(form: Form, function: Function) -> Form:
     scaled = function if isinstance(function, Scaled) else Scaled(function, 1.0, 0.0)
     outer = scaled.function
-    clips = isinstance(outer, Apply) and outer.function == "clip" and outer.bounds != (0.0, 6.0)
-    if clips and form.blocks:
-        assert isinstance(outer, Apply)
+    if isinstance(outer, Apply) and outer.function == "clip" and outer.bounds not in _ACTIVATIONS:
         return resolved(form, outer.argument).clipped(*outer.bounds).scaled(scaled.k, scaled.m)
     found = recognized(function, form.source.reading.tolerance)
     if found is not None:

@@ -10,13 +10,10 @@ from __future__ import annotations
 import math
 from typing import Literal, TypeAlias, cast
 
-import numpy as np
-
 from laminet.interop.symbolic import functions
 from laminet.interop.symbolic.exact import Array
 from laminet.interop.symbolic.forms import Averaged, Centred, Form, Normalised, Summed
 from laminet.interop.symbolic.functions import Apply, Function, Poly, Scaled
-from laminet.interop.symbolic.reading import BranchError
 from laminet.interop.symbolic.resolving import resolved
 
 __all__ = ["averaged", "combined", "normalised", "variance"]
@@ -27,9 +24,7 @@ _Pair: TypeAlias = tuple[Form, Function]
 def normalised(
     form: Form, kind: str, eps: float, weight: Array | None = None, bias: Array | None = None
 ) -> Form:
-    """Return a normalisation of each sample, ``layer`` or ``rms``, where such may be read."""
-    if not form.blocks:
-        raise BranchError("normalises each sample by statistics of its own, which no matrix does")
+    """Return a normalisation of each sample, ``layer`` or ``rms``."""
     if form.width is None:
         raise ValueError("normalises an unknown number of features")
     for array in (weight, bias):
@@ -45,16 +40,15 @@ def normalised(
 
 def averaged(form: Form, function: Function) -> Form:
     """Return the mean of a function of each sample's features: one feature."""
-    if form.blocks:
-        return form.over(Averaged(form, function), 1)
-    of = resolved(form, function)
-    return of.linear(np.full((1, of.width or 0), 1 / (of.width or 1)))
+    return form.over(Averaged(form, function), 1)
 
 
 def variance(form: Form, function: Function, correction: float) -> _Pair:
     """Return the variance of each sample's features: a form and the function of it."""
     of = resolved(form, function)
     width = of.width or 1
+    if correction >= width:
+        raise ValueError(f"is the variance of {width} numbers, divided by {width - correction:g}")
     centred = of.centred()
     mean = centred.over(Averaged(centred, Poly((0.0, 0.0, 1.0))), 1)
     return mean, Poly((0.0, width / (width - correction)))

@@ -7,6 +7,7 @@ is, is asked where something else comes after it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from laminet.core.activation import Activation
 from laminet.interop.symbolic import functions, statistics
 from laminet.interop.symbolic.exact import batch_norm
-from laminet.interop.symbolic.forms import Activated, Averaged, Form
+from laminet.interop.symbolic.forms import Averaged, Form
 from laminet.interop.symbolic.functions import Function
+from laminet.interop.symbolic.gates import gated
 from laminet.interop.symbolic.joining import joined, summed
 from laminet.interop.symbolic.reading import BranchError, Reading
 from laminet.interop.symbolic.resolving import resolved
@@ -140,23 +142,7 @@ class Value:
         if np.ndim(low) == 0 and np.ndim(high) == 0:
             found = functions.clip(self.open().function, float(low), float(high))
             return self.with_function(found, f"the clip to {low:g} .. {high:g}")
-        self.open()
-        low, high = np.asarray(low), np.asarray(high)
-        below, above = np.isfinite(low).all(), np.isfinite(high).all()
-        if self.form.blocks and not np.isnan(low).any() and (low < high).all():
-            return Value(self.resolved().clipped(low, high))
-        if above and np.isneginf(low).all():  # high - relu(high - x)
-            return self.scaled(-1.0, high).activated(Activation("relu")).scaled(-1.0, high)
-        if below and np.isposinf(high).all():  # relu(x - low) + low
-            return self.scaled(1.0, -low).activated(Activation("relu")).scaled(1.0, low)
-        if not (above and below):
-            raise ValueError("clips some features between finite bounds, and others not")
-        if not (low < high).all():
-            raise ValueError("clips to bounds of which the upper is not above the lower")
-        # A clip to 0 .. 1, scaled.
-        unit = Activation("hard_sigmoid", alpha=1.0, beta=0.0)
-        width = high - low
-        return self.scaled(1 / width, -low / width).activated(unit).scaled(width, low)
+        return Value(self.open().resolved().clipped(low, high))
 
     # --- Activations that are others of another unit ---------------------------------------------
 
@@ -170,10 +156,9 @@ class Value:
         if len(different) == 1:
             return self.leaky(float(different[0]))
         form = self.open().resolved()
-        if not form.blocks or slopes.shape != (form.width,):
-            raise ValueError(f"has {len(different)} different slopes; laminet has one for a layer")
-        step = Activated(form, Activation("leaky_relu"), slopes)
-        return Value(form.over(step, form.width))
+        if slopes.shape != (form.width or slopes.size,):
+            raise ValueError(f"has {slopes.size} slopes for {form.width} features")
+        return Value(form.layer(Activation("leaky_relu", alpha=slopes)))
 
     def celu(self, alpha: float) -> Value:
         """Return ``alpha elu(x / alpha)``."""
@@ -197,6 +182,10 @@ class Value:
     def log_sigmoid(self) -> Value:
         """Return ``log(sigmoid(x))``."""
         return self.activated(Activation("sigmoid")).activated("log")
+
+    def cosine(self) -> Value:
+        """Return ``cos(x)``, which is ``sin(x + pi / 2)``."""
+        return self.scaled(1.0, math.pi / 2).activated(Activation("sin"))
 
     def swish(self, alpha: float) -> Value:
         """Return ``x sigmoid(alpha x)``."""
@@ -226,7 +215,7 @@ class Value:
         return Value(statistics.averaged(self.open().form, self.function))
 
     def variance(self, correction: float = 0) -> Value:
-        """Return the variance of each sample's features, where normalisations may be read."""
+        """Return the variance of each sample's features."""
         return Value(*statistics.variance(self.open().form, self.function, correction))
 
     def ended(self, head: str) -> Value:
@@ -243,23 +232,23 @@ class Value:
         Raises
         ------
         BranchError
-            If they are no functions of the same features, nor a normalisation in its parts, and
-            not a sum that may be read.
+            If they are no functions of the same features, nor a normalisation in its parts, nor a
+            gate by numbers for each feature, nor a sum.
         """
         mine, its = self.open(), other.open()
         if mine.form is its.form:
-            found = _OF_FUNCTIONS[operation](mine.function, its.function)
+            function = _OF_FUNCTIONS[operation](mine.function, its.function)
             text = functions.text(its.function)
-            return self.with_function(found, f"the {operation} with {text}")
-        if self.form.blocks:
-            statistic = statistics.combined(
-                (mine.form, mine.function), (its.form, its.function), operation
-            )
-            if statistic is not None:
-                return Value(statistic)
-            if operation == "add":
-                return Value(summed([mine.resolved(), its.resolved()]))
-        raise BranchError("combines two results of different layers")
+            return self.with_function(function, f"the {operation} with {text}")
+        pairs = (mine.form, mine.function), (its.form, its.function)
+        found = statistics.combined(*pairs, operation)
+        if found is None and operation == "multiply":
+            found = gated(*pairs)
+        if found is not None:
+            return Value(found)
+        if operation == "add":
+            return Value(summed([mine.resolved(), its.resolved()]))
+        raise BranchError(_WORDS[operation])
 
     def selected(self, order: Array) -> Value:
         """Return some of the features, by their indices, in any order and as often as wanted."""
@@ -276,6 +265,12 @@ def _minimum(f: Function, g: Function) -> Function | None:
     return negative and functions.scaled(negative, -1, 0)
 
 
+_WORDS = {
+    "multiply": "multiplies two different results, as a gate does",
+    "divide": "divides one result by another",
+    "maximum": "takes the maximum of two different results",
+    "minimum": "takes the minimum of two different results",
+}
 _OF_FUNCTIONS = {
     "add": functions.add,
     "multiply": functions.multiply,

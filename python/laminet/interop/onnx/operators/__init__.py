@@ -6,17 +6,17 @@ from laminet.interop.onnx.node import Operator
 from laminet.interop.onnx.operators import (
     activations,
     axes,
-    blocks,
     constants,
     elementwise,
     fused,
     layers,
     linear_models,
+    normalisations,
     selections,
     tails,
 )
 
-__all__ = ["BLOCKS", "OPERATORS"]
+__all__ = ["OPERATORS"]
 
 OPERATORS: dict[tuple[str, str], Operator] = {
     **constants.OPERATORS,
@@ -28,7 +28,5 @@ OPERATORS: dict[tuple[str, str], Operator] = {
     **tails.OPERATORS,
     **linear_models.OPERATORS,
     **fused.OPERATORS,
+    **normalisations.OPERATORS,
 }
-
-#: Those of networks that are more than a chain of dense layers, in place of others or beside them.
-BLOCKS: dict[tuple[str, str], Operator] = {**OPERATORS, **blocks.BLOCKS}

@@ -9,7 +9,7 @@ import numpy as np
 
 from laminet.core.activation import Activation, activation_named
 from laminet.interop.onnx.node import Node, Operator
-from laminet.interop.onnx.operators.constants import reduced
+from laminet.interop.onnx.operators.constants import folded, reduced
 from laminet.interop.onnx.values import RowWise, Tensor
 from laminet.interop.symbolic.functions import Apply
 from laminet.interop.symbolic.value import Value
@@ -27,6 +27,17 @@ def activated(x: Tensor, activation: Activation) -> Tensor:
 
 def _plain(name: str) -> Operator:
     return lambda node: activated(node.tensor(), activation_named(name))
+
+
+def _constant_or(numpy: Callable[[Any], Any], operator: Operator) -> Operator:
+    """Return an operator that may also be given a constant."""
+
+    def either(node: Node) -> Any:
+        if isinstance(node.value(0), np.ndarray):
+            return folded(numpy, node.constant(0, "its input"))
+        return operator(node)
+
+    return either
 
 
 def _with_alpha(default: float, function: Callable[[Value, float], Value]) -> Operator:
@@ -72,8 +83,6 @@ def _gelu(node: Node) -> Tensor:
 def _prelu(node: Node) -> Tensor:
     x, slope = node.tensor(), node.constant(1, "the slope")
     alpha = x.broadcast(slope)
-    if not isinstance(alpha, float) and not x.value.form.blocks:
-        raise ValueError("has different slopes for the features, and laminet one for a layer")
     return x.applied(lambda value: value.prelu(np.asarray(alpha)))
 
 
@@ -144,6 +153,8 @@ _NAMED: dict[str, Operator] = {
     "Tanh": _plain("tanh"),
     "Softplus": _plain("softplus"),
     "Softsign": _plain("softsign"),
+    "Sin": _constant_or(np.sin, _plain("sin")),
+    "Cos": _constant_or(np.cos, lambda node: node.tensor().applied(Value.cosine)),
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _plain("hard_swish"),
     "PRelu": _prelu,

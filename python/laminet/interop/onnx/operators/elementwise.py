@@ -67,12 +67,7 @@ def _of_two(a: Any, b: Any, name: str | None) -> Tensor:
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         raise ValueError("combines a step of a softmax with another")
     x, y = a.open(), b.open()
-    if x.inputs != y.inputs and not x.value.form.blocks:
-        names = " and ".join(repr(n[:60]) for n, _ in dict.fromkeys(x.inputs + y.inputs))
-        raise ValueError(f"combines the inputs {names}, and a laminet network has one input")
-    if x.value.form is not y.value.form and not x.value.form.blocks:
-        raise ValueError(_BRANCHES)
-    if x.value.form.blocks and name is not None:
+    if name is not None:
         x, y = alike(x, y)
     same_order = x.order is y.order or (
         x.order is not None and y.order is not None and np.array_equal(x.order, y.order)
@@ -82,15 +77,12 @@ def _of_two(a: Any, b: Any, name: str | None) -> Tensor:
     if name is None:
         return x
     try:
-        return x.applied(lambda value: value.combined(y.value, name))
-    except BranchError:
-        raise ValueError(_BRANCHES) from None
-
-
-_BRANCHES = (
-    "combines results of two different layers: the model is not a chain, in which each layer takes "
-    "the one before it"
-)
+        both = tuple(dict.fromkeys((*x.inputs, *y.inputs)))
+        return replace(x, value=x.open().value.combined(y.value, name), inputs=both)
+    except BranchError as error:
+        raise ValueError(
+            f"{error}, which no layer of laminet does (sums and joins of them it has)"
+        ) from None
 
 
 def _subtract(node: Node) -> Any:
@@ -198,8 +190,7 @@ def _minimum(node: Node) -> Any:
     tensors = [v for v in node.inputs if isinstance(v, Tensor)]
     if len(tensors) > 1:
         raise ValueError(
-            "takes the minimum of two results, and in a laminet network each layer takes the one "
-            "before it"
+            "takes the minimum of two results of different layers, which no layer of laminet does"
         )
     if not tensors:
         return reduce(lambda a, b: folded(np.minimum, a, b), node.inputs)

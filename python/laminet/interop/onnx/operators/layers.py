@@ -12,10 +12,14 @@ from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.elementwise import add, affine
 from laminet.interop.onnx.values import Tensor
 from laminet.interop.symbolic.exact import batch_norm
+from laminet.interop.symbolic.joining import joined
 
 __all__ = ["OPERATORS", "SEVERAL_PARTS", "gemm", "product"]
 
 Array = NDArray[Any]
+
+# Members of an ensemble are read one by one.
+_MOST_MATRICES = 256
 
 #: What is said where axes that were taken for features may count samples.
 SEVERAL_PARTS = "is applied to each of several parts of a sample"
@@ -64,6 +68,8 @@ def _rows(x: Tensor, matrix: Array) -> Tensor:
     """Return ``x M``, over the last axis of x."""
     while matrix.ndim > 2 and matrix.shape[0] == 1 and matrix.ndim <= x.rank:
         matrix = matrix[0]
+    if matrix.ndim == 3:
+        return _stacked(x, matrix)
     if matrix.ndim not in (1, 2):
         raise ValueError(f"the constant has shape {matrix.shape}, and is no matrix")
     if x.rank == 0 or x.axes[-1] is not None:
@@ -82,6 +88,28 @@ def _rows(x: Tensor, matrix: Array) -> Tensor:
         return replace(x.with_features(form, np.zeros(leading, int)), axes=x.axes[:-1])
     order = np.arange(weight.shape[0]).reshape(*leading, -1) if leading else None
     return x.with_features(form, order)
+
+
+def _stacked(x: Tensor, matrices: Array) -> Tensor:
+    """Return products with a matrix each, in front of the samples: as ensembles have them."""
+    count = len(matrices)
+    if count == 0 or count > _MOST_MATRICES:
+        raise ValueError(f"multiplies with a stack of {count} matrices")
+    plain = x.rank == 2 and x.axes[0] is not None and x.axes[1] is None
+    if plain:
+        parts = [x] * count
+    elif x.rank == 3 and x.axes[0] is None and x.axes[1] is not None and x.axes[2] is None:
+        order = x.feature_order()
+        if order.shape[0] not in (1, count):
+            raise ValueError(f"multiplies {order.shape[0]} parts with {count} matrices")
+        rows = [replace(x, order=o, axes=x.axes[1:], width=o.size) for o in order]
+        parts = rows * (count // len(rows))
+    else:
+        raise ValueError(f"multiplies with a stack of matrices of shape {matrices.shape}")
+    forms = [_rows(part, m).value.resolved() for part, m in zip(parts, matrices, strict=True)]
+    form = joined(forms)
+    order = np.arange(form.width or 0).reshape(count, -1)
+    return replace(x.with_features(form, order), axes=(None, *x.axes[-2:]))
 
 
 def _columns(matrix: Array, x: Tensor) -> Tensor:

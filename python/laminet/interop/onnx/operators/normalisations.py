@@ -1,4 +1,4 @@
-"""What models have that are no chain: normalisations of each sample, means of it or of branches."""
+"""Normalisations of each sample, and sums and means over its features or over branches."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ import numpy as np
 
 from laminet.interop.onnx.aligned import in_order, of_order
 from laminet.interop.onnx.node import Node, Operator
+from laminet.interop.onnx.operators.activations import OPERATORS as ACTIVATIONS
 from laminet.interop.onnx.operators.constants import folded, reduced
 from laminet.interop.onnx.operators.elementwise import OPERATORS as ELEMENTWISE
 from laminet.interop.onnx.operators.elementwise import add
 from laminet.interop.onnx.values import Array, Tensor
+from laminet.interop.symbolic.functions import applies
 from laminet.interop.symbolic.value import Value
 
-__all__ = ["BLOCKS"]
+__all__ = ["OPERATORS"]
 
 _MOST_PARTS = 256
 
 
 def _normalised(node: Node, x: Tensor, kind: str, arrays: list[Array | None], axis: int) -> Tensor:
+    sizes = [a.size for a in arrays if a is not None and a.size > 1]
+    x = x.sized(sizes[0]) if sizes else x
     features = x.feature_order()
     rank = x.rank
     over = range(axis % rank, rank) if -rank <= axis < rank else range(0)
@@ -67,39 +71,48 @@ def _skipped(kind: str) -> Operator:
     return operator
 
 
-def _reduced_mean(node: Node) -> Any:
-    """Return the mean over all features of a sample, or over one axis of several."""
-    if isinstance(node.value(0), np.ndarray):
-        return reduced(node, "Mean")
-    x = node.tensor()
-    given = node.optional(1, "axes") if node.opset >= 18 else node.attribute("axes")
-    keep = node.attribute("keepdims", 1)
-    node.attribute("noop_with_empty_axes", 0)
-    axes = [] if given is None else [int(axis) for axis in np.asarray(given).ravel()]
-    if len(axes) != 1 or not -x.rank <= axes[0] < x.rank:
-        raise ValueError("is not taken over one axis")
-    axis = axes[0] % x.rank
-    if x.axes[axis] is not None:
-        raise ValueError("is taken over the samples")
-    order = x.feature_order()
-    place = axis - sum(rows is not None for rows in x.axes[:axis])
-    if order.shape[place] == order.size:
-        value = in_order(x).averaged()
-    else:
-        value = _over(x.value, np.moveaxis(order, place, 0))
-    shape = list(order.shape)
-    shape[place : place + 1] = [1] if keep else []
-    result = of_order(x, value, tuple(shape))
-    return result if keep else replace(result, axes=(*x.axes[:axis], *x.axes[axis + 1 :]))
+def _reduced(mean: bool) -> Operator:
+    """Return the mean or sum over all features of a sample, or over one axis of several."""
+    newest = 18 if mean else 13
+
+    def operator(node: Node) -> Any:
+        function = getattr(getattr(node.value(0), "value", None), "function", None)
+        if not mean and (function is None or applies(function, "exp")):
+            return ACTIVATIONS["", "ReduceSum"](node)
+        if isinstance(node.value(0), np.ndarray):
+            return reduced(node, "Mean")
+        x = node.tensor()
+        given = node.optional(1, "axes") if node.opset >= newest else node.attribute("axes")
+        keep = node.attribute("keepdims", 1)
+        node.attribute("noop_with_empty_axes", 0)
+        axes = [] if given is None else [int(axis) for axis in np.asarray(given).ravel()]
+        if len(axes) != 1 or not -x.rank <= axes[0] < x.rank:
+            raise ValueError("is not taken over one axis")
+        axis = axes[0] % x.rank
+        if x.axes[axis] is not None:
+            raise ValueError("is taken over the samples")
+        order = x.feature_order()
+        place = axis - sum(rows is not None for rows in x.axes[:axis])
+        if order.shape[place] == order.size:
+            value = in_order(x)
+            value = value.averaged() if mean else value.linear(np.ones((1, order.size)))
+        else:
+            value = _over(x.value, np.moveaxis(order, place, 0), mean)
+        shape = list(order.shape)
+        shape[place : place + 1] = [1] if keep else []
+        result = of_order(x, value, tuple(shape))
+        return result if keep else replace(result, axes=(*x.axes[:axis], *x.axes[axis + 1 :]))
+
+    return operator
 
 
-def _over(value: Value, orders: Array) -> Value:
-    """Return the mean of the features that stand at each place of the first axis."""
+def _over(value: Value, orders: Array, mean: bool) -> Value:
+    """Return the sum or mean of the features that stand at each place of the first axis."""
     if len(orders) > _MOST_PARTS:
         raise ValueError(f"is taken of {len(orders)} parts")
     parts = [value.selected(order.ravel()) for order in orders]
     total = reduce(lambda a, b: a.combined(b, "add"), parts)
-    return total.scaled(1 / len(parts), 0.0)
+    return total.scaled(1 / len(parts), 0.0) if mean else total
 
 
 def _mean(node: Node) -> Any:
@@ -116,14 +129,15 @@ def _root(node: Node) -> Any:
     return ELEMENTWISE["", "Sqrt"](node)
 
 
-BLOCKS: dict[tuple[str, str], Operator] = {
+OPERATORS: dict[tuple[str, str], Operator] = {
     ("", "LayerNormalization"): _layer_normalization("layer"),
     ("", "RMSNormalization"): _layer_normalization("rms"),
     ("", "SimplifiedLayerNormalization"): _layer_normalization("rms"),
     ("com.microsoft", "SimplifiedLayerNormalization"): _layer_normalization("rms"),
     ("com.microsoft", "SkipLayerNormalization"): _skipped("layer"),
     ("com.microsoft", "SkipSimplifiedLayerNormalization"): _skipped("rms"),
-    ("", "ReduceMean"): _reduced_mean,
+    ("", "ReduceMean"): _reduced(mean=True),
+    ("", "ReduceSum"): _reduced(mean=False),
     ("", "Mean"): _mean,
     ("", "Sqrt"): _root,
 }

@@ -1,4 +1,4 @@
-"""What Keras models have that are no chain: normalisations of each sample, means, stacks."""
+"""Normalisations of each sample, means over features or branches, and stacks of these."""
 
 from __future__ import annotations
 
@@ -11,16 +11,9 @@ import numpy as np
 
 from laminet.interop.keras.tensors import Tensor, as_array, concatenated
 
-__all__ = ["BLOCK_LAYERS", "BLOCK_OPERATIONS", "reads_blocks"]
+__all__ = ["NORMALISATIONS", "STATISTICS"]
 
 _MOST_PARTS = 256
-
-
-def reads_blocks(arguments: Any) -> bool:
-    """Whether one of some arguments, nested ones too, is of a model that may be no chain."""
-    if isinstance(arguments, (list, tuple)):
-        return any(map(reads_blocks, arguments))
-    return isinstance(arguments, Tensor) and arguments.value.form.blocks
 
 
 def _normalised(x: Tensor, axis: Any, kind: str, eps: float, gamma: Any, beta: Any) -> Tensor:
@@ -100,12 +93,13 @@ def _power(exponent: float) -> Callable[[Any, Tensor], Tensor]:
     return lambda operation, x: x.applied(lambda v: v.power(exponent))
 
 
-#: In place of others or beside them where blocks are read.
-BLOCK_LAYERS: dict[str, Callable[[Any, Any], Tensor]] = {
+#: Layers, by their names in ``keras.layers``.
+NORMALISATIONS: dict[str, Callable[[Any, Any], Tensor]] = {
     "LayerNormalization": _layer_normalization,
     "RMSNormalization": _rms_normalization,
 }
-BLOCK_OPERATIONS: dict[str, Callable[..., Any]] = {
+#: Operations, by the names of their classes.
+STATISTICS: dict[str, Callable[..., Any]] = {
     "Mean": _mean,
     "Var": _variance,
     "Sqrt": _power(0.5),
