@@ -214,11 +214,6 @@ REFUSED = {
         TypeError,
         "step 'functiontransformer': a FunctionTransformer cannot be folded",
     ),
-    "a scaler that clips": (
-        lambda: fitted(make_pipeline(MinMaxScaler(clip=True), small()), THREE),
-        ValueError,
-        "step 'minmaxscaler': a MinMaxScaler cannot be folded into a layer: it clips (clip=True)",
-    ),
     "one class": (
         lambda: fitted(small(), np.zeros(len(X))),
         ValueError,

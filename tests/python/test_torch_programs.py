@@ -271,15 +271,19 @@ def test_a_script_is_left_alone():
     assert module.training
 
 
-def test_an_exported_sequence_is_refused():
+def test_an_exported_sequence():
+    """Of a fixed number of steps the layer is one for each; of any number it is none."""
     module = nn.Linear(4, 3)
     program = torch.export.export(
         module, (torch.zeros(2, 3, 4),), dynamic_shapes=({1: torch.export.Dim("t")},)
     )
     with pytest.raises(ValueError, match="the first dimension as the only dynamic one"):
         ln.from_torch(program)
-    with pytest.raises(ValueError, match="layers take one row of features for each sample"):
-        ln.from_torch(torch.export.export(module, (torch.zeros(2, 3, 4),)))
+    net = ln.from_torch(torch.export.export(module, (torch.zeros(2, 3, 4),)))
+    assert (net.in_features, net.out_features) == (12, 9)
+    x = torch.randn(2, 3, 4)
+    expected = answer(module, x).reshape(2, 9)
+    np.testing.assert_allclose(net(x.numpy().reshape(2, 12)), expected, rtol=1e-5, atol=1e-6)
 
 
 # --- Wrapped modules ------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -53,10 +53,10 @@ def _axis_of(axis: Any, x: Tensor) -> int:
     return result
 
 
-def _mean(operation: Any, x: Tensor) -> Tensor:
+def _total(operation: Any, x: Tensor, *, mean: bool) -> Tensor:
     axis = _axis_of(operation.axis, x)
     if axis == len(x.shape) and x.flat:
-        return x.averaged(operation.keepdims)
+        return x.averaged(operation.keepdims) if mean else _sum_of_features(operation, x)
     if x.rows:
         raise ValueError("is taken over the rows of a sample, which other layers take one by one")
     orders = np.moveaxis(x.places(), axis, 0)
@@ -66,7 +66,13 @@ def _mean(operation: Any, x: Tensor) -> Tensor:
     total = reduce(lambda a, b: a.combined(b, "add"), parts)
     shape = list(x.shape)
     shape[axis - 1 : axis] = [1] if operation.keepdims else []
-    return replace(x, value=total.scaled(1 / len(parts), 0.0), shape=tuple(shape), order=None)
+    value = total.scaled(1 / len(parts), 0.0) if mean else total
+    return replace(x, value=value, shape=tuple(shape), order=None)
+
+
+def _sum_of_features(operation: Any, x: Tensor) -> Tensor:
+    total = x.linear(np.ones((1, x.in_order().value.width or 0)), None)
+    return total if operation.keepdims else replace(total, shape=total.shape[:-1])
 
 
 def _variance(operation: Any, x: Tensor) -> Tensor:
@@ -100,8 +106,10 @@ NORMALISATIONS: dict[str, Callable[[Any, Any], Tensor]] = {
 }
 #: Operations, by the names of their classes.
 STATISTICS: dict[str, Callable[..., Any]] = {
-    "Mean": _mean,
+    "Mean": partial(_total, mean=True),
+    "Sum": partial(_total, mean=False),
     "Var": _variance,
+    "Std": lambda operation, x: _power(0.5)(operation, _variance(operation, x)),
     "Sqrt": _power(0.5),
     "Rsqrt": _power(-0.5),
     "Stack": _stack,

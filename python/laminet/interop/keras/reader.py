@@ -101,7 +101,11 @@ def _network(model: Any, dtype: np.dtype[Any] | None) -> MLP:
         raise TypeError(_no_model(model))
     _require_graph(model)
     names, results = _tried(model)
-    called = [_name_of(tensor) for tensor in model.outputs]
+    struct = getattr(model, "_outputs_struct", None)
+    if isinstance(struct, dict) and len(struct) == len(model.outputs):
+        called = [str(key) for key in sorted(struct)]  # Keras flattens a dict by its keys
+    else:
+        called = [_name_of(tensor) for tensor in model.outputs]
     if len(set(called)) < len(called):  # a layer of several outputs
         called = [f"{name}.{i}" for i, name in enumerate(called)]
     try:

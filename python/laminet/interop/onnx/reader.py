@@ -221,5 +221,6 @@ def _of_chosen(graph: Graph, found: Chosen, dtype: DTypeLike | None) -> MLP:
         outputs = (Labels if found.multilabel else Classes)(found.labels)
     target = as_dtype(("float64" if graph.wide else "float32") if dtype is None else dtype)
     inputs = [(name, widths[name] or 0) for name in graph.in_order(widths)]
-    net = network_of_several(values, target, inputs=inputs)
+    named = not all(name.isdigit() for name in values)  # as exporters number them
+    net = network_of_several(values, target, inputs=inputs, named=named)
     return net if outputs is None else net.with_outputs(outputs)

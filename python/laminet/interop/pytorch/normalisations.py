@@ -102,6 +102,10 @@ def _variance_and_mean(x: Tracked, dim: Any = None, *given: Any, **named: Any) -
     return _variance(x, dim, *given, **named), total(mean=True)(x, dim, keep)
 
 
+def _deviation(*args: Any, **kwargs: Any) -> Tracked:
+    return _root(0.5)(_variance(*args, **kwargs))
+
+
 def _root(exponent: float) -> Callable[[Tracked], Tracked]:
     return lambda x: x.with_value(x.value.power(exponent))
 
@@ -140,6 +144,7 @@ NORMALISATIONS: dict[str, Callable[..., Any]] = {
     "_fused_rms_norm": lambda x, shape, weight, eps: (_rms_norm(x, shape, weight, eps), None),
     "var": _variance,
     "var_mean": _variance_and_mean,
+    "std": _deviation,
     "sqrt": _root(0.5),
     "rsqrt": _root(-0.5),
     "dropout": _dropout,

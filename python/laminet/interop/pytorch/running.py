@@ -160,7 +160,10 @@ def check(
     ValueError
         Says in what they differ.
     """
+    import torch
+
     others = (_CHECKED_SAMPLES, 1) if samples != 1 and len(model.samples) > 1 else ()
+    eps = float(max(torch.finfo(model.dtype).eps, np.finfo(net.dtype).eps))
     for count in (samples, *others):
         for scale in (1.0, 10.0):
             inputs = model.inputs(shapes, count, scale)
@@ -170,7 +173,7 @@ def check(
             columns = [x.reshape(count, -1).cpu().double().numpy() for x in inputs]
             ours = net(np.concatenate(columns, axis=1)).astype(np.float64)
             with np.errstate(invalid="ignore"):
-                difference = _difference(model, given[0], ours, inf=scale > 1)
+                difference = _difference(eps, given[0], ours, inf=scale > 1)
             if difference and count != samples:
                 difference = "its answers depend on how many samples it is given"
             if difference:
@@ -207,17 +210,15 @@ def _answer(
     return np.concatenate(arrays, axis=1)
 
 
-def _difference(model: Live, given: NDArray[Any], ours: NDArray[Any], inf: bool) -> str | None:
+def _difference(eps: float, given: NDArray[Any], ours: NDArray[Any], inf: bool) -> str | None:
     """Say in what two answers differ by more than rounding; None if they do not.
 
     With `inf`, the module may overflow where the network does not.
     """
-    import torch
-
     if given.shape != ours.shape:
         return f"its answer has shape {given.shape}, the network's {ours.shape}"
     # No bound of rounding but a guard against another function: what was not seen.
-    tolerance = min(max(4096 * torch.finfo(model.dtype).eps, 1e-6), 0.1)
+    tolerance = min(max(4096 * eps, 1e-6), 0.1)
     finite = np.isfinite(given)
     difference = np.abs(given - ours)
     scale = float(np.max(np.abs(given), where=finite, initial=1.0))

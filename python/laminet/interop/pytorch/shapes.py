@@ -98,7 +98,8 @@ def _candidates(model: Live) -> Iterator[Shapes]:
     """Yield shapes of the inputs: those that the weights suggest first."""
     widths = _widths(model)
     if len(model.names) == 1:
-        yield from (((n,),) for n in widths)
+        # One feature last: it may run by being broadcast to as many as are wanted.
+        yield from (((n,),) for n in sorted(widths, key=lambda n: n == 1))
         yield from (((n,),) for n in range(1, min(2 * max(widths), _WIDEST_TRIED) + 1))
         for n in widths:
             yield from ((shape,) for shape in _images(n))
@@ -120,7 +121,7 @@ def _widths(model: Live) -> list[int]:
     tensors = [t for t in model.tensors if t.ndim]
     matrices = [t for t in tensors if t.ndim > 1]
     found = [t.shape[-1] for t in matrices] + [t.shape[0] for t in matrices]
-    found += [t.shape[-1] for t in tensors]
+    found += [t.shape[-2] for t in matrices] + [t.shape[-1] for t in tensors]
     return list(dict.fromkeys(n for n in found if n > 0)) or [1]
 
 

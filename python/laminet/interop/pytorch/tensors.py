@@ -15,6 +15,9 @@ __all__ = ["Comparison", "LogSum", "Tracked", "concatenated", "numbered"]
 
 Array = NDArray[Any]
 
+# A layer that acts on each part of a sample is so many layers.
+_MOST_PARTS = 256
+
 
 def numbered(shape: Sequence[int]) -> Any:
     """Return a tensor of that shape whose elements are 0, 1, 2, ... in C order."""
@@ -100,16 +103,21 @@ class Tracked:
         return 0
 
     def linear(self, weight: Array, bias: Array | None = None) -> Tracked:
-        """Return ``x W^T + b`` over the last axis."""
-        x = self.ordered()
-        if x.value.width != x.shape[-1]:
-            raise ValueError(
-                f"acts on each row of samples of shape {x.shape[1:]}: laminet's layers take one "
-                "row of features"
-            )
-        return Tracked.of(
-            x.value.linear(weight, bias), (*x.shape[:-1], weight.shape[0]), self.samples
-        )
+        """Return ``x W^T + b`` over the last axis: of each part where a sample has several."""
+        size = self.index.numel() // self.samples
+        count = size // self.shape[-1] if self.shape and self.shape[-1] else 0
+        shape = (*self.shape[:-1], weight.shape[0])
+        if count < 2:
+            x = self.ordered()
+            if x.value.width != x.shape[-1]:
+                raise ValueError(f"takes samples of shape {x.shape[1:]}, which are no features")
+            return Tracked.of(x.value.linear(weight, bias), shape, self.samples)
+        if count > _MOST_PARTS:
+            raise ValueError(f"acts on each of {count} parts of a sample")
+        parts = self.index.reshape(self.samples, count, -1)
+        rows = [Tracked(self.value, part, self.samples).ordered().value for part in parts.unbind(1)]
+        value = Value.joined([row.linear(weight, bias) for row in rows])
+        return Tracked.of(value, shape, self.samples)
 
     def beside(self, constant: Any) -> tuple[Tracked, Array | float]:
         """Return this tensor and a constant one, broadcast to each other.

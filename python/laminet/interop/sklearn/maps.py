@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from laminet.interop.symbolic.exact import as_wide
 from laminet.interop.symbolic.value import Value
 
-__all__ = ["Map", "beside", "diagonal", "full", "in_series", "selection"]
+__all__ = ["Map", "beside", "clipped", "diagonal", "full", "in_series", "selection"]
 
 Array = NDArray[Any]
 Map: TypeAlias = Callable[[Value], Value]
@@ -20,6 +20,11 @@ Map: TypeAlias = Callable[[Value], Value]
 def diagonal(factors: Any, shift: Any) -> Map:
     """Return ``factors * x + shift``; ones and zeros change nothing."""
     return lambda x: x.scaled(as_wide(factors), as_wide(shift))
+
+
+def clipped(inner: Map, low: float, high: float) -> Map:
+    """Return a map whose results are kept within bounds."""
+    return lambda x: inner(x).clipped(low, high)
 
 
 def full(matrix: Any, shift: Any) -> Map:
@@ -40,7 +45,8 @@ def beside(maps: Sequence[Map], inputs: int) -> Map:
     def together(x: Value) -> Value:
         x = _sized(x, inputs)
         values = [Value(one(x).resolved()) for one in maps]
-        if any(v.form.weight is not None for v in values):
+        steps = {id(v.form.step) for v in values}
+        if len(steps) == 1 and any(v.form.weight is not None for v in values):
             values = [_with_matrix(v) for v in values]
         return Value.joined(values)
 

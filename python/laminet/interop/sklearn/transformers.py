@@ -12,6 +12,7 @@ from laminet.interop.sklearn.maps import (
     Array,
     Map,
     beside,
+    clipped,
     diagonal,
     full,
     in_series,
@@ -150,9 +151,8 @@ def _standard_inverse(step: Any) -> tuple[Array, Array]:
 
 
 def _min_max(step: Any) -> Map:
-    if step.clip:
-        raise _RefusedError(_CLIPS)
-    return diagonal(step.scale_, step.min_)
+    scaled = diagonal(step.scale_, step.min_)
+    return clipped(scaled, *map(float, step.feature_range)) if step.clip else scaled
 
 
 def _min_max_inverse(step: Any) -> tuple[Array, Array]:
@@ -174,18 +174,14 @@ def _robust_inverse(step: Any) -> tuple[Array, Array]:
 
 
 def _max_abs(step: Any) -> Map:
-    if getattr(step, "clip", False):
-        raise _RefusedError(_CLIPS)
     scale = 1 / _wide(step.scale_)
-    return diagonal(scale, np.zeros_like(scale))
+    scaled = diagonal(scale, np.zeros_like(scale))
+    return clipped(scaled, -1.0, 1.0) if getattr(step, "clip", False) else scaled
 
 
 def _max_abs_inverse(step: Any) -> tuple[Array, Array]:
     scale = _wide(step.scale_)
     return scale, np.zeros_like(scale)
-
-
-_CLIPS = "clips (clip=True), which no matrix does"
 
 
 # --- Projections and choices of columns -------------------------------------------------------

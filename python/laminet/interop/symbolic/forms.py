@@ -184,7 +184,8 @@ class Form:
         ----------
         weight, bias : ndarray
         merged : bool, default False
-            Whether a matrix before this one and it become one; else they are two layers.
+            Whether a matrix before this one and it become one, and columns that are left out
+            weights of 0; else these are layers of their own.
 
         Raises
         ------
@@ -212,8 +213,8 @@ class Form:
         step = self.step
         if self.columns is not None:
             used = np.unique(self.columns)
-            if len(used) == self.total:
-                weight = scattered(weight, self.columns, self.total)
+            if merged or len(used) == self.total:
+                weight = scattered(weight, self.columns, self.total or 0)
             else:
                 # What is left out of a sample may be NaN, which a weight of 0 would not hide.
                 step = self._only(used)

@@ -57,6 +57,7 @@ def laid_out(form: Form, dtype: np.dtype[Any]) -> tuple[tuple[Layer, ...], int |
     ValueError
         If a node has no place in a network, or a number is too large for `dtype`.
     """
+    form = _of_parts(form)
     known: _Leaves = {form.source: None}
     region = Region([form], known, Users(form))
     width = form.source.width or region.input_width
@@ -88,7 +89,7 @@ class _Layout:
     ) -> tuple[list[Layer], Node | None]:
         """Return the layers that make a value, and of which; None of all that is known."""
         if isinstance(node, Form):
-            return self._affine(node, _IDENTITY), node.step
+            return self._of_form(node, _IDENTITY, leaves, region)
         if isinstance(node, (Summed, Joined)):
             return self._branches(node, leaves, region, depth)
         if isinstance(node, Input):
@@ -101,8 +102,8 @@ class _Layout:
         of = node.of
         if isinstance(node, Activated):
             if of in leaves or of.weight is None:
-                return [] if node.activation.name == "identity" else [node.activation], of
-            return self._affine(of, node.activation), of.step
+                return self._activation(node.activation), of
+            return self._of_form(of, node.activation, leaves, region)
         if isinstance(node, Clipped):
             return [self._clip(node)], of
         if isinstance(node, Normalised):
@@ -111,6 +112,31 @@ class _Layout:
                 return [RMSNorm(weight, node.eps)], of
             return [LayerNorm(weight, self._rounded(node.bias, "bias"), node.eps)], of
         return self._centred(of, leaves)
+
+    def _of_form(
+        self, form: Form, activation: Activation, leaves: _Leaves, region: Region
+    ) -> tuple[list[Layer], Node]:
+        """Return the layers of an activation of a form, and what they are over."""
+        scaled_of = region.users.scaled_of
+        base = scaled_of(form)
+        if base is not None:
+            layers = self._affine(_scaled(base, form), _IDENTITY)
+            return [*layers, *self._activation(activation)], base
+        step = form.step
+        plain = isinstance(step, Activated) and step.activation.name == "identity"
+        if plain and form.weight is not None and isinstance(step, Activated):
+            inner = step.of
+            base = scaled_of(inner)
+            if base is not None and step not in leaves and inner not in leaves:
+                # What scales a result that others need too is folded into the layer after it.
+                folded = _scaled(base, inner).linear(form.weight, form.bias)
+                return self._affine(folded, activation), base
+        if form.weight is None:
+            return [*self._affine(form, _IDENTITY), *self._activation(activation)], step
+        return self._affine(form, activation), step
+
+    def _activation(self, activation: Activation) -> list[Layer]:
+        return [] if activation.name == "identity" else [activation]
 
     def _rounded(self, array: Array | None, name: str = "weight") -> Array | None:
         return None if array is None else rounded(array, self._dtype, name)
@@ -186,6 +212,29 @@ def _is_all(form: Form, leaves: _Leaves) -> bool:
     if form in leaves:
         return leaves[form] is None
     return form.plain and form.step in leaves and leaves[form.step] is None
+
+
+def _scaled(base: Form, form: Form) -> Form:
+    """Return a form that scales another as one over it, as if that were a step."""
+    assert form.scaled_of is not None  # who calls has looked
+    _, scale, shift = form.scaled_of
+    return Form(base.step, base.source, form.width).scaled(scale, shift)
+
+
+def _of_parts(form: Form) -> Form:
+    """Return what scales a join of matrices as a join of scaled ones."""
+    step, width = form.step, form.width or 0
+    if not isinstance(step, Joined) or form.weight is not None or form.columns is not None:
+        return form
+    if form.bare or any(part.weight is None for part in step.parts):
+        return form
+    ends = np.cumsum([part.width or 0 for part in step.parts])[:-1]
+    scales, shifts = (
+        np.split(np.broadcast_to(neutral if array is None else array, width), ends)
+        for array, neutral in ((form.scale, 1.0), (form.shift, 0.0))
+    )
+    parts = zip(step.parts, scales, shifts, strict=True)
+    return form.over(Joined(tuple(p.scaled(k, m) for p, k, m in parts)), form.width)
 
 
 def _columns(nodes: Sequence[Node], region: Region) -> _Leaves:

@@ -94,6 +94,9 @@ def _of_product(f: Product, tolerance: float) -> Recognized | None:
     if len(lines) != 1 or len(others) != 1:
         return None
     (line,), (other,) = lines, others
+    of_parameters = _gated(other, line, tolerance)
+    if of_parameters is not None:
+        return of_parameters
     for gate in (_gate_of_sigmoid, _gate_of_line, _gate_of_clip):
         found = gate(other, line, tolerance)
         if found is None:
@@ -108,6 +111,23 @@ def _of_product(f: Product, tolerance: float) -> Recognized | None:
             return None
         return Recognized(k, m, activation, p * r, 0.0)
     return None
+
+
+def _gated(other: Function, line: Poly, tolerance: float) -> Recognized | None:
+    """Recognise ``u (k sigmoid(a u) + b)`` with a b that is not 0: a gate that never shuts."""
+    if not isinstance(other, Scaled) or other.m == 0 or other.k + other.m == 0:
+        return None
+    f = other.function
+    if not isinstance(f, Apply) or f.function != Activation("sigmoid") or not _is_line(f.argument):
+        return None
+    (k, m), (line_k, line_m) = line_of(f.argument), line_of(line)
+    steepness = k / line_k
+    if not near(m, steepness * line_m, tolerance):
+        return None
+    total = other.k + other.m
+    total = 1.0 if near(total, 1.0, tolerance) else total
+    gate = Activation("gated", alpha=steepness, beta=other.m / total)
+    return Recognized(line_k, line_m, gate, total, 0.0)
 
 
 _Gate: TypeAlias = tuple[float, float, Activation, float] | None

@@ -21,15 +21,23 @@ class Users:
     """
 
     def __init__(self, result: Form) -> None:
-        self._counts = Counter(
-            id(other) for node in _in_order([result], {}, _parts) for other in _parts(node)
-        )
+        nodes = _in_order([result], {}, _parts)
+        self._counts = Counter(id(other) for node in nodes for other in _parts(node))
+        self._known = {id(node) for node in nodes}
 
     def before(self, node: Node) -> tuple[Node, ...]:
         """Return what a node is computed of."""
-        if not isinstance(node, (Summed, Joined)):
-            return _parts(node)
-        return tuple(self.parts(node))
+        if isinstance(node, (Summed, Joined)):
+            return tuple(self.parts(node))
+        base = self.scaled_of(node)
+        return _parts(node) if base is None else (base,)
+
+    def scaled_of(self, node: Node) -> Form | None:
+        """Return the form that a node scales, where that is computed in any case."""
+        if not isinstance(node, Form) or node.scaled_of is None or node.weight is None:
+            return None
+        base = node.scaled_of[0]
+        return base if id(base) in self._known else None
 
     def parts(self, node: Summed | Joined) -> list[Form]:
         """Return the parts of a sum or join, those of sums or joins within it too."""
