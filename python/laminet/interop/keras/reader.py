@@ -39,14 +39,14 @@ def from_keras(
     Parameters
     ----------
     model : keras.Model, or str or os.PathLike
-        Keras 3, any backend: ``Sequential``, or a functional model that is a chain, nested ones
-        included; or a file of one, ``.keras`` or ``.h5``, which is read without running code of
-        its own. Layers may be ``InputLayer``, ``Dense``, ``EinsumDense`` over the last axes,
-        ``Activation`` and the layers that are activations, ``Dropout`` and its like,
-        ``BatchNormalization``, ``Rescaling`` and ``Normalization``, those that move numbers
-        (``Flatten``, ``Reshape``, ``Permute``, ``Cropping``), ``TimeDistributed`` of these, and
-        ``Concatenate`` of inputs. Functions of ``keras.ops`` and ``keras.activations`` may do the
-        same. A softmax at the end becomes the network's head.
+        Keras 3, any backend: ``Sequential``, or a functional model, nested ones included; or a
+        file of one, ``.keras`` or ``.h5``, which is read without running code of its own. Layers
+        may be ``InputLayer``, ``Dense``, ``EinsumDense`` over the last axes, ``Activation`` and the
+        layers that are activations, ``Dropout`` and its like, ``BatchNormalization``,
+        ``LayerNormalization``, ``RMSNormalization``, ``Rescaling`` and ``Normalization``, those
+        that move numbers (``Flatten``, ``Reshape``, ``Permute``, ``Cropping``), ``TimeDistributed``
+        of these, ``Concatenate``, ``Add``, ``Subtract`` and ``Average``. Functions of ``keras.ops``
+        and ``keras.activations`` may do the same. A softmax at the end becomes the network's head.
     dtype : {"float32", "float64"}, optional
         By default float64 where a weight is, else float32.
     outputs : Quantities, Classes or Labels, optional
@@ -57,8 +57,9 @@ def from_keras(
     MLP
         ``net(x)`` equals ``model(x)`` but for rounding; its samples have one axis, flattened in C
         order. Where dense layers act on the last of several axes, its samples are the rows of that
-        axis. A model of several inputs takes them side by side, in the order that `MLP.inputs`
-        tells. Weights are copied, bit for bit where nothing is folded into them.
+        axis. A model of several inputs takes them side by side, in its order, as `MLP.inputs`
+        tells. Several outputs stand side by side: `Quantities`, by the names of their layers, or by
+        the keys of a dict. Weights are copied, bit for bit where nothing is folded into them.
 
     Raises
     ------

@@ -50,9 +50,9 @@ def from_onnx(
         A path, the bytes of a file, or a model. Only with a path may weights be in other files,
         which must lie in the model's folder.
     output : str, optional
-        Which output of the graph is the network's, or which value within it. By default the only
-        output that is one, beside the labels that exporters of classifiers add, constants, and
-        inputs that are passed on.
+        Which output of the graph is the network's, or which value within it. By default all that
+        are results of one, side by side, beside the labels that exporters of classifiers add,
+        constants, and inputs that are passed on.
     outputs : Quantities, Classes or Labels, optional
         What the outputs stand for, in place of what the model says itself.
     dtype : {"float32", "float64"}, optional
@@ -66,13 +66,16 @@ def from_onnx(
         gives and takes with more axes has one, flattened in C order. Where dense layers act on the
         last of three axes or more, as of (batch, time, features), all others count samples. Its
         outputs are `Classes` or `Labels` if the graph has an output of labels, as those of
-        scikit-learn have. Several inputs that the graph joins first are one, see ``net.inputs``. A
-        model that `to_onnx` wrote gives a network equal to the one written.
+        scikit-learn have, and `Quantities` by their names if there are several. Where samples are
+        the second of three axes or more, as in a stack of members' results, they are the first of
+        the network's. Several inputs are one, side by side in the model's order, see
+        ``net.inputs``. A model that `to_onnx` wrote gives a network equal to the one written.
 
     Raises
     ------
     FormatError
-        If the file is damaged, or a node is not a step of a chain of dense layers, with its name.
+        If the file is damaged, or a node is no step of a network, such as a product of two
+        results, with its name.
     ValueError
         If there is no output of that name, or `outputs` do not fit.
     TypeError

@@ -41,14 +41,18 @@ def from_torch(
     Parameters
     ----------
     module : torch.nn.Module, torch.jit.ScriptModule, torch.fx.GraphModule or ExportedProgram
-        A chain of dense layers, however it is written: ``Linear`` and its functional forms,
-        ``BatchNorm1d`` in eval mode, every activation that laminet has (spelled out too), heads
-        ``Softmax`` and ``LogSoftmax``, arithmetic and bounds with numbers or one number for each
-        feature, slices and joins of features. Compiled and distributed modules, weight and spectral
-        normalisation, other parametrisations and pruning are read as what they compute.
+        However it is written: ``Linear`` and its functional forms, products with stacks of matrices
+        as ensembles have them (``bmm``, ``baddbmm``, ``einsum``, ``vmap``), ``BatchNorm1d`` and
+        ``Dropout`` in eval mode, ``LayerNorm`` and ``RMSNorm`` (spelled out too), every activation
+        that laminet has (spelled out too; ``PReLU``, and gates by parameters), heads ``Softmax``
+        and ``LogSoftmax``, arithmetic and bounds with numbers or one number for each feature,
+        slices and joins of features, sums and means of results, of features and of stacks.
+        Compiled and distributed modules, weight and spectral normalisation, other parametrisations
+        and pruning are read as what they compute.
     output : int, str or tuple of these, optional
         Which result is the network's, where the module returns several: an index, a key, or the
-        name of an attribute; a tuple goes from one to the next within it.
+        name of an attribute; a tuple goes from one to the next within it. By default all of them,
+        side by side: `Quantities`, by their names where these are not indices.
     in_features : int, sequence or mapping of int, optional
         The number of features of the input, or of each input, where the weights do not say.
     outputs : Quantities, Classes or Labels, optional
@@ -61,15 +65,18 @@ def from_torch(
     -------
     MLP
         ``net(x)`` equals ``module(x)`` but for rounding; its samples and its outputs have one axis,
-        flattened in C order. Several inputs are one, side by side in the order of ``forward``'s
-        arguments. Weights are copied, bit for bit where nothing is folded into them.
+        flattened in C order; where samples are the second of three axes or more, as in a stack of
+        members' results, they are the first of the network's. Several inputs are one, side by side
+        in the order of ``forward``'s arguments. Weights are copied, bit for bit where nothing is
+        folded into them.
 
     Raises
     ------
     TypeError
         If `module` is none of those above.
     ValueError
-        If a part of it is no step of a chain, with the part's name and the reason.
+        If a part of it is none of that, such as a product of two results (gates, attention), with
+        the part's name and the reason.
 
     Notes
     -----

@@ -48,8 +48,8 @@ def from_sklearn(
         pipeline may have before the estimator ``StandardScaler``, ``MinMaxScaler``,
         ``MaxAbsScaler``, ``RobustScaler``, ``PCA``, ``TruncatedSVD`` and other projections,
         selections of features, and a ``ColumnTransformer`` or ``FeatureUnion`` of those; they are
-        folded into its first layer. A ``TransformedTargetRegressor`` whose transformer is a scaler
-        is folded into the last.
+        folded into its first layer, but for scalers that clip, which are layers of their own. A
+        ``TransformedTargetRegressor`` whose transformer is a scaler is folded into the last.
     dtype : {"float32", "float64"}, optional
         By default that of the estimator's weights, which is float64 unless it was fitted to
         float32.
@@ -67,11 +67,10 @@ def from_sklearn(
     Raises
     ------
     TypeError
-        If `estimator` is no estimator of the kinds above, or a step is of a kind that no matrix can
+        If `estimator` is no estimator of the kinds above, or a step is of a kind that no layer can
         do, with the step's name.
     ValueError
-        If it is not fitted, or a step is set to do what no matrix can, such as a MinMaxScaler that
-        clips.
+        If it is not fitted, or a step is set to do what no layer can.
 
     Notes
     -----
