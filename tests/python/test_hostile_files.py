@@ -148,6 +148,7 @@ SIZE = 60
         (first_layer(activation="elu", **{"x" * 10_000: 1.0}), "not ['xxx"),
         (first_layer(activation="elu", name="relu"), "'name' is 'relu', not a number"),
         (first_layer(activation="elu", alpha="1"), "'alpha' is '1', not a number"),
+        (first_layer(activation="elu", alpha=[1.0] * 3), "'alpha' is [1.0, 1.0, 1.0], not a num"),
         (first_layer(activation="elu", alpha=True), "'alpha' is True, not a number"),
         (first_layer(activation="elu", alpha=None), "'alpha' is None, not a number"),
         (first_layer(activation="elu", alpha=float("nan")), "NaN is not a JSON number"),

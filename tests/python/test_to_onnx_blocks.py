@@ -101,6 +101,11 @@ UNIT = ln.Activation("leaky_relu", alpha=ROW)
 OPERATORS = {
     "dense": (ln.Dense(np.eye(4), None, "tanh"), ["Gemm", "Tanh"], None),
     "slopes": (ln.Activation("leaky_relu", alpha=ROW), ["PRelu"], ["Min", "Relu", "Mul", "Add"]),
+    "slope": (
+        ln.Activation("leaky_relu", alpha=0.3),
+        ["LeakyRelu"],
+        ["Clip", "Relu", "Mul", "Add"],
+    ),
     "sin": (ln.Activation("sin"), ["Sin"], None),
     "silu": (ln.Activation("gated"), ["Sigmoid", "Mul"], None),
     "gate": (
@@ -269,10 +274,11 @@ def test_damaged_metadata(tmp_path):
         ('"format": 4', '"format": 5', "format 5 is of a later laminet"),
         ('"Residual"', '"Residue"', "unknown kind of layer 'Residue'"),
         ('"dtype"', '"type"', "is not of the form that format 4 has"),
+        ("{", "{" + " " * 2**24, "at most 16777216 are accepted"),
     ):
         proto = onnx.load(tmp_path / "net.onnx")
         assert old in text
-        proto.metadata_props[0].value = text.replace(old, new)
+        proto.metadata_props[0].value = text.replace(old, new, 1)
         with pytest.raises(ln.FormatError, match=message):
             ln.from_onnx(proto)
 
@@ -280,7 +286,7 @@ def test_damaged_metadata(tmp_path):
 def test_weights_in_a_file_beside(tmp_path, monkeypatch):
     from laminet.interop.onnx import writer
 
-    monkeypatch.setattr(writer, "_LARGEST_MODEL", 100)
+    monkeypatch.setattr(writer, "_LARGEST_MODEL", 10_000)
     net = ln.MLP(
         [ln.Residual([dense(40, 70, "relu"), dense(70, 40)]), ln.LayerNorm(np.ones(40, "f4"))]
     )

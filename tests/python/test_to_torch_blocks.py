@@ -133,7 +133,9 @@ MODULES = {
     "hard sigmoid": (ln.Activation("hard_sigmoid"), ["Hardsigmoid"]),
     "another": (ln.Activation("hard_sigmoid", alpha=0.2), ["HardSigmoid"]),
     "folded": (
-        ln.Dense(np.eye(4), None, ln.Activation("hard_sigmoid", alpha=ROW)),
+        ln.Dense(
+            np.arange(16.0).reshape(4, 4) / 16, ROW, ln.Activation("hard_sigmoid", alpha=ROW / 8)
+        ),
         ["Linear", "Hardtanh"],
     ),
     "sin": (ln.Activation("sin"), ["Sin"]),
@@ -170,6 +172,7 @@ def test_modules(name, dtype):
     assert_close(run(module, x), exact, bound * (1 + np.abs(exact)))
     assert all(p.requires_grad for p in module.parameters())
     assert repr(module)
+    assert all(part.num_parameters == 4 for part in module if isinstance(part, nn.PReLU))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

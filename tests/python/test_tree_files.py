@@ -18,6 +18,7 @@ from trees import Draw, kinds_of
 from variants import DTYPES, normal, same_bits
 
 import laminet as ln
+from laminet.files.safetensors_files.description import Description
 
 HEADS = (None, "softmax", "log_softmax")
 UNIT = ln.Activation("gated", alpha=[0.1, -2.0, 1 / 3], beta=[1.0, -0.0, 5e-324])
@@ -223,6 +224,33 @@ def test_chains_are_written_as_they_were(tmp_path, text):
     assert sorted(header) == ["0.bias", "0.weight", "1.bias", "1.weight"]
 
 
+def test_what_a_description_describes():
+    """Layers of the same kinds with the same functions in the same places, whatever the numbers."""
+
+    def net(*layers, head=None):
+        return ln.MLP([ln.Residual([dense(3, 3, "tanh")]), *layers], head=head)
+
+    said = Description.of(net(ln.Rescale(2.0), dense(3, 2)))
+    assert said.describes(net(ln.Rescale(np.ones(3), low=0.0), dense(3, 4)))
+    for other in (
+        net(dense(3, 2)),
+        net(ln.Rescale(2.0), dense(3, 2, "relu")),
+        net(ln.Rescale(2.0), dense(3, 2), head="softmax"),
+        net(ln.Rescale(2.0), ln.Residual([dense(3, 3)])),
+        net(ln.Parallel([[ln.Rescale(2.0)]]), dense(3, 2)),
+        ln.MLP([ln.Residual([dense(3, 3)]), ln.Rescale(2.0), dense(3, 2)]),
+        ln.MLP([dense(3, 3, "tanh"), dense(3, 2)]),
+    ):
+        assert not said.describes(other)
+        assert not Description.of(other).describes(net(ln.Rescale(2.0), dense(3, 2)))
+    mean = Description.of(net(ln.Parallel([[]], "mean")))
+    assert not mean.describes(net(ln.Parallel([[]], "sum")))
+    assert not mean.describes(net(ln.Parallel([[], []], "mean")))
+    chain = Description.of(ln.MLP([dense(3, 3, "tanh"), dense(3, 2)]))
+    assert chain.describes(ln.MLP([dense(4, 3, "tanh"), dense(3, 1)]))
+    assert not chain.describes(ln.MLP([dense(4, 3), dense(3, 1)]))
+
+
 # --- Too much of a network -----------------------------------------------------------------------
 
 
@@ -247,10 +275,12 @@ def test_the_deepest(tmp_path):
 def test_what_load_would_refuse_is_not_written(tmp_path, monkeypatch):
     wide = ln.MLP([ln.Parallel([[], []])] * 31, in_features=1)
     many = ln.MLP([ln.Select(slice(None))] * 5, in_features=2**20)
+    within_blocks = ln.MLP([ln.Residual([ln.Select(slice(None))] * 5)], in_features=2**20)
     far = ln.MLP([ln.Select(slice(0, 2**63))], in_features=3)
     for net, message in (
         (wide, "a layer has more features than files can have"),
         (many, "slices select 5242880 columns; files can have 4194304"),
+        (within_blocks, "slices select 5242880 columns; files can have 4194304"),
         (far, r"layers\[0\].columns: the slice has an end too large"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -276,6 +306,8 @@ SOUND = {
 }
 TENSORS = {"layers.0.layers.0.weight": WEIGHT, "layers.1.weight": WEIGHT[0]}
 
+DOUBLES = {name: array.astype("f8") for name, array in TENSORS.items()}
+
 
 def written(tmp_path, description: Any, tensors: Any = TENSORS):
     text = description if isinstance(description, str) else json.dumps(description)
@@ -300,6 +332,13 @@ def changed(**values: Any) -> dict[str, Any]:
 
 def one(row: Any) -> dict[str, Any]:
     return changed(layers=[*SOUND["layers"], row])
+
+
+def test_large_integers_are_numbers(tmp_path):
+    for alpha in ([1, 2**64, 10**300], [-(2**70), 0, 1]):
+        net = ln.load(written(tmp_path, gate(alpha=alpha) | {"dtype": "float64"}, DOUBLES))
+        assert net.layers[2].alpha.tolist() == [float(a) for a in alpha]
+        assert again(net, tmp_path) == net
 
 
 def test_the_sound_file_is_read(tmp_path):
@@ -463,6 +502,8 @@ def test_a_place_deep_within_is_named_by_its_ends(tmp_path):
     assert place.endswith(".layers[0].layers[0]")
     assert "..." in place
     assert len(place) <= 80
+    misfit = json.dumps(nested(50)).replace('"Dropout", "rate": 0.0', '"Select", "columns": [0]')
+    assert "makes 1 features of 3" in refused(tmp_path, misfit)
 
 
 @pytest.mark.parametrize(
@@ -520,7 +561,7 @@ def test_from_deep_within_a_program(tmp_path):
     found = {outcome(depth) for depth in range(0, sys.getrecursionlimit() - 150, 5)}
     refusals = [text for text in found - {True, "no room"} if isinstance(text, str)]
     assert True in found
-    assert refusals
+    assert any("too deep for where this is called" in text for text in refusals)
     assert all("too deep" in text for text in refusals)
 
 

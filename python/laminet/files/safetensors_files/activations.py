@@ -35,7 +35,11 @@ def from_json(name: Any, parameters: dict[str, Any], where: str) -> Activation:
     if sorted(parameters) != known:
         found = quoted(sorted(parameters))
         fail(f"{where}: {name!r} has the parameters {known}, not {found}")
+    # As floats: of large integers NumPy makes an array of objects.
+    numbers = {
+        k: list(map(float, v)) if isinstance(v, list) else float(v) for k, v in parameters.items()
+    }
     try:
-        return activation_named(name, **parameters)
+        return activation_named(name, **numbers)
     except ValueError as error:
         fail(f"{where}: {error}")

@@ -57,7 +57,7 @@ class Nodes:
         return output
 
     def give(self, name: str, output: str) -> None:
-        """Call a value, which nothing has read yet, by the name of an output of the graph."""
-        if not self.nodes or self.nodes[-1].output[0] != name:
+        """Call what the last node gives, or the input, by the name of an output of the graph."""
+        if not self.nodes:
             self.node("Identity", name)
         self.nodes[-1].output[0] = output
