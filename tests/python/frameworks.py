@@ -18,6 +18,7 @@ NEEDED = {
     "test_torch_left_alone.py": ("torch",),
     "test_torch_modules.py": ("torch",),
     "test_torch_programs.py": ("torch",),
+    "test_torch_trees.py": ("torch",),
     "test_torch_refused.py": ("torch",),
     "test_torch_results.py": ("torch",),
     "test_torch_steps.py": ("torch",),

@@ -583,6 +583,17 @@ def test_what_is_neither(end, name):
 # --- Those who know chains alone -----------------------------------------------------------------
 
 
+def test_layers_within_layers_have_an_end():
+    layer = ln.Activation("relu")
+    for _ in range(64):
+        layer = ln.Residual([layer])
+    net = ln.MLP([layer], in_features=2)
+    assert net([1.0, -1.0]).tolist() == [65.0, -64.0]  # x + relu(x), and 63 times x more
+    for deeper in (ln.Residual([layer]), ln.Parallel([[], [layer]])):
+        with pytest.raises(ValueError, match="layers has layers within layers, more than 64 deep"):
+            ln.MLP([deeper], in_features=2)
+
+
 def test_chains_are_their_dense_layers():
     net = ln.MLP.init([3, 4, 2], seed=0)
     assert dense_chain(net, "this") == net.layers

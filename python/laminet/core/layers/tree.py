@@ -7,7 +7,22 @@ from typing import Any
 
 from laminet.core.layers.layer import Layer
 
-__all__ = ["as_series", "brief", "ending", "for_core", "given", "taken", "walk", "without_ending"]
+__all__ = [
+    "DEEPEST",
+    "as_series",
+    "brief",
+    "depth",
+    "ending",
+    "for_core",
+    "given",
+    "taken",
+    "walk",
+    "without_ending",
+]
+
+
+#: What walks a tree calls itself for each layer within a layer.
+DEEPEST = 64
 
 
 def as_series(layers: Iterable[Layer], name: str) -> tuple[Layer, ...]:
@@ -22,7 +37,15 @@ def as_series(layers: Iterable[Layer], name: str) -> tuple[Layer, ...]:
             raise TypeError(
                 f"{name}[{i}] must be a layer, such as ln.Dense, got {type(layer).__name__}"
             )
+    if depth(series) > DEEPEST:
+        raise ValueError(f"{name} has layers within layers, more than {DEEPEST} deep")
     return series
+
+
+def depth(layers: Iterable[Layer]) -> int:
+    """Return how deep layers lie within these: 0 where each is made of no others."""
+    parts = (depth(part) + 1 for layer in layers for _, part in layer._parts())
+    return max(parts, default=0)
 
 
 def walk(layers: Sequence[Layer], name: str = "layers") -> Iterator[tuple[str, Layer]]:
