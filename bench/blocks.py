@@ -208,7 +208,7 @@ class Nerf(Blocks):
     @property
     def name(self) -> str:
         """Sizes, and where the input joins again."""
-        return f"nerf {self.in_features}-{self.width}x{self.depth}-(1|{self.head}-3)"
+        return f"nerf {self.in_features}-{self.width}x{self.depth}-(1,{self.head}-3)"
 
     def shapes(self) -> Iterator[tuple[int, ...]]:
         for i in range(self.depth):
