@@ -99,6 +99,7 @@ TEST_P(PlanRuns, AsItSays) {
   for (const std::size_t batch : {1u, 2u, 6u, 7u, 20u, 61u, 700u}) {
     for (const std::size_t threads : {1u, 2u, 3u}) {
       const Plan plan = make_plan({.weights = program.weights(),
+                                   .largest_weight = program.largest_weight(),
                                    .width = program.widest_step(),
                                    .batch = batch,
                                    .element_size = sizeof(float),
@@ -205,6 +206,7 @@ TEST(PlanRunsOfManyKinds, AsItSays) {
   for (const std::size_t batch : {1u, 2u, 7u, 20u, 61u, 700u}) {
     for (const std::size_t threads : {1u, 2u, 3u}) {
       const Plan plan = make_plan({.weights = program.weights(),
+                                   .largest_weight = program.largest_weight(),
                                    .width = program.widest_step(),
                                    .batch = batch,
                                    .element_size = sizeof(float),

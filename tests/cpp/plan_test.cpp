@@ -18,6 +18,7 @@ Plan plan_of(const std::vector<std::size_t>& sizes, std::size_t batch, std::size
              Backend backend = Backend::tiled, double (*handoff)() = unknown) {
   const Program program = chain_of(sizes);
   return make_plan({.weights = program.weights(),
+                    .largest_weight = program.largest_weight(),
                     .width = program.widest_step(),
                     .batch = batch,
                     .element_size = 4,

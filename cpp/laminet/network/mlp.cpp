@@ -29,6 +29,7 @@ Plan plan_for(const Program& program, std::size_t batch, const kernels::Instruct
   const bool fused = &set != &kernels::baseline_instruction_set();
   const PlanInput input{
       .weights = program.weights(),
+      .largest_weight = program.largest_weight(),
       .width = program.widest_step(),
       .batch = batch,
       .element_size = sizeof(T),

@@ -51,8 +51,9 @@ struct LayerPlan {
 };
 
 struct PlanInput {
-  std::size_t weights;  // elements of all products' weights
-  std::size_t width;    // elements of a row that a step reads and writes, at most
+  std::size_t weights;         // elements of all products' weights
+  std::size_t largest_weight;  // of one product's, or of several side by side
+  std::size_t width;           // elements of a row that a step reads and writes, at most
   std::size_t batch;
   std::size_t element_size;
   std::size_t mr;  // rows of the widest register tile

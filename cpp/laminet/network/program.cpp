@@ -41,6 +41,7 @@ Program::Program(std::vector<std::size_t> buffers, std::vector<Step> steps, std:
   for (const Step& step : steps_) {
     if (const auto* dense = std::get_if<DenseStep>(&step.operation)) {
       weights_ += dense->weight.size();
+      largest_weight_ = std::max(largest_weight_, dense->weight.size());
     }
     std::size_t columns = step.output.count;
     for (const Columns& in : step.inputs) columns += in.count;

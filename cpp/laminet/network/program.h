@@ -196,6 +196,7 @@ class Program {
 
   // Multiply-adds of a sample in products, which are the elements of their weights.
   std::size_t weights() const { return weights_; }
+  std::size_t largest_weight() const { return largest_weight_; }  // of one step
   double flops() const { return static_cast<double>(kFlopsOfWeight * weights_); }
   // Elements that a step reads and writes for each row, at most.
   std::size_t widest_step() const { return widest_step_; }
@@ -219,6 +220,7 @@ class Program {
   std::vector<Step> steps_;
   std::size_t output_;
   std::size_t weights_ = 0;
+  std::size_t largest_weight_ = 0;
   std::size_t widest_step_ = 0;
   Layout forward_;
   std::vector<DirectStep> direct_;
