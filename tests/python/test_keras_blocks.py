@@ -60,6 +60,7 @@ def check(model, expected_layers=None, x=X):
     with keras_alone():
         parts = [torch.from_numpy(part) for part in np.split(x, ends, axis=1)]
         given = model(parts if len(parts) > 1 else parts[0])
+        given = [given[k] for k in sorted(given)] if isinstance(given, dict) else given
         given = given if isinstance(given, (list, tuple)) else [given]
         results = [ops.convert_to_numpy(g).reshape(len(x), -1) for g in given]
         tree = ln.from_keras(model, dtype="float64")
@@ -169,6 +170,20 @@ MODELS = {
     ),
     "clip": (lambda x: dense(2)(ops.clip(dense(4)(x), -0.5, 0.5)), "4>4, low*high, 4>2"),
     "softmax": (lambda x: layers.Softmax()(x + dense(4)(x)), "x + (4>4)"),
+    "clip each, in another order": (
+        lambda x: ops.clip(ops.flip(dense(4)(x), 1), -np.arange(1.0, 5) / 4, 0.5),
+        "4>4, low*high",
+    ),
+    "sum of a stack": (lambda x: ops.sum(ops.stack(members(x), axis=1), axis=1), f"sum({MEMBERS})"),
+    "sum of the features": (lambda x: ops.sum(dense(3)(x), axis=1, keepdims=True), "4>3, 3>1"),
+    "deviation": (
+        lambda x: (x - ops.mean(x, axis=1, keepdims=True)) / ops.std(x, axis=1, keepdims=True),
+        "norm",
+    ),
+    "waves": (
+        lambda x: dense(2)(layers.Concatenate()([ops.sin(3 * x), ops.cos(x)])),
+        "concat(scale, sin | shift, sin), 8>2",
+    ),
 }
 
 
@@ -176,6 +191,14 @@ MODELS = {
 def test_models(name):
     forward, expected = MODELS[name]
     check(made(forward), expected)
+
+
+def test_outputs_by_the_keys_of_a_dict():
+    """Keras gives them in the order of the keys, however they were given."""
+    x = keras.Input((4,), dtype="float64")
+    made_of = {"sigma": dense(1)(x), "rgb": dense(3, "tanh")(x)}
+    net = check(keras.Model(x, made_of), "concat(4>3 tanh | 4>1)")
+    assert net.outputs == ln.Quantities(["rgb[0]", "rgb[1]", "rgb[2]", "sigma"])
 
 
 def test_rms_normalization():

@@ -28,6 +28,7 @@ def arrays(**shapes):
 CONSTANTS = {
     **arrays(w=(4, 4), v=(4, 4), b=(4,), up=(4, 8), down=(8, 4), a=(4, 3), g=(4,), h=(4,)),
     **arrays(one=(4, 1), wide=(8, 2), wide8=(8, 4), x5=(5, 4), act=(2, 4)),
+    **arrays(stack1=(3, 4, 5), stackb=(3, 1, 5), stack2=(3, 5, 2)),
     **arrays(up1=(7, 8), up2=(7, 8), q1=(8, 1), q2=(8, 1)),
     "var": np.array([0.5, 1.0, 2.0, 0.3]),
     "two": np.array(2.0),
@@ -36,6 +37,8 @@ CONSTANTS = {
     "low": np.array(-0.5),
     "high": np.array(0.5),
     "first": np.array([1]),
+    "zero": np.array([0]),
+    "four": np.array([4]),
 }
 
 
@@ -169,6 +172,34 @@ GRAPHS = {
         ],
         "mean(4>4 tanh | 4>4 tanh)",
     ),
+    "sum of a stack": (
+        [
+            *[node("MatMul", f"x,{w}", f"z{w}") for w in "wv"],
+            *[node("Tanh", f"z{w}", f"t{w}") for w in "wv"],
+            *[node("Unsqueeze", f"t{w},first", f"s{w}") for w in "wv"],
+            *[node("Concat", "sw,sv", "stack", axis=1), node("ReduceSum", "stack,first", "y")],
+        ],
+        "sum(4>4 tanh | 4>4 tanh)",
+    ),
+    "sum of the features": (
+        [node("MatMul", "x,a", "z"), node("ReduceSum", "z,axes", "y")],
+        "4>3, 3>1",
+    ),
+    "stack of matrices": (
+        [
+            *[
+                node("MatMul", "x,stack1", "z"),
+                node("Add", "z,stackb", "s"),
+                node("Tanh", "s", "t"),
+            ],
+            *[node("MatMul", "t,stack2", "u"), node("ReduceMean", "u", "y", axes=[0], keepdims=0)],
+        ],
+        "mean(4>5 tanh, 5>2 | 4>5 tanh, 5>2 | 4>5 tanh, 5>2)",
+    ),
+    "waves": (
+        [node("Sin", "x", "s"), node("Cos", "x", "c"), node("Concat", "s,c", "y", axis=1)],
+        "concat(sin | shift, sin)",
+    ),
     "clip": (
         [node("MatMul", "x,w", "z"), node("Clip", "z,low,high", "c"), node("MatMul", "c,a", "y")],
         "4>4, low*high, 4>3",
@@ -231,6 +262,21 @@ def test_twin_critics_of_two_inputs():
     tree = check(source, f"concat({branch} | {branch})", normal((9, 7), "f8"))
     assert tree.inputs == (("obs", 5), ("action", 2))
     assert tree.outputs == ln.Quantities(["y1", "y2"])
+
+
+def test_an_input_that_tells_a_shape_alone_is_none_of_the_network():
+    nodes = [
+        *[node("Shape", "other", "shape"), node("Gather", "shape,zero", "count")],
+        *[node("Concat", "count,four", "sizes", axis=0), node("Reshape", "x,sizes", "r")],
+        node("MatMul", "r,w", "y"),
+    ]
+    net = ln.from_onnx(graph(nodes, ("y"), inputs=(("other", 3), ("x", 4))))
+    assert (net.inputs, net.in_features) == (None, 4)
+
+
+def test_outputs_with_the_numbers_of_an_exporter_have_no_names():
+    nodes = [node("MatMul", "x,a", "9"), node("MatMul", "x,one", "10")]
+    assert check(graph(nodes, "9,10"), "4>4").outputs == ln.Quantities()
 
 
 def test_towers_of_two_inputs():

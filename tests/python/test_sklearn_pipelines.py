@@ -90,8 +90,11 @@ UNION = FeatureUnion(
     transformer_weights={"a": 2.0},
 )
 
+MAX_ABS_CLIPS = "clip" in MaxAbsScaler().get_params()  # of newer versions alone
+
 TRANSFORMERS = {
     "MinMaxScaler that clips": MinMaxScaler((-0.5, 0.25), clip=True),
+    **({"MaxAbsScaler that clips": MaxAbsScaler(clip=True)} if MAX_ABS_CLIPS else {}),
     "StandardScaler before one that clips": make_pipeline(
         StandardScaler(), MinMaxScaler(clip=True)
     ),

@@ -14,6 +14,7 @@ from laminet.core.activation import Activation
 from laminet.interop.symbolic import layout
 from laminet.interop.symbolic.forms import Form
 from laminet.interop.symbolic.network import network, network_of_several
+from laminet.interop.symbolic.tidying import tidied
 from laminet.interop.symbolic.value import Value
 from laminet.reference.layers import value as value_of
 
@@ -304,6 +305,28 @@ def test_a_gate_with_numbers_for_each_feature():
     check(swish, z * sigmoid(alpha * z), "4>4 gated")
     other = h.combined(gate.scaled(3.0, B), "multiply")
     check(other, z * (3 * (beta + (1 - beta) * sigmoid(alpha * z)) + B), "4>4 gated, scale")
+
+
+def test_a_gate_of_numbers():
+    h = start().linear(W, C)
+    z = X @ W.T + C
+    gate = h.scaled(0.5, 0.0).activated(SIGMOID).scaled(1.5, 0.4)
+    value = h.combined(gate, "multiply")
+    check(value, z * (1.5 * sigmoid(0.5 * z) + 0.4), "4>4 gated, scale")
+    for other in (h.scaled(0.5, 0.3), h.power(2)):
+        gate = other.activated(SIGMOID).scaled(1.5, 0.4)
+        with pytest.raises(ValueError, match="which is no activation that laminet has"):
+            h.combined(gate, "multiply").resolved()
+
+
+def test_layers_that_become_one():
+    slopes = ln.Activation("leaky_relu", alpha=[0.1, 0.2, 0.3, 0.4])
+    layers = [ln.Dense(W, B, slopes), ln.Select([3, 1])]
+    (one,) = tidied(layers)
+    np.testing.assert_array_equal(series([one], X), series(layers, X))
+    assert len(tidied([ln.Rescale(2.0), ln.Rescale(low=-1.0)])) == 1
+    for apart in ([ln.Rescale(2.0), ln.Rescale(3.0)], [ln.Rescale(low=0.0), ln.Rescale(high=-1.0)]):
+        np.testing.assert_array_equal(series(tidied(apart), X), series(apart, X))
 
 
 GATES_OF_ANOTHER_KIND = {

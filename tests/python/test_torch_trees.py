@@ -239,6 +239,17 @@ def test_read(name):
     check(Module(forward, **{k: make() for k, make in parts.items()}), layers, in_features=4)
 
 
+def test_a_stack_of_results_has_its_samples_first():
+    module = Module(lambda m, x: torch.stack([m.p(x), m.q(x)]), p=mlp(4, 5, 2), q=mlp(4, 5, 2))
+    module = module.double().eval()
+    net = ln.from_torch(module)
+    x = torch.randn(9, 4, dtype=torch.float64)
+    with torch.no_grad():
+        expected = module(x).numpy()
+    assert expected.shape == (2, 9, 2)
+    assert_computes(net, x.numpy(), np.moveaxis(expected, 0, 1).reshape(9, 4))
+
+
 def test_widths_are_found_where_one_feature_runs_too():
     """By broadcasting: einsum takes a length of 1 for any."""
     module = Module(by_einsum, w=array(3, 4, 5), v=array(3, 5, 2), bias=array(3, 5)).double()

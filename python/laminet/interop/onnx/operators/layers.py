@@ -102,7 +102,10 @@ def _stacked(x: Tensor, matrices: Array) -> Tensor:
         order = x.feature_order()
         if order.shape[0] not in (1, count):
             raise ValueError(f"multiplies {order.shape[0]} parts with {count} matrices")
-        rows = [replace(x, order=o, axes=x.axes[1:], width=o.size) for o in order]
+        rows = [
+            replace(x, value=x.value.selected(o), order=None, axes=x.axes[1:], width=o.size)
+            for o in order
+        ]
         parts = rows * (count // len(rows))
     else:
         raise ValueError(f"multiplies with a stack of matrices of shape {matrices.shape}")
