@@ -61,7 +61,7 @@ MatrixView<T> view_of(const py::array& array, void* data);
 struct ShapeOf {
   const py::array& array;
 };
-std::ostream& operator<<(std::ostream& stream, const ShapeOf& shape);
+std::ostream& operator<<(std::ostream& out, const ShapeOf& shape);
 
 // An Activation of Python: an object with `name`, `alpha` and `beta` (None where it has none).
 Activation as_activation(py::handle activation);

@@ -68,6 +68,7 @@ struct Plain {
     for (int i = 0; i < n; ++i) p[i] = v.lane[i];
   }
 
+  static T sum(V v) { return (v.lane[0] + v.lane[2]) + (v.lane[1] + v.lane[3]); }
   static V add(V a, V b) {
     return each<V>([](T x, T y) { return x + y; }, a, b);
   }

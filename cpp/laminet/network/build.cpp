@@ -142,7 +142,7 @@ class Builder {
     const Activation& activation = own ? same[0]->activation : after.copies[0]->activation;
     const UnitParameters units = own ? units_of(same, n) : units_of(after.copies, n);
     const Columns out = target ? *target : fresh(copies * n);
-    add(DenseStep{k, copies * n / groups, groups, activation, units, weight, bias}, {in}, out,
+    add(DenseStep{k, shared ? copies * n : n, groups, activation, units, weight, bias}, {in}, out,
         copies);
     if (addend) steps_.back().inputs.push_back(*addend);
     steps_.back().origin.function = after.path;
@@ -238,6 +238,7 @@ class Builder {
     const Columns out = target ? *target : fresh(widths[0]);
     const double factor = parallel.join == Join::mean ? 1.0 / static_cast<double>(count) : 1.0;
     std::vector<Columns> terms;
+    terms.reserve(count);
     for (std::size_t b = 0; b < count; ++b) {
       terms.push_back({joined.buffer, joined.first + b * widths[0], widths[0]});
     }

@@ -74,7 +74,7 @@ void of_hard_sigmoid(const UnitRow<T>& row, T* by_alpha, T* by_beta) {
        .betas = row.betas});
   for (std::size_t j = 0; j < row.count; ++j) {
     const T slope = by_beta[j];
-    if (slope != slope) continue;  // NaN, both
+    if (slope != slope) continue;  // NOLINT(misc-redundant-expression): NaN, both
     const bool between = T{0} < row.beta(j) && row.beta(j) < T{1};
     const bool inside = row.alpha(j) == 0 ? between : slope != 0;
     if (!inside) by_alpha[j] = 0;
