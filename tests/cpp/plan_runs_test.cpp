@@ -165,7 +165,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, PlanRuns,
                                            std::vector<std::size_t>{3, 1, 2},
                                            std::vector<std::size_t>{40, 8, 33, 56},
                                            std::vector<std::size_t>{3000, 300, 250, 41},
-                                           std::vector<std::size_t>{3000, 30, 5}));
+                                           std::vector<std::size_t>{3000, 300, 5}));
 
 // A norm, three equal branches, which run as one product and as one of three groups, a norm of
 // each, and a residual block.

@@ -15,7 +15,6 @@ import laminet as ln
 NEEDED = {
     "test_from_torch.py": ("torch",),
     "test_torch_blocks.py": ("torch",),
-    "test_torch_trees.py": ("torch",),
     "test_torch_left_alone.py": ("torch",),
     "test_torch_modules.py": ("torch",),
     "test_torch_programs.py": ("torch",),

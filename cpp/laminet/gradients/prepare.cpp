@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "laminet/base/each_thread.h"
+#include "laminet/base/parallel.h"
 #include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gradients/derivatives.h"
@@ -36,6 +37,13 @@ bool Derivatives<T>::prepare(std::size_t batch) const {
   reserve(std::max(samples, pass));
   const auto shared = [&](const ChainWork& work) { return split_chain(work, caches).threads > 1; };
   const bool team = shared(product) || shared(gradients) || shared(layers) || shared(whole);
+  for (const ChainWork& work : {product, gradients, whole}) {
+    // The team notes what has been done of each phase and part.
+    const ChainSplit split = split_chain(work, caches);
+    if (!split.steps) continue;
+    const std::size_t phases = program.steps().size() + phases_.size() + 1;
+    parallel_phases(phases, split.steps->threads, Wake::always, [](auto, auto) {});
+  }
   if (!chain.tiled) blas::warm_up<T>();
   return !team || on_each_thread([&] { reserve(samples); });
 }

@@ -33,8 +33,8 @@ struct HeadProductArgs {
 // LayerNorm of each row or, without `center`, RMSNorm, in which mean is 0:
 //   normalized = (x - mean) rstd,  rstd = 1 / sqrt(variance + eps),  y = normalized weight + bias
 // The variance is biased, the mean of (x - mean)^2; both are taken in two passes over the row, so
-// that a mean much larger than the deviations costs no digits; squares may overflow. y may be null,
-// normalized and rstd both; y or normalized may be x.
+// that a mean much larger than the deviations costs no digits; squares may overflow. y, normalized
+// and rstd may be null; y or normalized may be x.
 template <class T>
 struct NormArgs {
   bool center;
