@@ -93,7 +93,8 @@ void of_gated(const UnitRow<T>& row, T* by_alpha, T* by_beta) {
   row.apply(row.activation.kind, row.activation.alpha, row.alphas, open);
   row.apply(row.activation.kind, 0.0, turned, by_beta);
   for (std::size_t j = 0; j < row.count; ++j) {
-    by_alpha[j] = (T{1} - row.beta(j)) * (open[j] * by_beta[j]);
+    const T both = open[j] * by_beta[j];
+    by_alpha[j] = both * (1 - row.beta(j));
   }
 }
 
