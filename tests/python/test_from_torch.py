@@ -182,6 +182,13 @@ def test_the_module_is_left_alone():
 # --- A forward of one's own -----------------------------------------------------------------------
 
 
+class Slice(nn.Module):
+    """Runs on any width; on one feature it would be the identity."""
+
+    def forward(self, x):
+        return x[:, :2]
+
+
 class Module(nn.Module):
     """Two layers and a buffer; what forward does with them is given."""
 
@@ -307,6 +314,7 @@ REFUSED = {
         nn.Sequential(nn.Linear(2, 3), nn.Linear(2, 2)),
         "1 (Linear): a weight of shape (2, 2) does not take 3 features",
     ),
+    "a slice alone": (Slice(), "takes: say it with in_features="),
     "no layer": (nn.Sequential(nn.ReLU()), "no layer says how many features"),
     "nothing": (nn.Sequential(), "no layer says how many features"),
     "lazy": (nn.LazyLinear(3), "has no weights yet"),

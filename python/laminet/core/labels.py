@@ -28,7 +28,7 @@ def as_labels(values: ArrayLike, kind: str) -> Array:
     if isinstance(values, np.ndarray):
         labels = np.array(values)
     else:
-        # Iterable, as was just seen; ArrayLike says less.
+        # Iterable, as was just seen; mypy knows an ArrayLike, which says less.
         listed = values.tolist() if hasattr(values, "tolist") else list(values)  # type: ignore[arg-type]
         kinds = {_kind_of_label(value) for value in listed}
         try:

@@ -42,6 +42,11 @@ def input_shapes(model: Live, in_features: Any) -> tuple[Live, Shapes, int]:
     elif model.shapes is not None:
         candidates = [model.shapes]
     else:
+        if not any(t.ndim for t in model.tensors):
+            # It may run on any width, and a slice of too few columns is another function.
+            raise ValueError(
+                "no layer says how many features the network takes: say it with in_features="
+            )
         candidates = _candidates(model)
     tried = 0
     for shapes in itertools.islice(candidates, _MOST_TRIALS):
@@ -122,7 +127,7 @@ def _widths(model: Live) -> list[int]:
     matrices = [t for t in tensors if t.ndim > 1]
     found = [t.shape[-1] for t in matrices] + [t.shape[0] for t in matrices]
     found += [t.shape[-2] for t in matrices] + [t.shape[-1] for t in tensors]
-    return list(dict.fromkeys(n for n in found if n > 0)) or [1]
+    return list(dict.fromkeys(n for n in found if n > 0)) or [1]  # of empty ones
 
 
 def _images(n: int) -> list[tuple[int, ...]]:
