@@ -5,12 +5,26 @@
 #include "laminet/base/check.h"
 
 namespace laminet {
+namespace {
 
-// A part of `out`: a tuple, or in the end an array or None. Without `out` all of it is None.
+// A list of what `object_of` makes of each.
+template <class Each, class ObjectOf>
+py::list list_of(std::vector<Each>& all, ObjectOf object_of) {
+  py::list result(all.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    PyList_SET_ITEM(result.ptr(), static_cast<py::ssize_t>(i), object_of(all[i]).release().ptr());
+  }
+  return result;
+}
+
+}  // namespace
+
+// A part of `out`: a tuple, or in the end an array or None. Without `out` all of it is None. What
+// is given lives as long as the call.
 template <class T>
 class GradientArrays<T>::Given {
  public:
-  Given(py::object value, OutName name) : value_(std::move(value)), name_(name) {}
+  Given(py::handle value, OutName name) : value_(value), name_(name) {}
 
   // A list of so many arrays.
   Given list(std::size_t i, const char* name, std::size_t count, const char* each) const {
@@ -32,15 +46,16 @@ class GradientArrays<T>::Given {
     return (*this)[i];
   }
   Given at(std::size_t i, const OutName& name) const {
-    if (value_.is_none()) return {py::none(), name};
-    return {py::tuple(value_)[i], name};
+    if (value_.is_none()) return {value_, name};
+    require(PyTuple_Check(value_.ptr()), name_, " must be a tuple");
+    return {PyTuple_GET_ITEM(value_.ptr(), static_cast<py::ssize_t>(i)), name};
   }
 
-  const py::object& value() const { return value_; }
+  py::handle value() const { return value_; }
   const OutName& name() const { return name_; }
 
  private:
-  py::object value_;
+  py::handle value_;
   OutName name_;
 };
 
@@ -52,6 +67,10 @@ GradientArrays<T>::GradientArrays(const Mlp<T>& net, const py::object& out, cons
   const std::span<const DenseView<T>> layers = net.layers();
   const Given weights = all.list(0, "out.weights", layers.size(), "dense layer");
   const Given biases = all.list(1, "out.biases", layers.size(), "dense layer");
+  weight_arrays_.reserve(layers.size());
+  bias_arrays_.reserve(layers.size());
+  weights_.reserve(layers.size());
+  biases_.reserve(layers.size());
   for (std::size_t l = 0; l < layers.size(); ++l) {
     const ConstMatrixView<T>& w = layers[l].weight;
     weight_arrays_.push_back(array(weights[l], true, "", w.rows, w.columns, false));
@@ -114,15 +133,13 @@ py::tuple GradientArrays<T>::finish() {
     return array ? array->finish() : py::object(py::none());
   };
   const auto finished_pairs = [&](Pairs& pairs) {
-    py::list result;
-    for (auto& [a, b] : pairs) result.append(py::make_tuple(finished(a), finished(b)));
-    return result;
+    return list_of(pairs, [&](auto& pair) {
+      return py::object(py::make_tuple(finished(pair.first), finished(pair.second)));
+    });
   };
-  py::list weights, biases;
-  for (Array& array : weight_arrays_) weights.append(finished(array));
-  for (Array& array : bias_arrays_) biases.append(finished(array));
-  return py::make_tuple(std::move(weights), std::move(biases), finished(input_),
-                        finished_pairs(norm_arrays_), finished_pairs(unit_arrays_));
+  return py::make_tuple(list_of(weight_arrays_, finished), list_of(bias_arrays_, finished),
+                        finished(input_), finished_pairs(norm_arrays_),
+                        finished_pairs(unit_arrays_));
 }
 
 template class GradientArrays<float>;

@@ -144,8 +144,9 @@ Output<T>::Output(py::handle out, const OutName& name, std::size_t rows, std::si
   } else {
     check_out<T>(out, name, {rows, columns});
   }
-  result_ = py::reinterpret_borrow<py::array>(out);
-  destination_ = view_of<T>(result_, result_.mutable_data());
+  auto array = py::reinterpret_borrow<py::array>(out);
+  destination_ = view_of<T>(array, array.mutable_data());
+  result_ = std::move(array);
   require(!overlaps_itself(destination_), name, " must not overlap itself: elements share memory");
   view = destination_;
 }
@@ -262,8 +263,9 @@ StackOutput<T>::StackOutput(py::handle out, const Input<T>& input, std::size_t r
   } else {
     check_out<T>(out, name, {batch, rows, columns});
   }
-  result_ = py::reinterpret_borrow<py::array>(out);
-  view = destination_ = stack_of<T>(result_, result_.mutable_data());
+  auto array = py::reinterpret_borrow<py::array>(out);
+  view = destination_ = stack_of<T>(array, array.mutable_data());
+  result_ = std::move(array);
   require(nested(destination_), name, " must not overlap itself: elements may share memory");
   if (overlap(extent_of(input.view), extent_of(destination_))) use_temporary();
 }

@@ -53,13 +53,13 @@ class Output {
   py::object finish();
 
   Extent extent() const;  // of the array
-  const py::array& array() const { return result_; }
+  py::handle array() const { return result_; }
 
  private:
   void use_temporary();
 
   OutName name_;
-  py::array result_;
+  py::object result_;  // no py::array: that makes one of no elements first, 0.1 us
   MatrixView<T> destination_;
   std::optional<AlignedArray<T>> temporary_;
 };
@@ -79,13 +79,13 @@ class StackOutput {
   py::object finish();
 
   Extent extent() const;
-  const py::array& array() const { return result_; }
+  py::handle array() const { return result_; }
 
  private:
   void use_temporary();
 
   OutName name_;
-  py::array result_;
+  py::object result_;  // no py::array: that makes one of no elements first, 0.1 us
   MatrixStack<T> destination_;
   std::optional<AlignedArray<T>> temporary_;
 };

@@ -78,6 +78,10 @@ std::size_t most_block_samples(const ChainWork& work, const CacheSizes& caches) 
   return std::max<std::size_t>({1, fitting, up(8 * work.mr, rows)});
 }
 
+bool may_share_steps(const ChainWork& work) {
+  return work.threads > 1 && work.weight_bytes >= 2 * kLeastWeightBytesToShareSteps;
+}
+
 ChainSplit split_chain(const ChainWork& work, const CacheSizes& caches) {
   if (shares_steps(work)) return {work.batch, work.steps->threads, 1, work.steps};
   const std::size_t rows = std::max<std::size_t>(1, work.rows);

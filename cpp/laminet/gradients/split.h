@@ -65,6 +65,10 @@ struct ChainWork {
 // The most samples that a block has, whatever the batch, where no steps are shared.
 std::size_t most_block_samples(const ChainWork& work, const CacheSizes& caches);
 
+// Whether there are threads and weights enough for `work.steps` to be asked for: a plan takes
+// 0.05 us.
+bool may_share_steps(const ChainWork& work);
+
 ChainSplit split_chain(const ChainWork& work, const CacheSizes& caches);
 
 }  // namespace laminet

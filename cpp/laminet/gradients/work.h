@@ -39,7 +39,7 @@ ChainWork work_of(const Mlp<T>& net, std::size_t batch, std::size_t chain_rows, 
 // Where a forward pass over the rows of all chains would share its steps, so does the derivative.
 template <class T>
 ChainWork sharing_steps(const Mlp<T>& net, ChainWork work) {
-  if (work.threads < 2 || work.batch == 0) return work;
+  if (work.batch == 0 || !may_share_steps(work)) return work;
   const Plan plan = net.plan(work.batch * work.rows);
   if (plan.split == Split::layers && plan.threads > 1 &&
       work.batch * work.rows <= plan.chunk_rows) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from laminet.core.activation import Activation
-from laminet.core.gradients import Gradients, given_arrays
+from laminet.core.gradients import Gradients, assembled, given_arrays
 from laminet.core.layers.dense import Dense
 from laminet.core.layers.norms import Norm
 
@@ -238,17 +238,8 @@ class Differentiable:
         >>> again.weights[0] is found.weights[0]
         True
         """
-        weights, biases, inputs, norms, activations = self._derivatives.gradients(
-            x, grad_output, given_arrays(out)
+        found = self._derivatives.gradients(
+            x, grad_output, None if out is None else given_arrays(out)
         )
         places = self._places
-        return Gradients(
-            weights,
-            biases,
-            inputs,
-            norms,
-            places[Dense],
-            places[Norm],
-            activations,
-            places[Activation],
-        )
+        return assembled(found, places[Dense], places[Norm], places[Activation])
