@@ -87,6 +87,9 @@ struct Plain {
   static V fma(V a, V b, V c) {
     return each<V>([](T x, T y, T z) { return std::fma(x, y, z); }, a, b, c);
   }
+  static V sqrt(V a) {
+    return each<V>([](T x) { return std::sqrt(x); }, a);
+  }
   static V max(V a, V b) {
     return each<V>([](T x, T y) { return x > y ? x : y; }, a, b);
   }

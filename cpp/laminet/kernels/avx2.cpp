@@ -34,6 +34,7 @@ struct F32 : VectorExtension<float, std::uint32_t, 32> {
     _mm256_maskstore_ps(p, first(n), v);
   }
   static LAMINET_INLINE V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+  static LAMINET_INLINE V sqrt(V a) { return _mm256_sqrt_ps(a); }
   // a > b ? a : b and a < b ? a : b: b where either is NaN.
   static LAMINET_INLINE V max(V a, V b) { return _mm256_max_ps(a, b); }
   static LAMINET_INLINE V min(V a, V b) { return _mm256_min_ps(a, b); }
@@ -60,6 +61,7 @@ struct F64 : VectorExtension<double, std::uint64_t, 32> {
     _mm256_maskstore_pd(p, first(n), v);
   }
   static LAMINET_INLINE V fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
+  static LAMINET_INLINE V sqrt(V a) { return _mm256_sqrt_pd(a); }
   // a > b ? a : b and a < b ? a : b: b where either is NaN.
   static LAMINET_INLINE V max(V a, V b) { return _mm256_max_pd(a, b); }
   static LAMINET_INLINE V min(V a, V b) { return _mm256_min_pd(a, b); }

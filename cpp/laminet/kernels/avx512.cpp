@@ -39,6 +39,7 @@ struct F32 : VectorExtension<float, std::uint32_t, 64> {
     _mm512_mask_storeu_ps(p, first(n), v);
   }
   static LAMINET_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+  static LAMINET_INLINE V sqrt(V a) { return _mm512_maskz_sqrt_ps(0xFFFF, a); }
   // a > b ? a : b and a < b ? a : b: b where either is NaN. (Masked by all ones since GCC 12 takes
   // the unmasked intrinsics for a use of an uninitialised value.)
   static LAMINET_INLINE V max(V a, V b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
@@ -112,6 +113,7 @@ struct F64 : VectorExtension<double, std::uint64_t, 64> {
     _mm512_mask_storeu_pd(p, first(n), v);
   }
   static LAMINET_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
+  static LAMINET_INLINE V sqrt(V a) { return _mm512_maskz_sqrt_pd(0xFF, a); }
   // a > b ? a : b and a < b ? a : b: b where either is NaN. (Masked by all ones since GCC 12 takes
   // the unmasked intrinsics for a use of an uninitialised value.)
   static LAMINET_INLINE V max(V a, V b) { return _mm512_maskz_max_pd(0xFF, a, b); }

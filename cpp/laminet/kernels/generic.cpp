@@ -40,6 +40,14 @@ struct Vector16 : VectorExtension<Element, UnsignedInteger, 16> {
   }
   static LAMINET_INLINE V max(V a, V b) { return a > b ? a : b; }
   static LAMINET_INLINE V min(V a, V b) { return a < b ? a : b; }
+  static LAMINET_INLINE V sqrt(V a) {
+    V r = a;
+    for (int i = 0; i < lanes; ++i) {
+      r[i] = sizeof(T) == sizeof(float) ? static_cast<T>(__builtin_sqrtf(static_cast<float>(a[i])))
+                                        : static_cast<T>(__builtin_sqrt(a[i]));
+    }
+    return r;
+  }
   // Fused where the hardware has it (64-bit Arm): a call into libm per lane would cost 20 times
   // the product.
   static LAMINET_INLINE V fma(V a, V b, V c) {

@@ -19,6 +19,8 @@
 #include "laminet/kernels/diagonal.h"
 #include "laminet/kernels/elementwise.h"
 #include "laminet/kernels/forward.h"
+#include "laminet/kernels/losses.h"
+#include "laminet/kernels/optimize.h"
 #include "laminet/kernels/probe.h"
 #include "laminet/kernels/products.h"
 #include "laminet/kernels/rows.h"
@@ -51,6 +53,11 @@ struct Functions {
   void (*norm)(const NormArgs<T>& args);
   void (*norm_pull_back)(const NormProductArgs<T>& args);
   void (*norm_push_forward)(const NormProductArgs<T>& args);
+  LossFn<T> losses[kLossCount];  // by LossKind
+  void (*sgd)(const SgdArgs<T>& args);
+  void (*adam)(const AdamArgs<T>& args);
+  void (*average)(const AverageArgs<T>& args);
+  T (*sum_of_squares)(const T* x, std::size_t n);
 };
 
 // The same with the tiles for weights of one type.
