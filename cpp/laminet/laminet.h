@@ -23,3 +23,4 @@
 #include "laminet/kernels/activation.h"     // Activation
 #include "laminet/kernels/dispatch.h"       // the instruction set in use
 #include "laminet/network/mlp.h"            // Mlp, linear, Head
+#include "laminet/training/trainer.h"       // Trainer

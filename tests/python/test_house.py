@@ -18,7 +18,7 @@ TOP = Path(__file__).resolve().parents[2]
 
 #: Arrows of the design: a layer may include itself and those before it. The probe stands beside
 #: the others: it measures the machine, not the products.
-LAYERS = ["base", "kernels", "gemm", "network", "gradients"]
+LAYERS = ["base", "kernels", "gemm", "network", "gradients", "training"]
 BESIDE = {"probe": ["base", "kernels", "probe"]}
 CPP = TOP / "cpp" / "laminet"
 SOURCES = sorted(

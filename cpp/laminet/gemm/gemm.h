@@ -14,6 +14,7 @@
 #include "laminet/gemm/blocking.h"
 #include "laminet/gemm/pack.h"
 #include "laminet/kernels/activation.h"
+#include "laminet/kernels/products.h"
 
 namespace laminet {
 
@@ -53,6 +54,12 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, TiledOp
 template <class T>
 void blas_layer(ConstMatrixView<T> x, ConstMatrixView<T> w, bool accumulate, const T* bias,
                 const Activation& activation, const kernels::Table<T>& table, MatrixView<T> y);
+
+// c = or += a^T b, contiguous rows of all three; the products are summed first, from the first row
+// of a and b to the last.
+template <class T>
+void tiled_gradient(const kernels::GradientTile<T>& tile, ConstMatrixView<T> a,
+                    ConstMatrixView<T> b, bool accumulate, MatrixView<T> c);
 
 // y = s(z + bias), z and y with contiguous rows; y may be z.
 template <class T>

@@ -70,6 +70,20 @@ void PackedWeights<T>::repack(ConstMatrixView<T> w, const T* bias) {
 }
 
 template <class T>
+void PackedWeights<T>::repack(ConstMatrixView<T> w, std::size_t output, std::size_t first) {
+  for (std::size_t i = 0; i < w.rows;) {
+    const std::size_t panel = std::min((output + i) / layout_.body->nr, layout_.body_panels);
+    const std::size_t nr = panel < layout_.body_panels ? layout_.body->nr : layout_.tail->nr;
+    const std::size_t from = output + i - panel * layout_.body->nr;
+    const std::size_t count = std::min(nr - from, w.rows - i);
+    const MatrixView<T> to = dense_view(change_panel(panel) + first * nr, w.columns, nr);
+    copy<T>({w.row(i), w.columns, count, w.column_stride, w.row_stride},
+            to.column_block(from, count));
+    i += count;
+  }
+}
+
+template <class T>
 template <class Block>
 void PackedWeights<T>::pack(ConstMatrixView<T> w, T* out, Block block) const {
   for (std::size_t first = 0; first < n_; first += layout_.body->nr) {

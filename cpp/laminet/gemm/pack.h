@@ -48,6 +48,13 @@ class PackedWeights {
   // Of other numbers of the same shape, in the same place; only where the storage is another's.
   void repack(ConstMatrixView<T> w, const T* bias);
 
+  // The panel that begins with output `panel` nr, to change; may_skip_zeros() and finite() must not
+  // be asked afterwards.
+  T* change_panel(std::size_t panel) { return data_ + panel * layout_.body->nr * k_; }
+  // Packs anew the products from `first` on, of which w has the columns, of the outputs from
+  // `output` on, of which w has the rows.
+  void repack(ConstMatrixView<T> w, std::size_t output, std::size_t first);
+
   std::size_t n() const { return n_; }
   std::size_t k() const { return k_; }
   const PanelLayout<T>& layout() const { return layout_; }

@@ -229,13 +229,37 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, const T
   tiled_layer(x, w, TiledOptions{{0, w.layout().panels()}}, bias, activation, y);
 }
 
+template <class T>
+void tiled_gradient(const kernels::GradientTile<T>& tile, ConstMatrixView<T> a,
+                    ConstMatrixView<T> b, bool accumulate, MatrixView<T> c) {
+  // The first panel touches every page of c, which may be fresh: long for a large one.
+  const std::size_t between = 16 * tile.mr;
+  for (std::size_t j = 0; j < c.columns; j += tile.nr) {
+    for (std::size_t i = 0; i < c.rows; i += tile.mr) {
+      if (i % between == 0) interruption_point();
+      tile.multiply({.k = a.rows,
+                     .a = a.data + i,
+                     .a_stride = a.row_stride,
+                     .b = b.data + j,
+                     .b_stride = b.row_stride,
+                     .c = c.row(i) + j,
+                     .c_stride = c.row_stride,
+                     .n = std::min(tile.nr, c.columns - j),
+                     .accumulate = accumulate},
+                    std::min(tile.mr, c.rows - i));
+    }
+  }
+}
+
 #define LAMINET_INSTANTIATE(T)                                                                 \
   template std::array<Sweep<T>, 2> plan_sweeps(const PanelLayout<T>&, PanelRange, std::size_t, \
                                                std::size_t, const CacheSizes&);                \
   template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, TiledOptions,  \
                             const T*, const Activation&, const MatrixView<T>&);                \
   template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, const T*,      \
-                            const Activation&, const MatrixView<T>&);
+                            const Activation&, const MatrixView<T>&);                          \
+  template void tiled_gradient(const kernels::GradientTile<T>&, ConstMatrixView<T>,            \
+                               ConstMatrixView<T>, bool, MatrixView<T>);
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 

@@ -6,10 +6,10 @@
 #include <algorithm>
 
 #include "laminet/base/float_mode.h"
-#include "laminet/base/interruption.h"
 #include "laminet/base/thread_count.h"
 #include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
+#include "laminet/gemm/gemm.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/derivatives.h"
 #include "laminet/gradients/tape.h"
@@ -62,24 +62,7 @@ void add_product(const Operands<T>& chain, ConstMatrixView<T> a, ConstMatrixView
                       {b.data, b.columns, b.rows, b.column_stride, b.row_stride}, c, accumulate);
     return;
   }
-  const kernels::GradientTile<T>& tile = chain.table->gradient_tile;
-  // The first panel touches every page of c, which may be fresh: long for a large one.
-  const std::size_t between = 16 * tile.mr;
-  for (std::size_t j = 0; j < c.columns; j += tile.nr) {
-    for (std::size_t i = 0; i < c.rows; i += tile.mr) {
-      if (i % between == 0) interruption_point();
-      tile.multiply({.k = a.rows,
-                     .a = a.data + i,
-                     .a_stride = a.row_stride,
-                     .b = b.data + j,
-                     .b_stride = b.row_stride,
-                     .c = c.row(i) + j,
-                     .c_stride = c.row_stride,
-                     .n = std::min(tile.nr, c.columns - j),
-                     .accumulate = accumulate},
-                    std::min(tile.mr, c.rows - i));
-    }
-  }
+  tiled_gradient<T>(chain.table->gradient_tile, a, b, accumulate, c);
 }
 
 template <class T>

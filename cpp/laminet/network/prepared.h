@@ -34,6 +34,12 @@ class Prepared {
     return std::span<const PackedWeights<T>>(weights_).subspan(first_[step],
                                                                first_[step + 1] - first_[step]);
   }
+  // To change them in place, and all of the memory.
+  PackedWeights<T>& change(std::size_t step, std::size_t group) {
+    return weights_[first_[step] + group];
+  }
+  T* data() { return memory_.data(); }
+  std::size_t size() const { return memory_.size(); }
   // Whether all weights are finite.
   bool finite() const;
   std::size_t bytes() const { return memory_.bytes(); }

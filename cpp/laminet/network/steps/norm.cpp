@@ -78,11 +78,15 @@ void multiply(const NormStep& operation, const StepCall<T>& call, const Recorded
   }
 }
 
+bool keeps_gradient(const NormStep& operation) {
+  return operation.weight.rows + operation.bias.rows > 0;
+}
+
 }  // namespace
 
 std::vector<std::size_t> kept_columns(const NormStep& operation, const Step& step) {
-  const bool parameters = operation.weight.rows + operation.bias.rows > 0;
-  std::vector<std::size_t> columns = {step.output.count, parameters ? step.output.count : 0};
+  std::vector<std::size_t> columns = {step.output.count,
+                                      keeps_gradient(operation) ? step.output.count : 0};
   columns.resize(kFirstDeviation + operation.groups, 1);
   return columns;
 }
@@ -132,7 +136,7 @@ template <class T>
 void pull_back(const NormStep& operation, const StepCall<T>& call, const Recorded<T>& recorded,
                const Frame<T>& gradients, Slopes slopes) {
   const MatrixView<T> g = gradients(call.step().output);
-  if (slopes == Slopes::keep && kept_columns(operation, call.step())[kGradient] > 0) {
+  if (slopes == Slopes::keep && keeps_gradient(operation)) {
     give<T>(call.table(), g, kept_of(call, recorded.kept, g.columns, kGradient), false);
   }
   multiply(operation, call, recorded, g, true);

@@ -1,0 +1,156 @@
+#include "laminet/training/numbers.h"
+
+#include <algorithm>
+
+#include "laminet/base/types.h"
+
+namespace laminet {
+namespace {
+
+// Inputs of a panel that are one part: its gradient stays in L1 until it has been used. No bit
+// depends on it but in the norm of all gradients, hence constant.
+constexpr std::size_t kPartInputs = 96;
+
+}  // namespace
+
+template <class T>
+TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program, std::size_t moments)
+    : rows_(start.parameters().size()),
+      row_data_(rows_.change({0, 1, rows_.size()}).data),
+      panels_(program, start.parameters(), start.table(), Packing::forward),
+      transposed_(program, start.parameters(), start.table(), Packing::transposed),
+      steps_(program.steps().size()) {
+  const T* const from = start.parameters().data();
+  // All but the weights, whose pages stay untouched.
+  std::vector<ParameterBlock> weights;
+  for (std::size_t s = 0; s < program.steps().size(); ++s) {
+    if (const DenseStep* const dense = program.dense(s)) weights.push_back(dense->weight);
+  }
+  std::sort(weights.begin(), weights.end(),
+            [](const ParameterBlock& a, const ParameterBlock& b) { return a.start < b.start; });
+  weights.push_back({rows_.size(), 0, 0});
+  std::size_t at = 0;
+  for (const ParameterBlock& weight : weights) {
+    std::copy(from + at, from + weight.start, row_data_ + at);
+    at = weight.start + weight.size();
+  }
+  for (std::size_t s = 0; s < program.steps().size(); ++s) {
+    if (const DenseStep* const dense = program.dense(s)) {
+      steps_[s] = {rows_[dense->bias].data, panels_[s], transposed_[s], {}};
+    }
+  }
+  operands_ = {rows_.data(), steps_, &start.table(), true, false};
+  for (std::size_t i = 0; i < moments; ++i) {
+    HugePageArray<T>& one = moments_.emplace_back(size());
+    if (!one.zeroed()) std::fill_n(one.data(), one.size(), T{0});
+  }
+
+  const auto add_row = [&](TrainedPart::What what, std::size_t step, std::size_t column,
+                           const T* values, std::size_t count) {
+    if (!values) return;
+    const auto offset = panels_.size() + static_cast<std::size_t>(values - from);
+    parts_.push_back({.what = what,
+                      .step = step,
+                      .offset = offset,
+                      .count = count,
+                      .group = 0,
+                      .output = column,
+                      .outputs = count,
+                      .first = 0,
+                      .inputs = 0,
+                      .stride = 0});
+  };
+  for (std::size_t s = 0; s < program.steps().size(); ++s) {
+    const DenseStep* const dense = program.dense(s);
+    for (std::size_t g = 0; dense && g < dense->groups; ++g) add_weight(*dense, s, g);
+  }
+  for (std::size_t l = 0; l < start.layers().size(); ++l) {
+    const DenseView<T>& view = start.layers()[l];
+    const LayerPlace& place = start.places()[l];
+    layers_.push_back({place, view.weight.rows, view.weight.columns});
+    add_row(TrainedPart::What::bias, place.step, place.first, view.bias, view.weight.rows);
+  }
+  for (std::size_t i = 0; i < start.norms().size(); ++i) {
+    const NormView<T>& norm = start.norms()[i];
+    const ColumnsPlace& place = start.norm_places()[i];
+    add_row(TrainedPart::What::norm_weight, place.step, place.first, norm.weight, norm.features);
+    add_row(TrainedPart::What::norm_bias, place.step, place.first, norm.bias, norm.features);
+  }
+  for (std::size_t i = 0; i < start.units().size(); ++i) {
+    const UnitsView<T>& units = start.units()[i];
+    const ColumnsPlace& place = start.unit_places()[i];
+    add_row(TrainedPart::What::alphas, place.step, place.first, units.units.alphas, units.features);
+    add_row(TrainedPart::What::betas, place.step, place.first, units.units.betas, units.features);
+  }
+  for (const TrainedPart& part : parts_) largest_ = std::max(largest_, part.count);
+}
+
+template <class T>
+void TrainedNumbers<T>::add_weight(const DenseStep& dense, std::size_t step, std::size_t group) {
+  PackedWeights<T>& packed = panels_.change(step, group);
+  const PanelLayout<T>& layout = packed.layout();
+  for (std::size_t p = 0; p < layout.panels(); ++p) {
+    const bool body = p < layout.body_panels;
+    const std::size_t nr = body ? layout.body->nr : layout.tail->nr;
+    const std::size_t output = p * layout.body->nr;
+    for (std::size_t i = 0; i < dense.in_features; i += kPartInputs) {
+      const std::size_t inputs = std::min(kPartInputs, dense.in_features - i);
+      parts_.push_back(
+          {.what = TrainedPart::What::weight,
+           .step = step,
+           .offset = static_cast<std::size_t>(packed.change_panel(p) - panels_.data()) + i * nr,
+           .count = inputs * nr,
+           .group = group,
+           .output = output,
+           .outputs = std::min(nr, dense.out_features - output),
+           .first = i,
+           .inputs = inputs,
+           .stride = nr});
+    }
+  }
+}
+
+template <class T>
+T* TrainedNumbers<T>::parameters(const TrainedPart& part) {
+  if (part.what == TrainedPart::What::weight) return panels_.data() + part.offset;
+  return row_data_ + (part.offset - panels_.size());
+}
+
+template <class T>
+T* TrainedNumbers<T>::moment(const TrainedPart& part, std::size_t i) {
+  return i < moments_.size() ? moments_[i].data() + part.offset : nullptr;
+}
+
+template <class T>
+void TrainedNumbers<T>::changed(const TrainedPart& part) {
+  if (part.what != TrainedPart::What::weight) return;
+  // Of W^T the rows are inputs.
+  const ConstMatrixView<T> w =
+      dense_view<const T>(panels_.data() + part.offset, part.inputs, part.stride)
+          .column_block(0, part.outputs);
+  transposed_.change(part.step, part.group).repack(w, part.first, part.output);
+}
+
+template <class T>
+void TrainedNumbers<T>::copy_weight(std::size_t layer, MatrixView<T> to) const {
+  const Layer& own = layers_[layer];
+  const PackedWeights<T>& packed = panels_[own.place.step][own.place.group];
+  const PanelLayout<T>& layout = packed.layout();
+  // Layers of one step may share a group's panels.
+  const std::size_t begin = own.place.first - own.place.group * packed.n();
+  for (std::size_t i = 0; i < own.outputs;) {
+    const std::size_t p = std::min((begin + i) / layout.body->nr, layout.body_panels);
+    const std::size_t nr = p < layout.body_panels ? layout.body->nr : layout.tail->nr;
+    const std::size_t from = begin + i - p * layout.body->nr;
+    const std::size_t count = std::min(nr - from, own.outputs - i);
+    copy<T>({packed.body_panel(p) + from, count, own.inputs, 1, static_cast<std::ptrdiff_t>(nr)},
+            to.row_block(i, count));
+    i += count;
+  }
+}
+
+#define LAMINET_INSTANTIATE(T) template class TrainedNumbers<T>;
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
+
+}  // namespace laminet
