@@ -109,7 +109,7 @@ struct Trainer<T>::Pass {
     const Program& program = trainer.program_;
     const Operands<T>& operands = trainer.numbers_.operands();
     const StepCall<T> call{program, part.step, operands};
-    const auto sums = [&](ConstMatrixView<T> x, ConstMatrixView<T> by) {
+    const auto add_up = [&](ConstMatrixView<T> x, ConstMatrixView<T> by) {
       operands.table->column_sums({.rows = x.rows,
                                    .columns = x.columns,
                                    .x = x.data,
@@ -138,18 +138,18 @@ struct Trainer<T>::Pass {
         return;
       }
       case What::bias:
-        return sums(delta(part.output, part.outputs), {});
+        return add_up(delta(part.output, part.outputs), {});
       case What::norm_weight:
       case What::norm_bias: {
         const auto g = steps::gradient_of(call, tape.kept()).column_block(part.output, part.count);
         const auto x =
             steps::normalized_of(call, tape.kept()).column_block(part.output, part.count);
-        return sums(g, part.what == What::norm_weight ? x : MatrixView<T>{});
+        return add_up(g, part.what == What::norm_weight ? x : MatrixView<T>{});
       }
       case What::alphas:
       case What::betas: {
         const auto g = steps::unit_gradients_of(call, tape.kept(), part.output, part.count);
-        return sums(part.what == What::alphas ? g.alphas : g.betas, {});
+        return add_up(part.what == What::alphas ? g.alphas : g.betas, {});
       }
     }
   }
