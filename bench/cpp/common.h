@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "laminet/gemm/blas.h"
+#include "laminet/gemm/blas_library.h"
 #include "laminet/laminet.h"
 #include "laminet/probe/probe.h"
 

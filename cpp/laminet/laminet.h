@@ -22,5 +22,6 @@
 #include "laminet/gradients/derivatives.h"  // Jacobians, vjp, jvp, gradients
 #include "laminet/kernels/activation.h"     // Activation
 #include "laminet/kernels/dispatch.h"       // the instruction set in use
-#include "laminet/network/mlp.h"            // Mlp, linear, Head
+#include "laminet/network/linear.h"         // linear
+#include "laminet/network/mlp.h"            // Mlp, Head
 #include "laminet/training/trainer.h"       // Trainer

@@ -1,5 +1,5 @@
 #include "bindings.h"
-#include "laminet/network/mlp.h"
+#include "laminet/network/linear.h"
 #include "numpy_views.h"
 #include "outputs.h"
 #include "release_gil.h"

@@ -9,7 +9,7 @@
 #include "laminet/base/thread_count.h"
 #include "laminet/base/version.h"
 #include "laminet/gemm/backend.h"
-#include "laminet/gemm/blas.h"
+#include "laminet/gemm/blas_library.h"
 #include "laminet/kernels/activation.h"
 #include "laminet/kernels/dispatch.h"
 #include "laminet/kernels/table.h"

@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "allocations.h"
-#include "laminet/gemm/blas.h"
+#include "laminet/gemm/blas_library.h"
 #include "laminet/gradients/split.h"
 #include "laminet/gradients/tape.h"
 #include "laminet/laminet.h"

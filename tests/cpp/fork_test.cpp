@@ -14,7 +14,7 @@
 #include "laminet/base/cpu_info.h"
 #include "laminet/base/lazy.h"
 #include "laminet/gemm/backend.h"
-#include "laminet/gemm/blas.h"
+#include "laminet/gemm/blas_library.h"
 #include "laminet/laminet.h"
 #include "support.h"
 

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "allocations.h"
-#include "laminet/gemm/blas.h"
+#include "laminet/gemm/blas_library.h"
 #include "laminet/gemm/reference.h"
 #include "laminet/laminet.h"
 #include "support.h"

@@ -194,7 +194,7 @@ TEST(PlanRunsOfManyKinds, AsItSays) {
   const Built<float> built = build<float>(layers_of_many_kinds(memory), Head::none, 60);
   const Program& program = built.program;
   const std::vector<StepCosts> counted = costs(program);
-  const Parameters<float> parameters(built.all);
+  const Parameters<float> parameters(built.numbers.all);
   const Prepared<float> prepared(program, parameters, table, Packing::forward);
   std::vector<DenseOperands<float>> steps(program.steps().size());
   for (std::size_t s = 0; s < steps.size(); ++s) steps[s].packed = prepared[s];

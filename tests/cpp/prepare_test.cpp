@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "allocations.h"
-#include "laminet/gemm/blas.h"
+#include "laminet/gemm/blas_library.h"
 #include "laminet/laminet.h"
 #include "support.h"
 

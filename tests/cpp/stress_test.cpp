@@ -15,7 +15,7 @@
 #include <memory>
 #include <thread>
 
-#include "laminet/gemm/blas.h"
+#include "laminet/gemm/blas_library.h"
 #include "laminet/laminet.h"
 #include "support.h"
 

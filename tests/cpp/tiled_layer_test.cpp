@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "laminet/gemm/blas.h"
+#include "laminet/gemm/blas_library.h"
 #include "laminet/gemm/gemm.h"
 #include "laminet/gemm/reference.h"
 #include "support.h"

@@ -4,34 +4,19 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <array>
 #include <new>
 #include <thread>
 #include <utility>
 
 #include "laminet/base/float_mode.h"
 #include "laminet/base/interruption.h"
+#include "laminet/base/spin.h"
 #include "laminet/base/thread_count.h"
 
 namespace laminet {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using std::chrono::microseconds;
-
-// Long enough to bridge the Python code between two calls of a loop, far too short to be noticed
-// by another process. (OpenBLAS spins 100 ms, which its users complain of.)
-constexpr auto kSpinTime = microseconds(40);
-
-// A caller that has waited so long for a worker looks whether it runs at all: two looks are system
-// calls, and most waits are shorter.
-constexpr auto kPatience = microseconds(10);
-constexpr auto kMostPatience = microseconds(160);
-constexpr auto kLeastNap = microseconds(20);
-constexpr auto kMostNap = microseconds(1000);
-
-// A worker that was called and stayed away so long has no CPU: waking takes half of it.
-constexpr auto kLate = microseconds(100);
 
 // How long a caller that has come beside another is expected to come again.
 constexpr auto kCrowded = std::chrono::milliseconds(2);
@@ -42,45 +27,6 @@ constexpr auto kCrowded = std::chrono::milliseconds(2);
 constexpr std::uint64_t kHandoffEvery = 16;
 constexpr int kHandoffSamples = 4;
 constexpr auto kHandoffKnown = std::chrono::seconds(1);
-
-// gate_: a bit that keeps workers out, the number of those that came to the job, that of those
-// inside.
-constexpr std::uint32_t kClosed = 1u << 31;
-constexpr std::uint32_t kOneCame = 1u << 15;
-constexpr std::uint32_t kInside = kOneCame - 1;
-constexpr std::uint32_t came(std::uint32_t gate) { return (gate & ~kClosed) / kOneCame; }
-
-void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ __volatile__("yield");
-#endif
-}
-
-// Waits until done(), spinning for `time`; false when that time is over.
-template <class Done>
-bool spin_until(Done done, Clock::duration time = kSpinTime) {
-  const auto end = Clock::now() + time;
-  do {
-    for (int i = 0; i < 32; ++i) {
-      if (done()) return true;
-      pause();
-    }
-  } while (Clock::now() < end);
-  return done();
-}
-
-// Between two looks of a thread that has waited so long already. After a while it sleeps, an eighth
-// longer than it would have to: yielding makes no room for a worker of lower priority, and spinning
-// takes CPU time that somebody counts.
-void make_room(Clock::duration waited) {
-  if (waited < 2 * kMostPatience) {
-    std::this_thread::yield();
-  } else {
-    std::this_thread::sleep_for(std::clamp<Clock::duration>(waited / 8, kLeastNap, kMostNap));
-  }
-}
 
 // While it lives, the calling thread and those that it starts take no signals: the handlers of the
 // program run on its own threads.
@@ -194,33 +140,6 @@ bool Team::needs_placing() const {
   return here >= 0 && (amiss_ || here != here_);
 }
 
-// `wakes`: the workers are woken next.
-void Team::place_workers(bool wakes) {
-  const int here = current_cpu();
-  if (here < 0) return;
-  here_ = here;
-  amiss_ = false;
-  for (std::size_t i = 0; i < helpers_; ++i) {
-    Placement& place = workers_[i]->place;
-    const int off = place.kept_off();
-    const bool late = workers_[i]->absent >= kLate;
-    if (place.cpu() == here || (off != here && (late || off >= 0))) {
-      place.keep_off(here, wakes);
-      workers_[i]->absent = {};
-    }
-  }
-}
-
-void Team::count_absence(Clock::duration taken, bool in_series) {
-  amiss_ = true;
-  // A job that is over before a sleeper could wake tells nothing.
-  if (!in_series && taken < kLate / 2) return;
-  for (std::size_t i = 0; i < helpers_; ++i) {
-    Worker& worker = *workers_[i];
-    worker.absent = worker.last_job == number_ ? Clock::duration{} : worker.absent + taken;
-  }
-}
-
 // `self` is the part that this thread takes first.
 void Team::run_worker(std::uint32_t seen, std::size_t self, Worker& me) {
   const DefaultFloatMode mode;
@@ -331,80 +250,19 @@ void Team::work_phases(std::size_t self) {
 }
 
 void Team::wait_for_part(std::size_t self, const PartState& state, std::uint64_t value) {
-  const auto over = [&] { return state.value.load(std::memory_order_acquire) == value; };
+  const auto over = [&] { return state.is(value); };
   if (over() || spin_until(over, kPatience)) return;
-  wait_longer_for_part(self, over);
-}
-
-// To sleep at once would be to miss the beginning of the next phase; to spin on, to keep the CPU
-// from a thread that waits for it.
-template <class Over>
-void Team::wait_longer_for_part(std::size_t self, Over over) {
-  bool brought = false;
-  auto patience = Clock::duration(kPatience);
-  const auto start = Clock::now();
-  do {
-    guarded([] { interruption_point(); });
-    if (self == 0 && !brought) brought = bring_stalled(over);
-    patience = std::min<Clock::duration>(2 * patience, kMostPatience);
-    make_room(Clock::now() - start);
-  } while (!over() && (brought || !spin_until(over, self == 0 ? patience : kSpinTime)));
-  if (brought) place_workers(false);
+  wait_longer_for_part(self, state, value);
 }
 
 void Team::wait_at_gate() {
-  const auto all_out = [this] { return (gate_.load(std::memory_order_acquire) & kInside) == 0; };
-  if (all_out() || spin_until(all_out, kPatience)) return;
-  wait_longer_at_gate(all_out);
+  const auto over = [this] { return all_out(); };
+  if (over() || spin_until(over, kPatience)) return;
+  wait_longer_at_gate();
 }
 
-template <class AllOut>
-void Team::wait_longer_at_gate(AllOut all_out) {
-  auto patience = Clock::duration(kPatience);
-  const auto start = Clock::now();
-  do {
-    if (bring_stalled(all_out)) {
-      // Makes room for it.
-      for (;;) {
-        const std::uint32_t seen = gate_.load(std::memory_order_acquire);
-        if ((seen & kInside) == 0) return;
-        gate_.wait(seen, std::memory_order_acquire);
-      }
-    }
-    patience = std::min<Clock::duration>(2 * patience, kMostPatience);
-    make_room(Clock::now() - start);
-  } while (!all_out() && !spin_until(all_out, patience));
-}
-
-// Brings workers that have lost their CPU in the middle of their work to that of the caller, which
-// has nothing to do but to wait for them: elsewhere they wait for a slice of the scheduler, some
-// milliseconds. Whether there were any.
-template <class Done>
-bool Team::bring_stalled(Done done) {
-  struct Look {
-    Worker* worker;
-    std::chrono::nanoseconds had;
-  };
-  std::array<Look, 16> looks;
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < helpers_ && count < looks.size(); ++i) {
-    Worker& worker = *workers_[i];
-    if (!worker.working.load(std::memory_order_relaxed)) continue;
-    looks[count++] = {&worker, worker.place.cpu_time()};
-  }
-  const auto start = Clock::now();
-  if (spin_until(done, kPatience)) return false;
-  const auto gone = Clock::now() - start;
-  const int here = current_cpu();
-  bool brought = false;
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto [worker, had] = looks[i];
-    if (!worker->working.load(std::memory_order_relaxed)) continue;
-    if (worker->place.cpu_time() - had > gone / 4) continue;
-    brought |= worker->place.bring_to(here);
-  }
-  amiss_ |= brought;
-  return brought;
+void Team::pass_interruption_point() noexcept {
+  guarded([] { interruption_point(); });
 }
 
 template <class F>

@@ -53,6 +53,17 @@ class Team {
  private:
   using Clock = std::chrono::steady_clock;
 
+  // A caller that has waited so long for a worker looks whether it runs at all: two looks are
+  // system calls, and most waits are shorter.
+  static constexpr auto kPatience = std::chrono::microseconds(10);
+
+  // gate_: a bit that keeps workers out, the number of those that came to the job, that of those
+  // inside.
+  static constexpr std::uint32_t kClosed = 1u << 31;
+  static constexpr std::uint32_t kOneCame = 1u << 15;
+  static constexpr std::uint32_t kInside = kOneCame - 1;
+  static constexpr std::uint32_t came(std::uint32_t gate) { return (gate & ~kClosed) / kOneCame; }
+
   struct alignas(64) Worker {
     Placement place;
     std::atomic<bool> working{false};  // inside the gate
@@ -65,6 +76,7 @@ class Team {
   // each: the thread that owns a part keeps the line.
   struct alignas(64) PartState {
     std::atomic<std::uint64_t> value{0};
+    bool is(std::uint64_t other) const { return value.load(std::memory_order_acquire) == other; }
   };
 
   struct Release;
@@ -84,13 +96,13 @@ class Team {
   void work_phases(std::size_t self);
   void wait_for_part(std::size_t self, const PartState& state, std::uint64_t value);
   void wait_at_gate();
-  // Not in line: the compiler would spoil the loops before them.
-  template <class Over>
-  [[gnu::noinline]] void wait_longer_for_part(std::size_t self, Over over);
-  template <class AllOut>
-  [[gnu::noinline]] void wait_longer_at_gate(AllOut all_out);
+  bool all_out() const { return (gate_.load(std::memory_order_acquire) & kInside) == 0; }
+  // Not in line, where the compiler would spoil the loops before them: in team_placement.cpp.
+  void wait_longer_for_part(std::size_t self, const PartState& state, std::uint64_t value);
+  void wait_longer_at_gate();
   template <class Done>
   bool bring_stalled(Done done);
+  void pass_interruption_point() noexcept;
   template <class F>
   void guarded(F run) noexcept;
 

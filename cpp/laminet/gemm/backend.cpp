@@ -7,7 +7,7 @@
 #include <string>
 
 #include "laminet/base/check.h"
-#include "laminet/gemm/blas.h"
+#include "laminet/gemm/blas_library.h"
 
 namespace laminet {
 namespace {

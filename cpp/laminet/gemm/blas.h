@@ -1,28 +1,11 @@
-// A CBLAS library, loaded at run time.
+// Products by a CBLAS library (blas_library.h), which there must be.
 #pragma once
 
-#include <string>
+#include <cstddef>
 
 #include "laminet/base/matrix.h"
 
 namespace laminet::blas {
-
-struct LibraryInfo {
-  std::string name;     // "OpenBLAS", or "CBLAS" where the library does not tell
-  std::string version;  // empty where it does not tell
-  std::string core;     // the kernels it chose, as it calls them
-  std::string path;
-};
-
-// The library, or null where there is none: LAMINET_BLAS where set, else the copy of OpenBLAS that
-// is installed beside this code. Loaded on the first call, and set to one thread: the team of
-// base/parallel is the only parallelism. Throws std::runtime_error where LAMINET_BLAS names a file
-// that cannot be used. A fork waits for the end of a load under way, for 5 seconds: then the child
-// has none.
-const LibraryInfo* library();
-
-// Why library() is null; empty where it is not.
-const std::string& load_error();
 
 // Y = X W^T, or Y += X W^T. Y (m, n) has contiguous rows; X (m, k) and W (n, k) have contiguous
 // rows, or contiguous columns (views of a transposed matrix). Their strides and sizes fit an int:

@@ -8,7 +8,8 @@ namespace laminet {
 
 template <class T>
 void apply_activation(const ConstMatrixView<T>& z, const T* bias, const Activation& activation,
-                      const kernels::Table<T>& table, const MatrixView<T>& y) {
+                      const kernels::Table<T>& table, const MatrixView<T>& y, const T* alphas,
+                      const T* betas) {
   const kernels::ElementwiseArgs<T> args{.rows = z.rows,
                                          .columns = z.columns,
                                          .z = z.data,
@@ -17,7 +18,9 @@ void apply_activation(const ConstMatrixView<T>& z, const T* bias, const Activati
                                          .y_stride = y.row_stride,
                                          .bias = bias,
                                          .alpha = activation.alpha,
-                                         .beta = activation.beta};
+                                         .beta = activation.beta,
+                                         .alphas = alphas,
+                                         .betas = betas};
   table.activations[static_cast<std::size_t>(activation.kind)](args);
 }
 
@@ -30,10 +33,11 @@ void blas_layer(ConstMatrixView<T> x, ConstMatrixView<T> w, bool accumulate, con
   }
 }
 
-#define LAMINET_INSTANTIATE(T)                                                           \
-  template void apply_activation(const ConstMatrixView<T>&, const T*, const Activation&, \
-                                 const kernels::Table<T>&, const MatrixView<T>&);        \
-  template void blas_layer(ConstMatrixView<T>, ConstMatrixView<T>, bool, const T*,       \
+#define LAMINET_INSTANTIATE(T)                                                             \
+  template void apply_activation(const ConstMatrixView<T>&, const T*, const Activation&,   \
+                                 const kernels::Table<T>&, const MatrixView<T>&, const T*, \
+                                 const T*);                                                \
+  template void blas_layer(ConstMatrixView<T>, ConstMatrixView<T>, bool, const T*,         \
                            const Activation&, const kernels::Table<T>&, MatrixView<T>);
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE

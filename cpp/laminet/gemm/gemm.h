@@ -61,9 +61,11 @@ template <class T>
 void tiled_gradient(const kernels::GradientTile<T>& tile, ConstMatrixView<T> a,
                     ConstMatrixView<T> b, bool accumulate, MatrixView<T> c);
 
-// y = s(z + bias), z and y with contiguous rows; y may be z.
+// y = s(z + bias), z and y with contiguous rows; y may be z. The function's parameters by column,
+// or null: then its own.
 template <class T>
 void apply_activation(const ConstMatrixView<T>& z, const T* bias, const Activation& activation,
-                      const kernels::Table<T>& table, const MatrixView<T>& y);
+                      const kernels::Table<T>& table, const MatrixView<T>& y,
+                      const T* alphas = nullptr, const T* betas = nullptr);
 
 }  // namespace laminet

@@ -2,21 +2,17 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <map>
 #include <utility>
 
 #include "laminet/base/check.h"
 #include "laminet/base/types.h"
 #include "laminet/network/layer_shapes.h"
 #include "laminet/network/overloaded.h"
+#include "laminet/network/parameter_layout.h"
 #include "laminet/network/parameters.h"
 
 namespace laminet {
 namespace {
-
-// Layers of equal places in series that run as one; one alone in most cases.
-template <class Kind>
-using Copies = std::vector<const Kind*>;
 
 template <class T>
 class Builder {
@@ -27,23 +23,20 @@ class Builder {
   };
 
  public:
-  explicit Builder(std::size_t in_features) : buffers_{in_features} {}
+  Builder(Series<T> layers, std::size_t in_features)
+      : layers_(layers), numbers_(layers), buffers_{in_features} {}
 
-  Built<T> finish(Series<T> layers, Head head) {
-    number(layers);
-    Columns out = run({layers}, {Program::kInput, 0, buffers_[0]}, true, nullptr);
+  Built<T> finish(Head head) && {
+    Columns out = run({layers_}, {Program::kInput, 0, buffers_[0]}, true, nullptr);
     if (out.buffer == Program::kInput || out.count != buffers_[out.buffer]) {
       const Columns to = fresh(out.count);
       add(CopyStep{}, {out}, to);
       out = to;
     }
-    place_constants();
+    LayerNumbers<T> numbers = std::move(numbers_).finish(steps_);
     Program program(std::move(buffers_), std::move(steps_), out.buffer);
     if (head != Head::none) program = program.with_head(head);
-    return {std::move(program),      parameters_,        parameters_ + constant_elements_,
-            std::move(layers_),      std::move(blocks_), std::move(norms_),
-            std::move(norm_blocks_), std::move(units_),  std::move(unit_blocks_),
-            std::move(constants_)};
+    return {std::move(program), std::move(numbers)};
   }
 
  private:
@@ -94,14 +87,14 @@ class Builder {
             },
             [&](const ActivationView<T>& own) {
               const auto functions = all<ActivationView<T>>(same);
-              return unary(
-                  ActivationStep{own.activation, units_of(functions, in.count / same.size())});
+              return unary(ActivationStep{own.activation,
+                                          numbers_.units_of(functions, in.count / same.size())});
             },
             [&](const RescaleView<T>&) {
-              return unary(rescale(all<RescaleView<T>>(same), in.count / same.size()));
+              return unary(numbers_.rescale(all<RescaleView<T>>(same), in.count / same.size()));
             },
             [&](const NormView<T>&) {
-              return unary(norm(all<NormView<T>>(same), in.count / same.size()));
+              return unary(numbers_.norm(all<NormView<T>>(same), in.count / same.size()));
             },
             [&](const SelectView& select) { return selected(select, in, target); },
             [&](const ParallelView<T>& parallel) { return side_by_side(parallel, in, target); },
@@ -131,61 +124,18 @@ class Builder {
     const std::size_t n = same[0]->weight.rows;
     const std::size_t k = same[0]->weight.columns;
     const std::size_t groups = shared ? 1 : copies;
-    const ParameterBlock weight = reserve(copies * n, k);
-    const ParameterBlock bias = same[0]->bias ? reserve(1, copies * n) : ParameterBlock{};
-    for (std::size_t c = 0; c < copies; ++c) {
-      DenseBlocks& own = blocks_[numbers_.at(same[c])];
-      own.weight = {weight.start + c * n * k, n, k};
-      own.bias = part_of(bias, c, n);
-    }
+    const DenseBlocks blocks = numbers_.dense(same);
     const bool own = after.copies.empty();
     const Activation& activation = own ? same[0]->activation : after.copies[0]->activation;
-    const UnitParameters units = own ? units_of(same, n) : units_of(after.copies, n);
+    const UnitParameters units =
+        own ? numbers_.units_of(same, n) : numbers_.units_of(after.copies, n);
     const Columns out = target ? *target : fresh(copies * n);
-    add(DenseStep{k, shared ? copies * n : n, groups, activation, units, weight, bias}, {in}, out,
-        copies);
+    add(DenseStep{k, shared ? copies * n : n, groups, activation, units, blocks.weight,
+                  blocks.bias},
+        {in}, out, copies);
     if (addend) steps_.back().inputs.push_back(*addend);
     steps_.back().origin.function = after.path;
     return out;
-  }
-
-  // Kind is a view with units: DenseView or ActivationView.
-  template <class Kind>
-  UnitParameters units_of(const Copies<Kind>& same, std::size_t features) {
-    UnitParameters result;
-    if (!same[0]->units.any()) return result;
-    const std::size_t copies = same.size();
-    if (same[0]->units.alphas) result.alphas = reserve(1, copies * features);
-    if (same[0]->units.betas) result.betas = reserve(1, copies * features);
-    for (std::size_t c = 0; c < copies; ++c) {
-      const std::size_t number = unit_numbers_.at(same[c]);
-      units_[number].features = features;
-      unit_blocks_[number] = {part_of(result.alphas, c, features),
-                              part_of(result.betas, c, features)};
-    }
-    return result;
-  }
-
-  RescaleStep rescale(const Copies<RescaleView<T>>& same, std::size_t features) {
-    RescaleStep step;
-    step.scale = constants(same, features, [](const RescaleView<T>& one) { return one.scale; });
-    step.shift = constants(same, features, [](const RescaleView<T>& one) { return one.shift; });
-    if (!same[0]->clip) return step;
-    step.low = constants(same, features, [](const RescaleView<T>& one) { return one.low; });
-    step.high = constants(same, features, [](const RescaleView<T>& one) { return one.high; });
-    return step;
-  }
-
-  NormStep norm(const Copies<NormView<T>>& same, std::size_t features) {
-    const std::size_t copies = same.size();
-    NormStep step{same[0]->center, same[0]->eps, copies, {}, {}};
-    if (same[0]->weight) step.weight = reserve(1, copies * features);
-    if (same[0]->bias) step.bias = reserve(1, copies * features);
-    for (std::size_t c = 0; c < copies; ++c) {
-      NormBlocks& own = norm_blocks_[norm_numbers_.at(same[c])];
-      own = {part_of(step.weight, c, features), part_of(step.bias, c, features)};
-    }
-    return step;
   }
 
   Columns selected(const SelectView& select, Columns in, const Columns* target) {
@@ -272,7 +222,7 @@ class Builder {
     const Columns sum = after.copies.empty() ? out : fresh(in.count);
     add(SumStep{}, {in, result}, sum, same.size());
     if (after.copies.empty()) return out;
-    const UnitParameters units = units_of(after.copies, in.count / same.size());
+    const UnitParameters units = numbers_.units_of(after.copies, in.count / same.size());
     add(ActivationStep{after.copies[0]->activation, units}, {sum}, out, same.size());
     steps_.back().origin.layer = after.path;
     return out;
@@ -289,92 +239,11 @@ class Builder {
     return {buffers_.size() - 1, 0, columns};
   }
 
-  static ParameterBlock part_of(const ParameterBlock& row, std::size_t copy, std::size_t n) {
-    return row.rows == 0 ? row : ParameterBlock{row.start + copy * n, 1, n};
-  }
-
-  static ParameterBlock reserve_in(std::size_t& elements, std::size_t rows, std::size_t columns) {
-    const ParameterBlock block{elements, rows, columns};
-    elements += round_up(checked_product(rows, columns), kParameterAlignment);
-    return block;
-  }
-
-  ParameterBlock reserve(std::size_t rows, std::size_t columns) {
-    return reserve_in(parameters_, rows, columns);
-  }
-
-  // Of all copies, side by side; from(copy) says where the numbers are.
-  template <class Kind, class From>
-  ParameterBlock constants(const Copies<Kind>& same, std::size_t features, From from) {
-    const ParameterBlock block = reserve_in(constant_elements_, 1, same.size() * features);
-    for (std::size_t c = 0; c < same.size(); ++c) {
-      constants_.push_back({part_of(block, c, features), from(*same[c])});
-    }
-    return block;
-  }
-
-  // Constants lie after what is trained, however much that is.
-  void place_constants() {
-    const auto move = [this](ParameterBlock& block) {
-      if (block.rows > 0) block.start += parameters_;
-    };
-    for (Constant<T>& constant : constants_) move(constant.block);
-    for (Step& step : steps_) {
-      if (auto* const rescale = std::get_if<RescaleStep>(&step.operation)) {
-        for (ParameterBlock* block :
-             {&rescale->scale, &rescale->shift, &rescale->low, &rescale->high}) {
-          move(*block);
-        }
-      }
-    }
-  }
-
-  // The dense layers, norms and functions with parameters by unit, in the order of the tree.
-  void number(Series<T> layers) {
-    for (const LayerView<T>& layer : layers) {
-      std::visit(Overloaded{[&](const DenseView<T>& dense) {
-                              numbers_[&dense] = layers_.size();
-                              layers_.push_back(dense);
-                              blocks_.emplace_back();
-                              number_units(dense);
-                            },
-                            [&](const ActivationView<T>& one) { number_units(one); },
-                            [&](const NormView<T>& norm) {
-                              norm_numbers_[&norm] = norms_.size();
-                              norms_.push_back(norm);
-                              norm_blocks_.emplace_back();
-                            },
-                            [&](const ParallelView<T>& parallel) {
-                              for (const SeriesView<T>& branch : parallel.branches) number(branch);
-                            },
-                            [&](const ResidualView<T>& residual) { number(residual.layers); },
-                            [](const auto&) {}},
-                 layer.kind);
-    }
-  }
-
-  void number_units(const auto& view) {
-    if (!view.units.any()) return;
-    unit_numbers_[&view] = units_.size();
-    units_.push_back({view.units});
-    unit_blocks_.emplace_back();
-  }
-
+  Series<T> layers_;
+  ParameterLayout<T> numbers_;
   std::vector<std::size_t> buffers_;
   std::vector<Step> steps_;
   LayerPath path_;  // of the layer at hand
-  std::size_t parameters_ = 0;
-  std::size_t constant_elements_ = 0;
-  std::map<const DenseView<T>*, std::size_t> numbers_;
-  std::map<const NormView<T>*, std::size_t> norm_numbers_;
-  std::map<const void*, std::size_t> unit_numbers_;  // by the layer's view
-  std::vector<DenseView<T>> layers_;
-  std::vector<DenseBlocks> blocks_;
-  std::vector<NormView<T>> norms_;
-  std::vector<NormBlocks> norm_blocks_;
-  std::vector<UnitsView<T>> units_;
-  std::vector<UnitBlocks> unit_blocks_;
-  std::vector<Constant<T>> constants_;
 };
 
 }  // namespace
@@ -388,7 +257,7 @@ Built<T> build(std::span<const LayerView<T>> layers, Head head, std::size_t in_f
   require(in_features == 0 || in_features == in, "the network takes ", in, " features, not ",
           in_features);
   (void)features_given<T>(layers, in);
-  return Builder<T>(in).finish(layers, head);
+  return Builder<T>(layers, in).finish(head);
 }
 
 Program chain_of(std::span<const std::size_t> sizes) {

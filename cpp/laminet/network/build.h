@@ -3,52 +3,18 @@
 
 #include <cstddef>
 #include <span>
-#include <vector>
 
 #include "laminet/network/head.h"
 #include "laminet/network/layers.h"
+#include "laminet/network/parameter_layout.h"
 #include "laminet/network/program.h"
 
 namespace laminet {
 
-// Where the numbers of a dense layer lie.
-struct DenseBlocks {
-  ParameterBlock weight;
-  ParameterBlock bias;
-};
-
-struct NormBlocks {
-  ParameterBlock weight;
-  ParameterBlock bias;
-};
-
-struct UnitBlocks {
-  ParameterBlock alphas;
-  ParameterBlock betas;
-};
-
-// Numbers that training leaves alone, and where they lie: an array or, where it is null, one value
-// for all.
-template <class T>
-struct Constant {
-  ParameterBlock block;
-  ByFeature<T> from;
-};
-
 template <class T>
 struct Built {
   Program program;
-  std::size_t parameters;  // elements that are trained; constants come after them
-  std::size_t all;         // elements
-  // All dense layers, norms, and functions with parameters by unit, each before those that follow
-  // it in the tree, and where their numbers lie.
-  std::vector<DenseView<T>> layers;
-  std::vector<DenseBlocks> blocks;
-  std::vector<NormView<T>> norms;
-  std::vector<NormBlocks> norm_blocks;
-  std::vector<UnitsView<T>> units;
-  std::vector<UnitBlocks> unit_blocks;
-  std::vector<Constant<T>> constants;
+  LayerNumbers<T> numbers;
 };
 
 // Branches of equal layers become one product of several groups, or, where they read the same

@@ -1,147 +1,29 @@
 #include "laminet/network/mlp.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstdint>
 #include <memory>
-#include <stdexcept>
 #include <utility>
 
 #include "laminet/base/check.h"
 #include "laminet/base/each_thread.h"
 #include "laminet/base/float_mode.h"
-#include "laminet/base/interruption.h"
 #include "laminet/base/parallel.h"
-#include "laminet/base/per_thread.h"
 #include "laminet/base/thread_count.h"
 #include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/kernels/dispatch.h"
 #include "laminet/network/build.h"
+#include "laminet/network/current_plan.h"
+#include "laminet/network/weights.h"
 
 namespace laminet {
 namespace {
-
-template <class T>
-Plan plan_for(const Program& program, std::size_t batch, const kernels::InstructionSet& set,
-              double (*handoff)() = team_handoff) {
-  const Backend requested = backend();
-  const bool fused = &set != &kernels::baseline_instruction_set();
-  const PlanInput input{
-      .weights = program.weights(),
-      .largest_weight = program.largest_weight(),
-      .width = program.widest_step(),
-      .batch = batch,
-      .element_size = sizeof(T),
-      .mr = set.table<T>().tiles[0].mr,
-      .threads = num_threads(program.flops() * static_cast<double>(batch)),
-      .handoff = handoff,
-      .requested = requested,
-      // Asked only where the answer matters: it loads the library.
-      .blas_available = requested == Backend::automatic && !fused && blas::library(),
-      .fused = fused};
-  return make_plan(input, cache_sizes());
-}
-
-template <class T>
-void require_blas_fits(ConstMatrixView<T> weight) {
-  require(blas::fits(weight), "a weight of shape (", weight.rows, ", ", weight.columns,
-          ") is too large for the 32-bit integers of BLAS; use back end 'tiled'");
-}
-
-// With a place to be interrupted every few milliseconds.
-template <class T>
-void copy_weight(ConstMatrixView<T> from, MatrixView<T> to) {
-  constexpr std::size_t kBetween = std::size_t{1} << 20;  // elements
-  const std::size_t step = std::max<std::size_t>(1, kBetween / from.columns);
-  for (std::size_t i = 0; i < from.rows; i += step) {
-    interruption_point();
-    const std::size_t rows = std::min(step, from.rows - i);
-    copy<T>(from.row_block(i, rows), to.row_block(i, rows));
-  }
-}
 
 template <class T>
 std::vector<LayerView<T>> as_layers(std::span<const DenseView<T>> layers) {
   std::vector<LayerView<T>> result;
   for (const DenseView<T>& layer : layers) result.push_back({layer});
   return result;
-}
-
-LayerPlace place_of(const Program& program, const ParameterBlock& weight) {
-  for (std::size_t s = 0; s < program.steps().size(); ++s) {
-    const DenseStep* const dense = program.dense(s);
-    if (!dense || weight.start < dense->weight.start) continue;
-    const std::size_t from = weight.start - dense->weight.start;
-    if (from >= dense->weight.size()) continue;
-    const std::size_t row = from / dense->in_features;
-    return {s, row / dense->out_features, row};
-  }
-  throw std::logic_error("a layer of no step");
-}
-
-// Of the step one of whose rows of parameters `part` is of; row_of(operation) gives that row.
-ColumnsPlace place_of(const Program& program, const ParameterBlock& part, auto row_of) {
-  const std::size_t steps = program.steps().size();
-  if (part.rows == 0) return {steps, 0};
-  for (std::size_t s = 0; s < steps; ++s) {
-    const ParameterBlock all = row_of(program.steps()[s].operation);
-    if (part.start >= all.start && part.start - all.start < all.size()) {
-      return {s, part.start - all.start};
-    }
-  }
-  throw std::logic_error("parameters of no step");
-}
-
-const ParameterBlock& either(const ParameterBlock& a, const ParameterBlock& b) {
-  return a.rows > 0 ? a : b;
-}
-
-struct LinearPurpose;
-
-// That of the calling thread's last linear(): structure alone, nothing of the caller's.
-std::unique_ptr<const Program>& last_linear() {
-  return thread_object<std::unique_ptr<const Program>, LinearPurpose>();
-}
-
-// To the last bit, as -0.0 gives other zeros than 0.0.
-bool same(const Activation& a, const Activation& b) {
-  const auto bits = [](double x) { return std::bit_cast<std::uint64_t>(x); };
-  return a.kind == b.kind && bits(a.alpha) == bits(b.alpha) && bits(a.beta) == bits(b.beta);
-}
-
-// Of one dense layer. It is the caller's while it runs, which may be interrupted by Python code
-// that calls linear() itself.
-std::unique_ptr<const Program> linear_program(std::size_t in, std::size_t out,
-                                              const Activation& activation) {
-  std::unique_ptr<const Program> last = std::move(last_linear());
-  if (last) {
-    const DenseStep& step = *last->dense(0);
-    if (step.in_features == in && step.out_features == out && same(step.activation, activation)) {
-      return last;
-    }
-  }
-  const ParameterBlock weight{0, out, in};
-  return std::make_unique<const Program>(
-      std::vector<std::size_t>{in, out},
-      std::vector<Step>{{DenseStep{in, out, 1, activation, {}, weight, {}},
-                         {{Program::kInput, 0, in}},
-                         {1, 0, out}}},
-      1);
-}
-
-ColumnsPlace place_of(const Program& program, const NormBlocks& blocks) {
-  return place_of(program, either(blocks.weight, blocks.bias), [](const Operation& operation) {
-    const auto* const norm = std::get_if<NormStep>(&operation);
-    return norm ? either(norm->weight, norm->bias) : ParameterBlock{};
-  });
-}
-
-ColumnsPlace place_of(const Program& program, const UnitBlocks& blocks) {
-  return place_of(program, either(blocks.alphas, blocks.betas), [](const Operation& operation) {
-    const UnitParameters* const units = units_of(operation);
-    return units ? either(units->alphas, units->betas) : ParameterBlock{};
-  });
 }
 
 }  // namespace
@@ -158,14 +40,14 @@ template <class T>
 Mlp<T>::Mlp(Built<T> built, Head head)
     : head_(head),
       program_(std::move(built.program)),
-      parameters_(built.all),
-      layers_(std::move(built.layers)),
-      norms_(std::move(built.norms)),
-      units_(std::move(built.units)),
+      parameters_(built.numbers.all),
+      layers_(std::move(built.numbers.layers)),
+      norms_(std::move(built.numbers.norms)),
+      units_(std::move(built.numbers.units)),
       instruction_set_(&kernels::active_instruction_set()) {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     DenseView<T>& layer = layers_[l];
-    const DenseBlocks& blocks = built.blocks[l];
+    const DenseBlocks& blocks = built.numbers.blocks[l];
     places_.push_back(place_of(program_, blocks.weight));
     copy_weight<T>(layer.weight, parameters_.change(blocks.weight));
     layer.weight = parameters_[blocks.weight];
@@ -173,18 +55,18 @@ Mlp<T>::Mlp(Built<T> built, Head head)
     layer.units = {};  // the caller's; units() has them
   }
   for (std::size_t i = 0; i < norms_.size(); ++i) {
-    const NormBlocks& blocks = built.norm_blocks[i];
+    const NormBlocks& blocks = built.numbers.norm_blocks[i];
     norm_places_.push_back(place_of(program_, blocks));
     keep(norms_[i].weight, blocks.weight);
     keep(norms_[i].bias, blocks.bias);
   }
   for (std::size_t i = 0; i < units_.size(); ++i) {
-    const UnitBlocks& blocks = built.unit_blocks[i];
+    const UnitBlocks& blocks = built.numbers.unit_blocks[i];
     unit_places_.push_back(place_of(program_, blocks));
     keep(units_[i].units.alphas, blocks.alphas);
     keep(units_[i].units.betas, blocks.betas);
   }
-  for (const Constant<T>& constant : built.constants) {
+  for (const Constant<T>& constant : built.numbers.constants) {
     const MatrixView<T> to = parameters_.change(constant.block);
     if (constant.from.values) {
       std::copy_n(constant.from.values, to.columns, to.data);
@@ -217,7 +99,7 @@ std::vector<DenseOperands<T>> Mlp<T>::step_operands() const {
 
 template <class T>
 Plan Mlp<T>::plan(std::size_t batch) const {
-  return plan_for<T>(program_, batch, *instruction_set_);
+  return current_plan<T>(program_, batch, *instruction_set_);
 }
 
 template <class T>
@@ -273,7 +155,7 @@ bool Mlp<T>::prepare(std::size_t batch) const {
   // However far apart the CPUs will be.
   const auto include = [&](std::size_t n) {
     for (double (*handoff)() : {+[] { return 0.0; }, +[] { return 1.0; }}) {
-      const Plan chosen = plan_for<T>(program_, n, *instruction_set_, handoff);
+      const Plan chosen = current_plan<T>(program_, n, *instruction_set_, handoff);
       const ScratchRows needed = scratch_rows(chosen);
       rows = {std::max(rows.caller, needed.caller), std::max(rows.others, needed.others)};
       if (chosen.split == Split::layers) parts = std::max(parts, chosen.threads);
@@ -350,46 +232,7 @@ void Mlp<T>::apply_head(MatrixView<T> rows) const {
   laminet::apply_head(head_, table(), rows);
 }
 
-template <class T>
-void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y) {
-  const ConstMatrixView<T> w = layer.weight;
-  require(w.rows > 0 && w.columns > 0,
-          "weight must have at least one row and one column, got shape (", w.rows, ", ", w.columns,
-          ")");
-  require(x.columns == w.columns, "x has ", x.columns, " features, the weight takes ", w.columns);
-  require(y.rows == x.rows && y.columns == w.rows, "out has shape (", y.rows, ", ", y.columns,
-          "), expected (", x.rows, ", ", w.rows, ")");
-  check_activation<T>(layer.activation);
-  const kernels::InstructionSet& set = kernels::active_instruction_set();
-  std::unique_ptr<const Program> own = linear_program(w.columns, w.rows, layer.activation);
-  const Program& program = *own;
-  const Plan plan = plan_for<T>(program, x.rows, set);
-  DenseOperands<T> step{layer.bias, {}, {}, w};
-  const bool tiled = plan.backend == Backend::tiled;
-  const auto run = [&] {
-    const Operands<T> operands{nullptr, {&step, 1}, &set.table<T>(), tiled, false};
-    run_forward<T>(program, operands, plan, x, y);
-  };
-  if (tiled) {
-    const PackedWeights<T> packed(w, set.table<T>());
-    step.packed = {&packed, 1};
-    run();
-  } else if (blas::fits(w)) {
-    run();
-  } else {
-    AlignedArray<T> rows(checked_product(w.rows, w.columns));
-    const MatrixView<T> copied = dense_view(rows.data(), w.rows, w.columns);
-    copy_weight<T>(w, copied);
-    require_blas_fits<T>(copied);
-    step.weight = copied;
-    run();
-  }
-  last_linear() = std::move(own);
-}
-
-#define LAMINET_INSTANTIATE(T) \
-  template class Mlp<T>;       \
-  template void linear(ConstMatrixView<T>, const DenseView<T>&, MatrixView<T>);
+#define LAMINET_INSTANTIATE(T) template class Mlp<T>;
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 

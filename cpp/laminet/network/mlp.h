@@ -21,6 +21,7 @@
 #include "laminet/network/head.h"
 #include "laminet/network/layers.h"
 #include "laminet/network/parameters.h"
+#include "laminet/network/places.h"
 #include "laminet/network/plan.h"
 #include "laminet/network/prepared.h"
 #include "laminet/network/program.h"
@@ -35,20 +36,6 @@ struct Built;
 struct MlpBytes {
   std::size_t given;
   std::size_t packed;
-};
-
-// A dense layer in a program: the outputs from `first` on of that group of a dense step.
-struct LayerPlace {
-  std::size_t step;
-  std::size_t group;
-  std::size_t first;
-};
-
-// A norm, or a function with parameters by unit, in a program: the columns from `first` on of a
-// step; past the last where it has no parameters.
-struct ColumnsPlace {
-  std::size_t step;
-  std::size_t first;
 };
 
 template <class T>
@@ -139,10 +126,5 @@ class Mlp {
   mutable MadeOnce<Packed> packed_;
   mutable std::array<MadeOnce<Program>, kHeads.size()> headed_;
 };
-
-// Y = s(X W^T + b), one layer whose weights are used as they are: nothing of them is kept. Shapes
-// as in Mlp, which throws std::invalid_argument where they do not fit.
-template <class T>
-void linear(ConstMatrixView<T> x, const DenseView<T>& layer, MatrixView<T> y);
 
 }  // namespace laminet

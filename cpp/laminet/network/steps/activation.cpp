@@ -5,31 +5,15 @@
 #include "laminet/network/steps/units.h"
 
 namespace laminet::steps {
-namespace {
-
-bool constant(const ActivationStep& operation) {
-  return operation.activation.kind == ActivationKind::identity;
-}
-
-// No data where they are 1 everywhere.
-template <class T>
-ConstMatrixView<T> slopes_of(const ActivationStep& operation, const StepCall<T>& call,
-                             const Frame<T>& kept) {
-  if (constant(operation)) return {};
-  return kept_of(call, kept, call.step().output.count);
-}
-
-}  // namespace
-
 // The slopes; and what the gradients of parameters by unit are made of.
 std::vector<std::size_t> kept_columns(const ActivationStep& operation, const Step& step) {
-  if (constant(operation)) return {};
+  if (constant_slopes(operation.activation)) return {};
   return std::vector<std::size_t>(1 + unit_matrices(operation.units), step.output.count);
 }
 
 StepCosts costs(const ActivationStep& operation, const Step& step) {
   const std::size_t n = step.output.count;
-  const std::size_t flops = constant(operation) ? 0 : n;
+  const std::size_t flops = constant_slopes(operation.activation) ? 0 : n;
   const StepCost pass{.functions = flops, .read = n, .written = n};
   StepCosts result{.forward = pass,
                    .record = {.functions = flops, .read = flops},
@@ -48,7 +32,7 @@ void forward(const ActivationStep& operation, const StepCall<T>& call, const Fra
 template <class T>
 void record(const ActivationStep& operation, const StepCall<T>& call, const Frame<T>& values,
             const Frame<T>& kept, bool wanted) {
-  if (constant(operation)) {
+  if (constant_slopes(operation.activation)) {
     if (wanted) forward(operation, call, values);
     return;
   }
@@ -68,8 +52,8 @@ void pull_back(const ActivationStep& operation, const StepCall<T>& call,
   if (slopes == Slopes::keep && operation.units.any()) {
     keep_unit_gradients<T>(call, operation.activation, operation.units, nullptr, g, recorded.kept);
   }
-  scale_by_diagonal<T>(call.table(), g, slopes_of(operation, call, recorded.kept), recorded.first,
-                       recorded.repeat);
+  scale_by_diagonal<T>(call.table(), g, slopes_of(operation.activation, call, recorded.kept),
+                       recorded.first, recorded.repeat);
   give<T>(call.table(), g, gradients(call.step().inputs[0]),
           call.program.backward(call.index).adds[0]);
 }
@@ -79,8 +63,8 @@ void push_forward(const ActivationStep& operation, const StepCall<T>& call,
                   const Recorded<T>& recorded, const Frame<T>& tangents) {
   const MatrixView<T> out = tangents(call.step().output);
   give<T>(call.table(), tangents(call.step().inputs[0]), out, false);
-  scale_by_diagonal<T>(call.table(), out, slopes_of(operation, call, recorded.kept), recorded.first,
-                       recorded.repeat);
+  scale_by_diagonal<T>(call.table(), out, slopes_of(operation.activation, call, recorded.kept),
+                       recorded.first, recorded.repeat);
 }
 
 #define LAMINET_INSTANTIATE(T) LAMINET_STEP(ActivationStep, T)

@@ -1,29 +1,16 @@
 #include "laminet/network/steps/dense.h"
 
-#include <algorithm>
-
 #include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gemm/gather.h"
 #include "laminet/gemm/gemm.h"
-#include "laminet/network/plan.h"
+#include "laminet/network/steps/dense_slopes.h"
 #include "laminet/network/steps/instantiate.h"
 #include "laminet/network/steps/rows.h"
 #include "laminet/network/steps/units.h"
 
 namespace laminet::steps {
 namespace {
-
-// Of one group: the columns that it reads, and those that it gives.
-template <class View>
-View part_of(View view, std::size_t group, std::size_t columns) {
-  return view.column_block(group * columns, columns);
-}
-
-template <class T>
-const T* part_of(const T* bias, std::size_t group, std::size_t columns) {
-  return bias ? bias + group * columns : nullptr;
-}
 
 // The result, before what is added to it: its own memory where `add` shares that.
 template <class T>
@@ -83,93 +70,6 @@ void transposed_products(const DenseStep& operation, const StepCall<T>& call, Co
   }
 }
 
-// What a part has of products over so many rows: run(rows, group, panels, the columns that these
-// give of the group's), once for each group.
-template <class T, class Run>
-void for_share(const PanelLayout<T>& layout, std::size_t groups, std::size_t columns,
-               std::size_t rows, const StepPart& part, Run run) {
-  const Grid grid = choose_grid(layout, groups, rows, part.parts);
-  if (part.part >= grid.row_parts * grid.column_parts) return;
-  const RowRange own = share_of_rows(rows, grid.row_parts, part.part / grid.column_parts);
-  const std::size_t column_part = part.part % grid.column_parts;
-  if (groups == 1) {
-    const PanelRange panels = layout.share(grid.column_parts, column_part);
-    const std::size_t first = panels.first * layout.body->nr;
-    const std::size_t end = std::min(panels.last * layout.body->nr, columns);
-    if (end > first) run(own, 0, panels, RowRange{first, end - first});
-    return;
-  }
-  const RowRange mine = share_of_rows(groups, grid.column_parts, column_part);
-  for (std::size_t i = 0; i < mine.count; ++i) {
-    run(own, mine.first + i, PanelRange{0, layout.panels()}, RowRange{0, columns});
-  }
-}
-
-// A part of the products of a dense step, from `in` into `out`, and what is added to them; then
-// then(rows, columns of the result).
-template <class T, class Then>
-void products_part(const DenseStep& operation, const StepCall<T>& call, const StepPart& part,
-                   const Frame<T>& frame, const T* bias, const Activation& activation,
-                   MatrixView<T> out, Then then) {
-  const Step& step = call.step();
-  const bool adds = step.inputs.size() > 1;
-  const ConstMatrixView<T> in = frame(step.inputs[0]);
-  const ConstMatrixView<T> add = adds ? frame(step.inputs[1]) : MatrixView<T>{};
-  for_share(call.dense().packed[0].layout(), operation.groups, operation.out_features, out.rows,
-            part, [&](RowRange rows, std::size_t group, PanelRange panels, RowRange columns) {
-              const RowRange own{group * operation.out_features + columns.first, columns.count};
-              const MatrixView<T> y = out.row_block(rows.first, rows.count);
-              if (adds) {
-                give<T>(call.table(),
-                        add.row_block(rows.first, rows.count).column_block(own.first, own.count),
-                        y.column_block(own.first, own.count), false);
-              }
-              tiled_layer<T>(part_of(ConstMatrixView<T>(in.row_block(rows.first, rows.count)),
-                                     group, operation.in_features),
-                             call.dense().packed[group], {panels, part.from_memory, adds},
-                             part_of(bias, group, operation.out_features), activation,
-                             part_of(y, group, operation.out_features));
-              then(rows, own);
-            });
-}
-
-bool constant_slopes(const DenseStep& operation) {
-  return operation.activation.kind == ActivationKind::identity;
-}
-
-// No data where the slopes are 1 everywhere.
-template <class T>
-ConstMatrixView<T> slopes_of(const DenseStep& operation, const StepCall<T>& call,
-                             const Frame<T>& kept) {
-  if (constant_slopes(operation)) return {};
-  return kept_of(call, kept, call.step().output.count);
-}
-
-template <class T>
-bool may_gather(const DenseStep& operation, const Operands<T>& operands, std::size_t repeat) {
-  return operands.tiled && operands.finite && operation.groups == 1 &&
-         gathers(operation.activation, repeat);
-}
-
-// Whether rows of W that meet slopes of 0 are left out. Slopes that gradients have been multiplied
-// by are 0 or 1 then.
-template <class T>
-bool gathers_back(const DenseStep& operation, const StepCall<T>& call, const Recorded<T>& recorded,
-                  const Frame<T>& gradients) {
-  const Step& step = call.step();
-  return !constant_slopes(operation) && step.inputs.size() == 1 &&
-         !call.program.backward(call.index).adds[0] && gradients(step.inputs[0]).data &&
-         may_gather(operation, call.operands, recorded.repeat);
-}
-
-// The gradients that pull_back_slopes leaves.
-template <class T>
-ConstMatrixView<T> times_slopes(const StepCall<T>& call, const Recorded<T>& recorded,
-                                const Frame<T>& gradients, Slopes slopes) {
-  const Columns& output = call.step().output;
-  return slopes == Slopes::keep ? kept_of(call, recorded.kept, output.count) : gradients(output);
-}
-
 }  // namespace
 
 // The slopes, and in their place the gradients with respect to Z; and those of parameters by unit.
@@ -184,7 +84,7 @@ StepCosts costs(const DenseStep& operation, const Step& step) {
   const std::size_t products = operation.flops();
   const std::size_t biases = operation.bias.size();
   const std::size_t added = step.inputs.size() > 1 ? out : 0;
-  const std::size_t curved = constant_slopes(operation) ? 0 : out;
+  const std::size_t curved = constant_slopes(operation.activation) ? 0 : out;
   return {.forward = {.products = products,
                       .biases = biases,
                       .functions = curved,
@@ -234,28 +134,13 @@ void pre_activation(const StepCall<T>& call, const Frame<T>& values, MatrixView<
 }
 
 template <class T>
-void forward_part(const StepCall<T>& call, const Frame<T>& values, const StepPart& part) {
-  const DenseStep& operation = *call.program.dense(call.index);
-  const MatrixView<T> out = values(call.step().output);
-  const bool by_unit = operation.units.any();
-  products_part<T>(
-      operation, call, part, values, call.dense().bias,
-      by_unit ? Activation{} : operation.activation, out, [&](RowRange rows, RowRange columns) {
-        if (!by_unit) return;
-        const MatrixView<T> own =
-            out.row_block(rows.first, rows.count).column_block(columns.first, columns.count);
-        apply<T>(call, operation.activation, operation.units, own, own, columns.first);
-      });
-}
-
-template <class T>
 void record(const DenseStep& operation, const StepCall<T>& call, const Frame<T>& values,
             const Frame<T>& kept, bool wanted) {
   const Step& step = call.step();
   const DenseOperands<T>& own = call.dense();
   const ConstMatrixView<T> in = values(step.inputs[0]);
   const MatrixView<T> out = wanted ? values(step.output) : MatrixView<T>{};
-  if (constant_slopes(operation)) {
+  if (constant_slopes(operation.activation)) {
     if (!wanted) return;
     const bool adds = begin_sum(call, values, out);
     return products<T>(operation, call, in, own.bias, Activation{}, adds, out);
@@ -270,36 +155,11 @@ void record(const DenseStep& operation, const StepCall<T>& call, const Frame<T>&
 }
 
 template <class T>
-void record_part(const StepCall<T>& call, const Frame<T>& values, const Frame<T>& kept, bool wanted,
-                 const StepPart& part) {
-  const DenseStep& operation = *call.program.dense(call.index);
-  const MatrixView<T> out = wanted ? values(call.step().output) : MatrixView<T>{};
-  if (constant_slopes(operation)) {
-    if (!wanted) return;
-    return products_part<T>(operation, call, part, values, call.dense().bias, Activation{}, out,
-                            [](RowRange, RowRange) {});
-  }
-  const MatrixView<T> d = kept_of(call, kept, call.step().output.count);
-  MatrixView<T> z = wanted ? out : d;
-  if (operation.units.any()) z = kept_of(call, kept, call.step().output.count, kFirstOfUnits);
-  products_part<T>(
-      operation, call, part, values, nullptr, Activation{}, z,
-      [&](RowRange rows, RowRange columns) {
-        const auto own = [&](MatrixView<T> view) {
-          if (!view.data) return view;
-          return view.row_block(rows.first, rows.count).column_block(columns.first, columns.count);
-        };
-        apply_with_slopes<T>(call, operation.activation, operation.units, call.dense().bias, own(z),
-                             own(out), own(d), columns.first);
-      });
-}
-
-template <class T>
 void pull_back_slopes(const StepCall<T>& call, const Recorded<T>& recorded,
                       const Frame<T>& gradients, Slopes slopes) {
   const DenseStep& operation = *call.program.dense(call.index);
   const MatrixView<T> g = gradients(call.step().output);
-  const ConstMatrixView<T> d = slopes_of(operation, call, recorded.kept);
+  const ConstMatrixView<T> d = slopes_of(operation.activation, call, recorded.kept);
   if (slopes == Slopes::keep) {
     if (operation.units.any()) {
       keep_unit_gradients<T>(call, operation.activation, operation.units, call.dense().bias, g,
@@ -314,33 +174,6 @@ void pull_back_slopes(const StepCall<T>& call, const Recorded<T>& recorded,
   } else if (slopes == Slopes::multiply && !gathers_back(operation, call, recorded, gradients)) {
     scale_by_diagonal<T>(call.table(), g, d, recorded.first, recorded.repeat);
   }
-}
-
-template <class T>
-void pull_back_product(const StepCall<T>& call, const Recorded<T>& recorded,
-                       const Frame<T>& gradients, Slopes slopes, const StepPart& part) {
-  const DenseStep& operation = *call.program.dense(call.index);
-  const MatrixView<T> to = gradients(call.step().inputs[0]);
-  if (!to.data) return;
-  const ConstMatrixView<T> g = times_slopes(call, recorded, gradients, slopes);
-  const bool adds = call.program.backward(call.index).adds[0];
-  const bool gather = slopes != Slopes::keep && gathers_back(operation, call, recorded, gradients);
-  const DenseOperands<T>& own = call.dense();
-  for_share(own.transposed[0].layout(), operation.groups, operation.in_features, to.rows, part,
-            [&](RowRange rows, std::size_t group, PanelRange panels, RowRange columns) {
-              const ConstMatrixView<T> from =
-                  part_of(g.row_block(rows.first, rows.count), group, operation.out_features);
-              const MatrixView<T> result =
-                  part_of(to.row_block(rows.first, rows.count), group, operation.in_features);
-              if (!gather) {
-                return tiled_layer<T>(from, own.transposed[group], {panels, part.from_memory, adds},
-                                      nullptr, Activation{}, result);
-              }
-              gathered_product<T>(own.weight.column_block(columns.first, columns.count),
-                                  call.table(), from, slopes_of(operation, call, recorded.kept),
-                                  recorded.first + rows.first, recorded.repeat,
-                                  result.column_block(columns.first, columns.count));
-            });
 }
 
 template <class T>
@@ -360,8 +193,8 @@ void pull_back(const DenseStep& operation, const StepCall<T>& call, const Record
   const ConstMatrixView<T> g = times_slopes(call, recorded, gradients, slopes);
   if (slopes != Slopes::keep && gathers_back(operation, call, recorded, gradients)) {
     gathered_product<T>(call.dense().weight, call.table(), g,
-                        slopes_of(operation, call, recorded.kept), recorded.first, recorded.repeat,
-                        to);
+                        slopes_of(operation.activation, call, recorded.kept), recorded.first,
+                        recorded.repeat, to);
   } else if (to.data) {
     transposed_products<T>(operation, call, g, call.program.backward(call.index).adds[0], to);
   }
@@ -376,26 +209,8 @@ void push_forward(const DenseStep& operation, const StepCall<T>& call, const Rec
   const MatrixView<T> out = tangents(step.output);
   const bool adds = begin_sum(call, tangents, out);
   products<T>(operation, call, tangents(step.inputs[0]), nullptr, Activation{}, adds, out);
-  scale_by_diagonal<T>(call.table(), out, slopes_of(operation, call, recorded.kept), recorded.first,
-                       recorded.repeat);
-}
-
-template <class T>
-void push_forward_part(const StepCall<T>& call, const Recorded<T>& recorded,
-                       const Frame<T>& tangents, const StepPart& part) {
-  const DenseStep& operation = *call.program.dense(call.index);
-  const MatrixView<T> out = tangents(call.step().output);
-  const ConstMatrixView<T> d = slopes_of(operation, call, recorded.kept);
-  products_part<T>(
-      operation, call, part, tangents, nullptr, Activation{}, out,
-      [&](RowRange rows, RowRange columns) {
-        if (!d.data) return;
-        scale_by_diagonal<T>(
-            call.table(),
-            out.row_block(rows.first, rows.count).column_block(columns.first, columns.count),
-            d.column_block(columns.first, columns.count), recorded.first + rows.first,
-            recorded.repeat);
-      });
+  scale_by_diagonal<T>(call.table(), out, slopes_of(operation.activation, call, recorded.kept),
+                       recorded.first, recorded.repeat);
 }
 
 template <class T>
@@ -417,14 +232,7 @@ LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 
 #define LAMINET_INSTANTIATE(T)                                                                     \
   template void pre_activation(const StepCall<T>&, const Frame<T>&, MatrixView<T>);                \
-  template void forward_part(const StepCall<T>&, const Frame<T>&, const StepPart&);                \
-  template void record_part(const StepCall<T>&, const Frame<T>&, const Frame<T>&, bool,            \
-                            const StepPart&);                                                      \
-  template void push_forward_part(const StepCall<T>&, const Recorded<T>&, const Frame<T>&,         \
-                                  const StepPart&);                                                \
   template void pull_back_slopes(const StepCall<T>&, const Recorded<T>&, const Frame<T>&, Slopes); \
-  template void pull_back_product(const StepCall<T>&, const Recorded<T>&, const Frame<T>&, Slopes, \
-                                  const StepPart&);                                                \
   template void pull_back_sum(const StepCall<T>&, const Recorded<T>&, const Frame<T>&, Slopes);    \
   template void times_weight(const StepCall<T>&, ConstMatrixView<T>, MatrixView<T>);               \
   template void reserve_pull_back(const DenseStep&, const Operands<T>&, std::size_t, std::size_t);

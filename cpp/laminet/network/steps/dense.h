@@ -19,9 +19,6 @@ template <class T>
 void pre_activation(const StepCall<T>& call, const Frame<T>& values, MatrixView<T> z);
 
 template <class T>
-void forward_part(const StepCall<T>& call, const Frame<T>& values, const StepPart& part);
-
-template <class T>
 void record(const DenseStep& operation, const StepCall<T>& call, const Frame<T>& values,
             const Frame<T>& kept, bool wanted);
 
@@ -33,23 +30,10 @@ template <class T>
 void push_forward(const DenseStep& operation, const StepCall<T>& call, const Recorded<T>& recorded,
                   const Frame<T>& tangents);
 
-// The same, shared by threads, on the tiled back end.
-template <class T>
-void record_part(const StepCall<T>& call, const Frame<T>& values, const Frame<T>& kept, bool wanted,
-                 const StepPart& part);
-
-template <class T>
-void push_forward_part(const StepCall<T>& call, const Recorded<T>& recorded,
-                       const Frame<T>& tangents, const StepPart& part);
-
-// What pull_back does, stage by stage: for all rows, but for the product, of which a part is done.
+// What pull_back does before and after the product, of which threads do parts: for all rows.
 template <class T>
 void pull_back_slopes(const StepCall<T>& call, const Recorded<T>& recorded,
                       const Frame<T>& gradients, Slopes slopes);
-
-template <class T>
-void pull_back_product(const StepCall<T>& call, const Recorded<T>& recorded,
-                       const Frame<T>& gradients, Slopes slopes, const StepPart& part);
 
 template <class T>
 void pull_back_sum(const StepCall<T>& call, const Recorded<T>& recorded, const Frame<T>& gradients,

@@ -4,10 +4,25 @@
 #include <cstddef>
 
 #include "laminet/base/matrix.h"
+#include "laminet/gemm/gemm.h"
 #include "laminet/kernels/table.h"
 #include "laminet/network/steps/steps.h"
 
 namespace laminet::steps {
+
+// Whether s' is 1 everywhere.
+constexpr bool constant_slopes(const Activation& activation) {
+  return activation.kind == ActivationKind::identity;
+}
+
+// The first of the matrices that a step keeps, the slopes of its activation; no data where these
+// are constant.
+template <class T>
+ConstMatrixView<T> slopes_of(const Activation& activation, const StepCall<T>& call,
+                             const Frame<T>& kept) {
+  if (constant_slopes(activation)) return {};
+  return kept_of(call, kept, call.step().output.count);
+}
 
 // y = s(z) of the units from `first` on; y may be z.
 template <class T>
@@ -15,18 +30,8 @@ void apply(const StepCall<T>& call, const Activation& activation, const UnitPara
            ConstMatrixView<T> z, MatrixView<T> y, std::size_t first = 0) {
   const T* const alphas = call.operands.of(units.alphas);
   const T* const betas = call.operands.of(units.betas);
-  call.table().activations[static_cast<std::size_t>(activation.kind)](
-      {.rows = z.rows,
-       .columns = z.columns,
-       .z = z.data,
-       .z_stride = z.row_stride,
-       .y = y.data,
-       .y_stride = y.row_stride,
-       .bias = nullptr,
-       .alpha = activation.alpha,
-       .beta = activation.beta,
-       .alphas = alphas ? alphas + first : nullptr,
-       .betas = betas ? betas + first : nullptr});
+  apply_activation<T>(z, nullptr, activation, call.table(), y, alphas ? alphas + first : nullptr,
+                      betas ? betas + first : nullptr);
 }
 
 // d = s'(z + bias) and, where y has data, y = s(z + bias), of the units from `first` on; either may

@@ -1,0 +1,32 @@
+// What is asked of a weight, and how it is copied.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "laminet/base/check.h"
+#include "laminet/base/interruption.h"
+#include "laminet/base/matrix.h"
+#include "laminet/gemm/blas.h"
+
+namespace laminet {
+
+template <class T>
+void require_blas_fits(ConstMatrixView<T> weight) {
+  require(blas::fits(weight), "a weight of shape (", weight.rows, ", ", weight.columns,
+          ") is too large for the 32-bit integers of BLAS; use back end 'tiled'");
+}
+
+// With a place to be interrupted every few milliseconds.
+template <class T>
+void copy_weight(ConstMatrixView<T> from, MatrixView<T> to) {
+  constexpr std::size_t kBetween = std::size_t{1} << 20;  // elements
+  const std::size_t step = std::max<std::size_t>(1, kBetween / from.columns);
+  for (std::size_t i = 0; i < from.rows; i += step) {
+    interruption_point();
+    const std::size_t rows = std::min(step, from.rows - i);
+    copy<T>(from.row_block(i, rows), to.row_block(i, rows));
+  }
+}
+
+}  // namespace laminet
