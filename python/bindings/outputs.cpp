@@ -25,19 +25,33 @@ constexpr const char* kTypeName = sizeof(T) == sizeof(float) ? "float32" : "floa
 
 bool overlap(const Extent& a, const Extent& b) { return a.low < b.high && b.low < a.high; }
 
+struct Axis {
+  std::size_t size;
+  std::ptrdiff_t stride;
+};
+
 template <class T>
-Extent extent_of(MatrixView<T> v) {
-  auto low = reinterpret_cast<std::uintptr_t>(v.data);
-  auto high = low + sizeof(T);
-  const auto add = [&](std::size_t count, std::ptrdiff_t step) {
-    const auto span =
-        (static_cast<std::ptrdiff_t>(count) - 1) * step * static_cast<std::ptrdiff_t>(sizeof(T));
-    (span < 0 ? low : high) += static_cast<std::uintptr_t>(span);
-  };
-  if (v.rows == 0 || v.columns == 0) return {low, low};
-  add(v.rows, v.row_stride);
-  add(v.columns, v.column_stride);
-  return {low, high};
+std::array<Axis, 2> axes(const MatrixView<T>& v) {
+  return {{{v.rows, v.row_stride}, {v.columns, v.column_stride}}};
+}
+
+template <class T>
+std::array<Axis, 3> axes(const MatrixStack<T>& v) {
+  return {{{v.count, v.stride}, {v.rows, v.row_stride}, {v.columns, v.column_stride}}};
+}
+
+template <class View>
+Extent extent_of(const View& v) {
+  constexpr std::size_t kSize = sizeof(*v.data);
+  const auto low = reinterpret_cast<std::uintptr_t>(v.data);
+  Extent result{low, low + kSize};
+  for (const Axis& axis : axes(v)) {
+    if (axis.size == 0) return {low, low};
+    const auto span = (static_cast<std::ptrdiff_t>(axis.size) - 1) * axis.stride *
+                      static_cast<std::ptrdiff_t>(kSize);
+    (span < 0 ? result.low : result.high) += static_cast<std::uintptr_t>(span);
+  }
+  return result;
 }
 
 // Whether two elements of the view are the same memory: i row steps lead where j column steps do,
@@ -200,29 +214,6 @@ MatrixStack<T> stack_of(const py::array& array, void* data) {
           batch < 0 ? 0 : stride<T>(array, batch),
           stride<T>(array, row),
           stride<T>(array, row + 1)};
-}
-
-struct Axis {
-  std::size_t size;
-  std::ptrdiff_t stride;
-};
-
-template <class T>
-std::array<Axis, 3> axes(const MatrixStack<T>& v) {
-  return {{{v.count, v.stride}, {v.rows, v.row_stride}, {v.columns, v.column_stride}}};
-}
-
-template <class T>
-Extent extent_of(const MatrixStack<T>& v) {
-  auto low = reinterpret_cast<std::uintptr_t>(v.data);
-  auto high = low + sizeof(T);
-  for (const Axis& axis : axes(v)) {
-    if (axis.size == 0) return {low, low};
-    const auto span = (static_cast<std::ptrdiff_t>(axis.size) - 1) * axis.stride *
-                      static_cast<std::ptrdiff_t>(sizeof(T));
-    (span < 0 ? low : high) += static_cast<std::uintptr_t>(span);
-  }
-  return {low, high};
 }
 
 // Whether each axis steps over all that the axes of smaller steps reach, as it does in every array

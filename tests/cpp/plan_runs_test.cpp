@@ -75,6 +75,21 @@ void check(const TilePlan& shown, const Ran& got, const std::string& what) {
   EXPECT_EQ(shown.depth, got.depth) << what;
 }
 
+Plan plan_of(const Program& program, std::size_t batch, std::size_t mr, std::size_t threads) {
+  return make_plan({.weights = program.weights(),
+                    .largest_weight = program.largest_weight(),
+                    .width = program.widest_step(),
+                    .batch = batch,
+                    .element_size = sizeof(float),
+                    .mr = mr,
+                    .threads = threads,
+                    .handoff = [] { return 0.0; },
+                    .requested = Backend::tiled,
+                    .blas_available = false,
+                    .fused = true},
+                   cache_sizes());
+}
+
 class PlanRuns : public ::testing::TestWithParam<std::vector<std::size_t>> {};
 
 TEST_P(PlanRuns, AsItSays) {
@@ -98,18 +113,7 @@ TEST_P(PlanRuns, AsItSays) {
   bool by_rows = false;  // a layer that the threads share by rows
   for (const std::size_t batch : {1u, 2u, 6u, 7u, 20u, 61u, 700u}) {
     for (const std::size_t threads : {1u, 2u, 3u}) {
-      const Plan plan = make_plan({.weights = program.weights(),
-                                   .largest_weight = program.largest_weight(),
-                                   .width = program.widest_step(),
-                                   .batch = batch,
-                                   .element_size = sizeof(float),
-                                   .mr = table.tiles[0].mr,
-                                   .threads = threads,
-                                   .handoff = [] { return 0.0; },
-                                   .requested = Backend::tiled,
-                                   .blas_available = false,
-                                   .fused = true},
-                                  cache_sizes());
+      const Plan plan = plan_of(program, batch, table.tiles[0].mr, threads);
       splits.insert(plan.split);
       // Parts of a layer with one tile of rows cannot be told apart by their calls.
       if (plan.split == Split::layers && batch <= table.tiles[1].mr) continue;
@@ -205,18 +209,7 @@ TEST(PlanRunsOfManyKinds, AsItSays) {
   std::size_t most_groups = 0;
   for (const std::size_t batch : {1u, 2u, 7u, 20u, 61u, 700u}) {
     for (const std::size_t threads : {1u, 2u, 3u}) {
-      const Plan plan = make_plan({.weights = program.weights(),
-                                   .largest_weight = program.largest_weight(),
-                                   .width = program.widest_step(),
-                                   .batch = batch,
-                                   .element_size = sizeof(float),
-                                   .mr = table.tiles[0].mr,
-                                   .threads = threads,
-                                   .handoff = [] { return 0.0; },
-                                   .requested = Backend::tiled,
-                                   .blas_available = false,
-                                   .fused = true},
-                                  cache_sizes());
+      const Plan plan = plan_of(program, batch, table.tiles[0].mr, threads);
       splits.insert(plan.split);
       AlignedArray<float> x(batch * 60), y(batch * 210);
       calls().clear();

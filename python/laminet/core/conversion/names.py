@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["check_names", "check_names_of_samples", "listed", "names_in"]
+__all__ = ["check_names", "check_names_of_samples", "check_pandas_names", "listed", "names_in"]
 
 # So many names stand in a message.
 _SHOWN = 8
@@ -84,14 +84,21 @@ def check_names_of_samples(samples: Sequence[Any], name: str, expected: tuple[st
 
 def check_series_names(series: Any, name: str, expected: tuple[str, ...]) -> None:
     """Check the names of one sample: the labels of the index, where these are text."""
-    if (names := names_in(series.index)) is not None:
+    check_pandas_names(series.index, name, expected, of="labels")
+
+
+def check_pandas_names(
+    labels: Iterable[Any], name: str, expected: tuple[str, ...], of: str = "columns"
+) -> None:
+    """Check labels, where these are text, of what is indexed and converted as in pandas."""
+    if (names := names_in(labels)) is not None:
         check_names(
             names,
             expected,
             name,
             select=f"{name}[list(net.feature_names)]",
             values=f"{name}.to_numpy()",
-            of="labels",
+            of=of,
         )
 
 

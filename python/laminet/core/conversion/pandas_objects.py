@@ -9,7 +9,7 @@ import numpy as np
 
 from laminet.core.conversion.arrow import column_dtype, column_parts
 from laminet.core.conversion.columns import filled, missing, refuse_columns
-from laminet.core.conversion.names import check_names, check_series_names, names_in
+from laminet.core.conversion.names import check_pandas_names, check_series_names
 
 __all__ = ["PandasColumn", "PandasFrame"]
 
@@ -36,15 +36,7 @@ class PandasFrame:
 
     def check_names(self, expected: tuple[str, ...]) -> None:
         """Do what `Table.check_names` says."""
-        if (names := names_in(self._frame.columns)) is not None:
-            name = self._name
-            check_names(
-                names,
-                expected,
-                name,
-                select=f"{name}[list(net.feature_names)]",
-                values=f"{name}.to_numpy()",
-            )
+        check_pandas_names(self._frame.columns, self._name, expected)
 
     def array(self, dtype: np.dtype[Any] | None) -> Array:
         """Return what `Table.array` says."""

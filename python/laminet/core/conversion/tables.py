@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from laminet.core.conversion.arrow import ArrowColumn, ArrowTable, read_stream
-from laminet.core.conversion.names import check_names, names_in
+from laminet.core.conversion.names import check_pandas_names
 from laminet.core.conversion.pandas_objects import PandasColumn, PandasFrame
 from laminet.core.conversion.polars_objects import PolarsColumn, PolarsFrame
 
@@ -86,15 +86,7 @@ class _LikePandas:
         self._frame, self._columns, self._name = frame, columns, name
 
     def check_names(self, expected: tuple[str, ...]) -> None:
-        if (names := names_in(self._columns)) is not None:
-            name = self._name
-            check_names(
-                names,
-                expected,
-                name,
-                select=f"{name}[list(net.feature_names)]",
-                values=f"{name}.to_numpy()",
-            )
+        check_pandas_names(self._columns, self._name, expected)
 
     def array(self, dtype: np.dtype[Any] | None) -> Array:
         return np.asarray(self._frame)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.core.floating_point import rounded
 from laminet.core.layers.arrays import as_vectors
-from laminet.core.layers.layer import ImmutableLayer
+from laminet.core.layers.by_feature import ByFeature
 from laminet.core.naming import named_in
 from laminet.core.numbers import as_number
 
@@ -20,26 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["LayerNorm", "Norm", "RMSNorm"]
 
 
-class Norm(ImmutableLayer):
+class Norm(ByFeature):
     """A norm over the features of each sample: `LayerNorm` or `RMSNorm`."""
 
     __slots__ = ()
-
-    @property
-    def in_features(self) -> int | None:
-        """Length of an input sample; None where the layer takes any."""
-        for array in self._arrays():
-            return array.size
-        return None
-
-    @property
-    def out_features(self) -> int | None:
-        """Length of an output sample: that of an input sample."""
-        return self.in_features
-
-    def _rounded(self, dtype: np.dtype[Any]) -> Norm:
-        arrays = {k: v for k in self._fields if isinstance(v := getattr(self, k), np.ndarray)}
-        return self._again(**{k: rounded(v, dtype, k).copy() for k, v in arrays.items()})
 
     def _num_parameters(self) -> int:
         return sum(array.size for array in self._arrays())

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.core.floating_point import rounded
 from laminet.core.layers.arrays import as_vectors
-from laminet.core.layers.layer import ImmutableLayer
+from laminet.core.layers.by_feature import ByFeature
 from laminet.core.naming import named_in
 from laminet.core.numbers import as_number
 
@@ -22,7 +21,7 @@ __all__ = ["Rescale"]
 
 
 @named_in("laminet")
-class Rescale(ImmutableLayer):
+class Rescale(ByFeature):
     """Features on another scale, and within bounds: ``clip(scale * x + shift, low, high)``.
 
     What normalises observations (``scale = 1 / sigma``, ``shift = -mu / sigma``), and takes the
@@ -91,24 +90,8 @@ class Rescale(ImmutableLayer):
         if self.low is not None and self.high is not None and np.any(self.low > self.high):
             raise ValueError("low must not be above high")
 
-    @property
-    def in_features(self) -> int | None:
-        """Length of an input sample; None where the layer takes any."""
-        for array in self._arrays():
-            return array.size
-        return None
-
-    @property
-    def out_features(self) -> int | None:
-        """Length of an output sample: that of an input sample."""
-        return self.in_features
-
     def _for_core(self, features: int) -> tuple[Any, ...]:
         return "rescale", self.scale, self.shift, self.low, self.high
-
-    def _rounded(self, dtype: np.dtype[Any]) -> Rescale:
-        arrays = {k: v for k in self._fields if isinstance(v := getattr(self, k), np.ndarray)}
-        return self._again(**{k: rounded(v, dtype, k).copy() for k, v in arrays.items()})
 
     def _brief(self) -> str:
         return "rescale" if self.low is None and self.high is None else "rescale, clip"

@@ -16,6 +16,7 @@ from laminet.core.layers.parallel import Parallel
 from laminet.core.layers.rescale import Rescale
 from laminet.core.layers.residual import Residual
 from laminet.core.layers.select import Select
+from laminet.interop.layer_kinds import of_kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,12 +84,7 @@ def to_torch(net: MLP) -> Any:
 def _series(layers: Sequence[Layer], features: int, dtype: np.dtype[Any]) -> list[Any]:
     modules = []
     for layer in layers:
-        for kind in type(layer).__mro__:
-            if kind in _KINDS:
-                modules += _KINDS[kind](layer, features, dtype)
-                break
-        else:
-            raise ValueError(f"to_torch does not know the layer {type(layer).__name__}")
+        modules += of_kind(_KINDS, layer, "to_torch")(layer, features, dtype)
         features = layer._gives(features, "", "")
     return modules
 

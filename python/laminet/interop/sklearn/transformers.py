@@ -137,11 +137,14 @@ def _name(function: Any) -> str:
 # --- Scalers ----------------------------------------------------------------------------------
 
 
+def _standardized(scale: Array, center: Array) -> Map:
+    """Return ``(x - center) / scale``."""
+    inverse = 1 / scale
+    return diagonal(inverse, -center * inverse)
+
+
 def _standard(step: Any) -> Map:
-    n = step.n_features_in_
-    scale = 1 / _wide(step.scale_) if step.with_std else np.ones(n)
-    mean = _wide(step.mean_) if step.with_mean else np.zeros(n)
-    return diagonal(scale, -mean * scale)
+    return _standardized(*_standard_inverse(step))
 
 
 def _standard_inverse(step: Any) -> tuple[Array, Array]:
@@ -161,10 +164,7 @@ def _min_max_inverse(step: Any) -> tuple[Array, Array]:
 
 
 def _robust(step: Any) -> Map:
-    n = step.n_features_in_
-    scale = 1 / _wide(step.scale_) if step.with_scaling else np.ones(n)
-    center = _wide(step.center_) if step.with_centering else np.zeros(n)
-    return diagonal(scale, -center * scale)
+    return _standardized(*_robust_inverse(step))
 
 
 def _robust_inverse(step: Any) -> tuple[Array, Array]:

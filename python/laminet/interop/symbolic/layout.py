@@ -183,26 +183,27 @@ class _Layout:
         parts = region.users.parts(node)
         fork = region.fork(parts)
         inner: _Leaves = leaves if fork is None else {fork: None}
-        layers: list[Layer] = []
-        carried = region.carried(parts, inner)
-        if carried:
-            layers = self._beside(carried, inner, region, depth + 1)
-            inner = _columns(carried, region)
-            region = Region(parts, inner, region.users)
+        layers, inner, region = self._carried(parts, inner, region, depth)
         branches = [self.series(part, inner, region, depth + 1) for part in parts]
         identities = [_is_all(part, inner) for part in parts]
         return [*layers, _joined_layer(node, branches, identities)], fork
+
+    def _carried(
+        self, nodes: Sequence[Node], leaves: _Leaves, region: Region, depth: int
+    ) -> tuple[list[Layer], _Leaves, Region]:
+        """Return what makes the values that several of these need, and what is known after it."""
+        carried = region.carried(nodes, leaves)
+        if not carried:
+            return [], leaves, region
+        layers = self._beside(carried, leaves, region, depth + 1)
+        columns = _columns(carried, region)
+        return layers, columns, Region(nodes, columns, region.users)
 
     def _beside(
         self, nodes: Sequence[Node], leaves: _Leaves, region: Region, depth: int
     ) -> list[Layer]:
         """Return the layers that make several values of what is known, side by side."""
-        layers: list[Layer] = []
-        carried = region.carried(nodes, leaves)
-        if carried:
-            layers = self._beside(carried, leaves, region, depth + 1)
-            leaves = _columns(carried, region)
-            region = Region(nodes, leaves, region.users)
+        layers, leaves, region = self._carried(nodes, leaves, region, depth)
         branches = [self.series(node, leaves, region, depth + 1) for node in nodes]
         return [*layers, Parallel(tuple(branches))]
 

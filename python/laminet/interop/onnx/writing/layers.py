@@ -15,6 +15,7 @@ from laminet.core.layers.parallel import Parallel
 from laminet.core.layers.rescale import Rescale
 from laminet.core.layers.residual import Residual
 from laminet.core.layers.select import Select
+from laminet.interop.layer_kinds import of_kind
 from laminet.interop.onnx.writing.activations import add_activation
 
 if TYPE_CHECKING:
@@ -35,12 +36,7 @@ def add_layers(nodes: Nodes, layers: Sequence[Layer], a: str, features: int, pla
         If ONNX Runtime could not run one.
     """
     for i, layer in enumerate(layers):
-        for kind in type(layer).__mro__:
-            if kind in _KINDS:
-                a = _KINDS[kind](nodes, layer, a, features, f"{place}.{i}")
-                break
-        else:
-            raise ValueError(f"to_onnx does not know the layer {type(layer).__name__}")
+        a = of_kind(_KINDS, layer, "to_onnx")(nodes, layer, a, features, f"{place}.{i}")
         features = layer._gives(features, "", "")
     return a
 
