@@ -136,12 +136,17 @@ std::vector<CacheLevel> read_cache_levels() {
   return levels;
 }
 
+// No CPU has more of a shared cache to itself, but for a few made for it (EPYC 9175F: 32 MiB; most
+// have 1 to 5). A virtual machine may be shown its host's whole cache as that of the two CPUs it
+// has: 480 MiB of Xeon 6972P, which 96 cores share.
+constexpr std::size_t kMostOfACpu = std::size_t{16} << 20;
+
 CacheSizes read_cache_sizes() {
   CacheSizes sizes;
   for (const CacheLevel& cache : read_cache_levels()) {
     if (cache.level == 1) sizes.l1 = cache.bytes;
     if (cache.level == 2) sizes.l2 = cache.bytes;
-    if (cache.level == 3) sizes.l3 = cache.bytes;
+    if (cache.level == 3) sizes.l3 = counted_on(cache, allowed_cpus());
   }
   sizes.l3 = std::max(sizes.l3, sizes.l2);
   return sizes;
@@ -195,6 +200,11 @@ constinit Lazy<CacheSizes> sizes;
 constinit Lazy<std::string> cpu;
 
 }  // namespace
+
+std::size_t counted_on(const CacheLevel& cache, std::size_t cpus) {
+  const std::size_t sharing = std::max<std::size_t>(1, cache.shared_by);
+  return std::clamp<std::size_t>(cpus, 1, sharing) * std::min(cache.bytes / sharing, kMostOfACpu);
+}
 
 const CpuFeatures& cpu_features() { return features.get(read_features); }
 

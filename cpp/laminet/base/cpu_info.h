@@ -18,8 +18,9 @@ struct CpuFeatures {
   bool avx512vl = false;
 };
 
-// Bytes of data cache: L1 and L2 of one core, L3 shared. The values here stand where the system
-// tells nothing: small ones, as blocks that are too small cost less than blocks that do not fit.
+// Bytes of data cache: L1 and L2 of one core, and of L3 what this process may count on. The values
+// here stand where the system tells nothing: small ones, as blocks that are too small cost less
+// than blocks that do not fit.
 struct CacheSizes {
   std::size_t l1 = 32 * 1024;
   std::size_t l2 = 256 * 1024;
@@ -33,7 +34,13 @@ struct CacheLevel {
   std::size_t shared_by;
 };
 
+// What of a cache a process may count on that may use so many CPUs: their share, and no more than
+// CPUs have.
+std::size_t counted_on(const CacheLevel& cache, std::size_t cpus);
+
 const CpuFeatures& cpu_features();
+// By the CPUs that the process may use when it first asks: plans, and what is reserved for them,
+// stay as they are.
 const CacheSizes& cache_sizes();
 // As the system tells, smallest first; empty where it tells nothing.
 std::vector<CacheLevel> cache_levels();
