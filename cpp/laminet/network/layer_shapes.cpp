@@ -82,28 +82,41 @@ class Given {
   const std::string& giver_;
 };
 
+// How many features a layer says that it takes, 0 where it does not; and whether it gives as many,
+// so that what follows it may say it.
+struct Taken {
+  std::size_t features = 0;
+  bool gives_as_many = false;
+};
+
+template <class T>
+Taken taken(const LayerView<T>& layer) {
+  return std::visit(
+      Overloaded{[](const DenseView<T>& dense) { return Taken{dense.weight.columns, false}; },
+                 [](const ActivationView<T>& own) { return Taken{own.features, true}; },
+                 [](const RescaleView<T>& own) { return Taken{own.features, true}; },
+                 [](const NormView<T>& own) { return Taken{own.features, true}; },
+                 [](const SelectView&) { return Taken{}; },
+                 [](const ParallelView<T>& parallel) {
+                   Taken found;
+                   for (const SeriesView<T>& branch : parallel.branches) {
+                     if (found.features == 0) found.features = features_taken<T>(branch);
+                   }
+                   return found;
+                 },
+                 [](const ResidualView<T>& residual) {
+                   return Taken{features_taken<T>(residual.layers), true};
+                 }},
+      layer.kind);
+}
+
 }  // namespace
 
 template <class T>
 std::size_t features_taken(Series<T> layers) {
   for (const LayerView<T>& layer : layers) {
-    const std::size_t features = std::visit(
-        Overloaded{
-            [](const DenseView<T>& dense) { return dense.weight.columns; },
-            [](const SelectView&) { return std::size_t{0}; },
-            [](const ParallelView<T>& parallel) {
-              std::size_t found = 0;
-              for (const SeriesView<T>& branch : parallel.branches) {
-                if (found == 0) found = features_taken<T>(branch);
-              }
-              return found;
-            },
-            [](const ResidualView<T>& residual) { return features_taken<T>(residual.layers); },
-            [](const auto& by_feature) { return by_feature.features; }},
-        layer.kind);
-    const bool gives_others = std::holds_alternative<SelectView>(layer.kind) ||
-                              std::holds_alternative<ParallelView<T>>(layer.kind);
-    if (features > 0 || gives_others) return features;
+    const Taken own = taken(layer);
+    if (own.features > 0 || !own.gives_as_many) return own.features;
   }
   return 0;
 }
@@ -126,28 +139,33 @@ bool alike(Series<T> a, Series<T> b) {
     return !x.alphas == !y.alphas && !x.betas == !y.betas;
   };
   const auto layers_alike = [&](const LayerView<T>& left, const LayerView<T>& right) {
+    if (left.kind.index() != right.kind.index()) return false;
+    const auto same_kind = [&right]<class Kind>(const Kind&) -> const Kind& {
+      return std::get<Kind>(right.kind);
+    };
     return std::visit(
         Overloaded{
-            [&](const DenseView<T>& x, const DenseView<T>& y) {
+            [&](const DenseView<T>& x) {
+              const DenseView<T>& y = same_kind(x);
               return x.weight.rows == y.weight.rows && x.weight.columns == y.weight.columns &&
                      !x.bias == !y.bias && x.activation == y.activation &&
                      units_alike(x.units, y.units);
             },
-            [&](const ActivationView<T>& x, const ActivationView<T>& y) {
+            [&](const ActivationView<T>& x) {
+              const ActivationView<T>& y = same_kind(x);
               return x.activation == y.activation && units_alike(x.units, y.units);
             },
-            [](const RescaleView<T>& x, const RescaleView<T>& y) { return x.clip == y.clip; },
-            [](const NormView<T>& x, const NormView<T>& y) {
+            [&](const RescaleView<T>& x) { return x.clip == same_kind(x).clip; },
+            [&](const NormView<T>& x) {
+              const NormView<T>& y = same_kind(x);
               return x.center == y.center && x.eps == y.eps && !x.weight == !y.weight &&
                      !x.bias == !y.bias;
             },
-            [](const ResidualView<T>& x, const ResidualView<T>& y) {
-              return alike<T>(x.layers, y.layers);
-            },
-            // Different kinds, and those with columns of their own: they are not to be found among
-            // the columns of several copies.
-            [](const auto&, const auto&) { return false; }},
-        left.kind, right.kind);
+            [&](const ResidualView<T>& x) { return alike<T>(x.layers, same_kind(x).layers); },
+            // With columns of their own, which are not to be found among the columns of
+            // several copies.
+            [](const SelectView&) { return false; }, [](const ParallelView<T>&) { return false; }},
+        left.kind);
   };
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), layers_alike);
 }

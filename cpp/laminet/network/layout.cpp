@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <variant>
+
+#include "laminet/network/overloaded.h"
 
 namespace laminet {
 namespace {
@@ -32,15 +35,32 @@ bool whole(const Columns& part, std::span<const std::size_t> buffers) {
   return part.first == 0 && part.count == buffers[part.buffer];
 }
 
-bool keeps_input(const Step& step, std::size_t input) {
-  return std::holds_alternative<DenseStep>(step.operation) && input == 0;
-}
+// What the layout has to know of an operation. Each one answers: a wrong answer shows only where
+// buffers happen to be shared.
+struct Habits {
+  // Its result may be written over its first or its second input, where these are as wide: over
+  // none that it reads after it began to write.
+  bool over_first = false;
+  bool over_second = false;
+  // The gradients of its parameters read its first input's values, beside what it keeps.
+  bool keeps_input = false;
+  // What it reads it may read twice: the way back always adds.
+  bool reads_twice = false;
 
-// Whether the result may be written over that input: not over what the step reads after it began to
-// write.
-bool may_overwrite(const Step& step, std::size_t input) {
-  if (std::holds_alternative<DenseStep>(step.operation)) return input == 1;
-  return input <= 1 && !std::holds_alternative<SelectStep>(step.operation);
+  bool over(std::size_t input) const { return input == 0 ? over_first : input == 1 && over_second; }
+};
+
+Habits habits(const Step& step) {
+  return std::visit(
+      Overloaded{[](const DenseStep&) { return Habits{.over_second = true, .keeps_input = true}; },
+                 [](const ActivationStep&) { return Habits{.over_first = true}; },
+                 [](const RescaleStep&) { return Habits{.over_first = true}; },
+                 [](const NormStep&) { return Habits{.over_first = true}; },
+                 [](const SoftmaxStep&) { return Habits{.over_first = true}; },
+                 [](const SelectStep&) { return Habits{.reads_twice = true}; },
+                 [](const CopyStep&) { return Habits{.over_first = true}; },
+                 [](const SumStep&) { return Habits{.over_first = true, .over_second = true}; }},
+      step.operation);
 }
 
 // Elements of memory for each row: buffers begin on cache lines.
@@ -62,14 +82,13 @@ std::vector<std::size_t> shared_buffers(std::span<const std::size_t> buffers,
   const std::vector<Use> uses = uses_of(buffers.size(), steps, output);
   std::vector<bool> kept(buffers.size(), false);
   for (const Step& step : steps) {
-    for (std::size_t i = 0; i < step.inputs.size(); ++i) {
-      if (keep_inputs && keeps_input(step, i)) kept[step.inputs[i].buffer] = true;
-    }
+    if (keep_inputs && habits(step).keeps_input) kept[step.inputs[0].buffer] = true;
   }
   std::vector<std::size_t> shared(buffers.size());
   for (std::size_t b = 0; b < buffers.size(); ++b) shared[b] = b;
   for (std::size_t s = 0; s < steps.size(); ++s) {
     const Step& step = steps[s];
+    const Habits own = habits(step);
     if (!whole(step.output, buffers)) continue;
     for (std::size_t i = 0; i < step.inputs.size(); ++i) {
       const Columns& in = step.inputs[i];
@@ -78,7 +97,7 @@ std::vector<std::size_t> shared_buffers(std::span<const std::size_t> buffers,
           [&](const Columns& other) { return shared[other.buffer] == shared[in.buffer]; });
       if (in.buffer == Program::kInput || in.buffer == output || !whole(in, buffers)) continue;
       if (reads != 1 || uses[in.buffer].last_read != s || kept[in.buffer]) continue;
-      if (in.count != step.output.count || !may_overwrite(step, i)) continue;
+      if (in.count != step.output.count || !own.over(i)) continue;
       shared[step.output.buffer] = shared[in.buffer];
       break;
     }
@@ -172,10 +191,9 @@ std::vector<Backward> backward_of(std::span<const std::size_t> buffers, std::spa
   std::vector<bool> written(buffers.size(), false);
   written[output] = true;
   for (std::size_t s = steps.size(); s-- > 0;) {
+    const bool twice = habits(steps[s]).reads_twice;
     for (const Columns& in : steps[s].inputs) {
-      // What a selection reads it may read twice: it always adds.
-      const bool part =
-          !whole(in, buffers) || std::holds_alternative<SelectStep>(steps[s].operation);
+      const bool part = !whole(in, buffers) || twice;
       const bool partial = !written[in.buffer] && part;
       if (partial) result[s].zeroed.push_back(in.buffer);
       result[s].adds.push_back(written[in.buffer] || partial);

@@ -49,7 +49,8 @@ void ParameterLayout<T>::number(Series<T> layers) {
                             for (const SeriesView<T>& branch : parallel.branches) number(branch);
                           },
                           [&](const ResidualView<T>& residual) { number(residual.layers); },
-                          [](const auto&) {}},
+                          // Without numbers that are trained.
+                          [](const RescaleView<T>&) {}, [](const SelectView&) {}},
                layer.kind);
   }
 }
