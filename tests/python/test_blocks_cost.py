@@ -57,6 +57,7 @@ class Counted:
             if layer.join == "concat" or len(widths) == 1:
                 return 0
             return (len(widths) - 1) * widths[0] + (widths[0] if layer.join == "mean" else 0)
+        assert isinstance(layer, (ln.Select, ln.Dropout)), layer
         return 0
 
 
@@ -93,6 +94,7 @@ class Back(Counted):
             scaled = widths[0] if layer.join == "mean" and len(widths) > 1 else 0
             # Branches that run as one product add up their gradients within it.
             return scaled + (0 if alike(layer.branches) else (len(widths) - 1) * n)
+        assert isinstance(layer, (ln.Select, ln.Dropout)), layer
         return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from compare import assert_close
+from layer_kinds import KINDS
 from tree_bounds import gradient_bounds, jacobian_bound, jvp_bound, value_bound, vjp_bound
 from trees import Draw, gradients, kinds_of
 from variants import BACKENDS, DTYPES, ISAS, instruction_set, same_bits
@@ -120,7 +121,5 @@ def test_the_drawing_covers_what_it_should():
         net, _, backend, isa = draw(index)
         found |= {(backend, str(net.dtype), isa, kind) for kind in kinds_of(net)}
         found |= {(backend, str(net.dtype), isa, net.head)}
-    kinds = ("Dense", "Activation", "Select", "Rescale", "LayerNorm", "RMSNorm", "Dropout")
-    kinds += ("Residual", "Parallel", *HEADS)
     places = {(b, str(d), i) for b in BACKENDS for d in DTYPES for i in ISAS}
-    assert found == {(*place, kind) for place in places for kind in kinds}
+    assert found == {(*place, kind) for place in places for kind in (*KINDS, *HEADS)}

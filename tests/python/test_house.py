@@ -124,6 +124,21 @@ def test_nothing_is_included_within_a_target_region() -> None:
         assert "std::" not in code, path.name
 
 
+def test_every_source_is_compiled() -> None:
+    """A source that no list names would be missed when the library is loaded, if at all."""
+    lists = {CPP.parent: CPP, TOP / "tests" / "cpp": TOP / "tests" / "cpp", BINDINGS: BINDINGS}
+    for folder, sources in lists.items():
+        text = (folder / "CMakeLists.txt").read_text()
+        named = {path.relative_to(folder).as_posix() for path in sources.rglob("*.cpp")}
+        named = {name for name in named if not name.startswith("installed/")}  # a project apart
+        assert len(named) > 5
+        assert named - set(re.findall(r"[\w/]+\.cpp", text)) == set(), folder
+    bodies = {path.name for path in (CPP / "kernels" / "body").glob("*.inc")}
+    included = set(re.findall(r"body/(\w+\.inc)", (CPP / "kernels/body/all.inc").read_text()))
+    # Of the traits, before all others; by the sets that take them.
+    assert bodies - included == {"all.inc", "vector_extension.inc"}
+
+
 #: A room of the package, and those that it may import; it may always import itself.
 ROOMS = {
     "core": set(),

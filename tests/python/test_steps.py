@@ -6,6 +6,7 @@ number is an integer that float64 holds: results and all derivatives equal NumPy
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ import pytest
 
 import laminet as ln
 from laminet import _core
+from laminet.core.steps import Step
 
 #: A layer as the extension takes it; see python/bindings/layers.h.
 Layer = tuple[Any, ...]
 Series = list[Layer]
 Array = np.ndarray[Any, np.dtype[Any]]
 
+SEEDS = range(80)
 EXACT = 2.0**53  # integers up to here are float64's own
 
 
@@ -180,18 +183,26 @@ class Reference:
         return g, parameters
 
 
-def networks(seed: int) -> tuple[Any, Any, Reference, int, int, Trees]:
+def network(seed: int) -> tuple[Any, Reference, int, int, Trees]:
     trees = Trees(seed)
     n = int(np.random.default_rng(seed).integers(1, 12))
     layers, m = trees.series(n, 3, out=5 if seed % 2 else None)
     layers = layers or [trees.dense(n, m)]
-    core = _core.NetworkF64.make(layers, "none", None, n)
-    return _core.NetworkCall(core), _core.DerivativesF64.make(core), Reference(layers), n, m, trees
+    return _core.NetworkF64.make(layers, "none", None, n), Reference(layers), n, m, trees
 
 
-@pytest.mark.parametrize("seed", range(80))
+def test_all_steps_are_drawn() -> None:
+    """But for those whose results are no integers."""
+    drawn = {step["kind"] for seed in SEEDS for step in network(seed)[0].steps()["steps"]}
+    documented = re.findall(r'``"([a-z ]+)"``', (Step.__doc__ or "").partition("source :")[0])
+    assert len(documented) > 5
+    assert drawn == {*documented} - {"layer norm", "rms norm", "softmax"}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_random_trees_are_numpys_to_the_last_bit(seed: int, backend: str) -> None:
-    forward, derivatives, reference, n, m, trees = networks(seed)
+    core, reference, n, m, trees = network(seed)
+    forward, derivatives = _core.NetworkCall(core), _core.DerivativesF64.make(core)
     for batch in (1, 2, 7, 40):
         x, v, u = (trees.integers(batch, k, most=2) for k in (n, m, n))
         if seed % 3 == 0:

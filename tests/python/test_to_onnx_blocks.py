@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 from bounds import unit_roundoff
 from compare import assert_close
+from layer_kinds import KINDS
 from onnx.reference import ReferenceEvaluator
 from onnx_graphs import answer
 from tree_bounds import value_bound
@@ -139,6 +140,11 @@ OPERATORS = {
     "mean": (ln.Parallel([[], []], "mean"), ["Mean"], ["Add", "Div"]),
     "one branch": (ln.Parallel([[ln.Activation("relu")]], "mean"), ["Relu"], None),
 }  # fmt: skip
+
+
+def test_every_kind_is_among_them():
+    kinds = {type(layer) for layer, *_ in OPERATORS.values()}
+    assert {*kinds, ln.Dense} == set(KINDS.values())  # Dense is in all other tests
 
 
 @pytest.mark.parametrize("name", OPERATORS)

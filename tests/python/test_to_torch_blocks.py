@@ -12,6 +12,7 @@ import pytest
 import torch
 from bounds import unit_roundoff
 from compare import assert_close
+from layer_kinds import KINDS
 from torch import nn
 from tree_bounds import gradient_bounds, value_bound, vjp_bound
 from trees import Draw, every_function, gradients, kinds_of
@@ -157,6 +158,10 @@ MODULES = {
     "sum": (ln.Parallel([[], [RELU], []], "sum"), ["ReLU"]),
     "mean": (ln.Parallel([[], [RELU], []], "mean"), ["ReLU"]),
 }
+
+
+def test_every_kind_is_among_them():
+    assert {type(layer) for layer, _ in MODULES.values()} == set(KINDS.values())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -106,6 +106,7 @@ def _own_error(layer, at: At, y: np.ndarray, dtype) -> np.ndarray:
         return np.take(e, layer.indices(e.shape[-1]), -1)
     if isinstance(layer, ln.Dropout):
         return e
+    assert isinstance(layer, (ln.LayerNorm, ln.RMSNorm)), layer
     parts = norm_parts(layer, at, dtype)
     weight = np.abs(_wide(layer.weight, 1.0))
     bias = np.abs(_wide(getattr(layer, "bias", None)))
@@ -240,8 +241,9 @@ def _own_jacobian(layer, at: At, dtype) -> Three:
         )
         jump = np.where(near, np.abs(_wide(layer.scale)), 0.0)[..., None] * np.eye(z.shape[-1])
         return Three(exact, exact + jump, exact + jump)
-    if not isinstance(layer, (ln.LayerNorm, ln.RMSNorm)):
+    if isinstance(layer, (ln.Select, ln.Dropout)):
         return Three(exact, exact, exact)
+    assert isinstance(layer, (ln.LayerNorm, ln.RMSNorm)), layer
     n = at.a.shape[-1]
     y, s, e_y, e_s = norm_parts(layer, at, dtype)
     least = (s - e_s)[..., None]
