@@ -406,6 +406,7 @@ def test_the_check_of_circles_can_fail(
 
 def test_the_top_level_is_as_designed() -> None:
     expected = {"CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
+    expected |= {"CONTRIBUTING.md"}
     expected |= {"cpp", "python", "tests", "bench"}
     visible = {p.name for p in TOP.iterdir() if not p.name.startswith(".")}
     # A user may have made an environment of any name here.
