@@ -9,6 +9,8 @@ MLP(784 -> 256 relu -> 128 relu -> 10 identity, float32, 235146 parameters)
 from laminet.core import interruption  # first: it watches over the other imports
 
 # isort: split
+from typing import TYPE_CHECKING
+
 import numpy  # before the extension, within whose own import an interrupt would be an ImportError
 
 # isort: split
@@ -44,11 +46,26 @@ from laminet.core.runtime import (
 from laminet.core.trace import Trace
 from laminet.interop import from_keras, from_onnx, from_sklearn, from_torch, load, to_onnx, to_torch
 
+if TYPE_CHECKING:
+    from laminet import losses, optim
+else:
+    # Those who only run networks do not wait for the twenty dataclasses of training.
+    def __getattr__(name):
+        if name in ("losses", "optim"):
+            import importlib
+
+            return importlib.import_module(f"laminet.{name}")
+        raise AttributeError(f"module 'laminet' has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})
+
+
 _wiring.connect()
 _former_names.keep()
 thread_limits.announce()
 interruption.end()
-del numpy
+del TYPE_CHECKING, numpy
 
 __all__ = [
     "MLP",
@@ -81,8 +98,10 @@ __all__ = [
     "gradient_flow",
     "linear",
     "load",
+    "losses",
     "machine",
     "num_threads",
+    "optim",
     "reference",
     "roofline",
     "set_backend",

@@ -144,11 +144,16 @@ ROOMS = {
     "core": set(),
     "files": {"core"},
     "show": {"core", "files"},
-    "reference": {"core"},
-    "analysis": {"core", "files", "show", "reference"},
-    "interop": {"core", "files", "show"},
+    "losses": {"core"},
+    "optim": {"core"},
+    "reference": {"core", "losses", "optim"},
+    "analysis": {"core", "files", "show", "losses", "optim", "reference"},
+    "interop": {"core", "files", "show", "losses", "optim"},
     "data": {"core", "files", "interop"},
-    "cli": {"core", "files", "show", "reference", "analysis", "interop", "data", "laminet"},
+    "cli": {
+        *("core", "files", "show", "losses", "optim", "reference", "analysis", "interop", "data"),
+        "laminet",
+    },
 }
 #: Files beside the rooms. `laminet` is the package's ``__init__``, which no room but cli imports.
 BESIDE_ROOMS = {
@@ -159,6 +164,8 @@ BESIDE_ROOMS = {
 }
 #: All that `show` knows of the core and of files: cells of tables, and how a file is written.
 KNOWN_TO_SHOW = {"core.table_data", "files.atomic"}
+#: What losses and optimisers know nothing of, though it is in the core.
+NETWORKS = {"core.mlp", "core.network", "core.layers", "core.outputs"}
 #: These alone know the extension, and so the types that it tells apart.
 KNOW_THE_EXTENSION = {"laminet", "core.activation", "core.layers.dense", "core.mlp"}
 KNOW_THE_EXTENSION |= {"core.probes", "core.runtime", "core.stepwise"}
@@ -238,6 +245,8 @@ def forbidden_imports(graph: dict[str, set[str]]) -> dict[str, list[str]]:
         wrong = {other for other in found if room_of(other) not in allowed}
         if name in KNOW_THE_EXTENSION:
             wrong -= {"_core"}
+        if room in ("losses", "optim"):
+            wrong |= {o for o in found if o in NETWORKS or o.startswith("core.layers.")}
         if room == "show":
             wrong |= {o for o in found if room_of(o) != "show" and o not in KNOWN_TO_SHOW}
         if wrong:
@@ -374,6 +383,15 @@ def test_the_import_check_knows_folders() -> None:
         ("analysis.cost", "interop.files", False),
         ("analysis.cost", "_core", False),
         ("reference", "analysis", False),
+        ("reference.losses", "losses.loss", True),
+        ("reference.optimizers", "optim", True),
+        ("losses.loss", "core.described", True),
+        ("losses.loss", "core.mlp", False),
+        ("losses.loss", "optim.schedules", False),
+        ("losses.loss", "reference.losses", False),
+        ("optim.muon", "core.mlp", False),
+        ("optim.muon", "reference", False),
+        ("optim.muon", "_core", False),
         ("cli.info", "analysis.cost", True),
         ("interop.files", "cli.common", False),
         ("interop.files", "data", False),

@@ -41,6 +41,7 @@ from laminet.reference.activations import (
     activation_parameter_derivatives,
 )
 from laminet.reference.heads import apply_head, head_jacobian, log_softmax, softmax
+from laminet.reference.losses import loss, loss_gradient
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
@@ -55,6 +56,8 @@ __all__ = [
     "jacobian",
     "layer_jacobians",
     "log_softmax",
+    "loss",
+    "loss_gradient",
     "numerical_jacobian",
     "softmax",
     "trace",

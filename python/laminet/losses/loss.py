@@ -1,0 +1,99 @@
+"""What every loss has: a name, parameters, and what it takes as targets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laminet.core.conversion import as_real_array
+from laminet.core.described import Described
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+__all__ = ["Loss", "first_row"]
+
+
+class Loss(Described):
+    """A loss; the kinds are `SquaredError`, `CrossEntropy` and others of `laminet.losses`.
+
+    Attributes
+    ----------
+    name : str
+        What it is called where a name will do: "squared_error".
+    """
+
+    __slots__ = ()
+
+    def num_targets(self, out_features: int) -> int:
+        """Return how many targets a sample has for so many outputs.
+
+        Raises
+        ------
+        ValueError
+            If a network with so many outputs cannot have this loss.
+        """
+        return out_features
+
+    def as_targets(
+        self,
+        targets: ArrayLike,
+        out_features: int,
+        dtype: DTypeLike = np.float64,
+        argument: str = "y",
+    ) -> NDArray[Any]:
+        """Return targets as an array that the loss can be computed with; refuse what has no loss.
+
+        Parameters
+        ----------
+        targets : array_like of shape (batch, targets) or (batch,)
+            One axis is enough where there is one target; integer labels have one.
+        out_features : int
+            How many outputs the network has.
+        dtype : {float64, float32}
+            Of targets that are numbers; labels are int64.
+        argument : str
+            What the user gave them for, for messages.
+
+        Returns
+        -------
+        ndarray of shape (batch, targets), or (batch,) for labels
+            Not a copy where none is needed.
+
+        Raises
+        ------
+        ValueError
+            If the shape is wrong, a target is infinite, NaN or out of the loss's bounds: the
+            message names the first row.
+        TypeError
+            If they are no real numbers.
+        """
+        count = self.num_targets(out_features)
+        array = as_real_array(targets, np.dtype(dtype), argument)
+        if array.ndim == 1 and count == 1:
+            array = array[:, None]
+        if array.ndim != 2 or array.shape[1] != count:
+            shape = f"(batch, {count})" + (" or (batch,)" if count == 1 else "")
+            raise ValueError(
+                f"{argument} must have shape {shape} for {type(self).__name__} of {out_features} "
+                f"output{'' if out_features == 1 else 's'}, got shape {np.shape(targets)}"
+            )
+        if (row := first_row(~np.isfinite(array))) is not None:
+            raise ValueError(f"{argument} must be finite: row {row} holds {_worst(array[row])}")
+        self._check(array, argument)
+        return array
+
+    def _check(self, targets: NDArray[Any], argument: str) -> None:
+        """Raise a ValueError for finite targets that have no loss."""
+
+
+def first_row(wrong: NDArray[Any]) -> int | None:
+    """Return the first row in which something is wrong; None if nothing is."""
+    rows = wrong if wrong.ndim == 1 else wrong.any(axis=1)
+    return int(rows.argmax()) if rows.any() else None
+
+
+def _worst(row: NDArray[Any]) -> str:
+    value = row[~np.isfinite(row)][0]
+    return "NaN" if np.isnan(value) else "an infinity"
