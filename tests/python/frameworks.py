@@ -23,6 +23,7 @@ NEEDED = {
     "test_torch_results.py": ("torch",),
     "test_torch_steps.py": ("torch",),
     "test_to_torch_blocks.py": ("torch",),
+    "test_losses_torch.py": ("torch",),
     "test_from_sklearn.py": ("sklearn", "joblib"),
     "test_sklearn_pipelines.py": ("sklearn", "pandas"),
     "test_cli_convert.py": ("onnx", "torch"),

@@ -7,7 +7,7 @@ import pytest
 from compare import assert_close
 from layer_kinds import KINDS
 from tree_bounds import gradient_bounds, jacobian_bound, jvp_bound, value_bound, vjp_bound
-from trees import Draw, gradients, kinds_of
+from trees import Draw, kinds_of
 from variants import BACKENDS, DTYPES, ISAS, instruction_set, same_bits
 
 import laminet as ln
@@ -62,8 +62,8 @@ def check(index: int) -> bool:
             assert same_bits(np.ascontiguousarray(out), y)
             assert same_bits(net.trace(given).output, y)
 
-            found = gradients(net, x, v)
-            assert_close(net.vjp(given, v), found["input"][0], vjp_bound(net, x, v))
+            found = reference.gradients(net, x, v)
+            assert_close(net.vjp(given, v), found["input"], vjp_bound(net, x, v))
             matrices, bounds = reference.jacobian(net, x), jacobian_bound(net, x)
             assert_close(net.jacobian(given), matrices, bounds)
             value, again = net.value_and_jacobian(given)
@@ -76,13 +76,16 @@ def check(index: int) -> bool:
 
 
 def check_gradients(net: ln.MLP, given: np.ndarray, x: np.ndarray, v: np.ndarray) -> None:
-    got, exact, bounds = net.gradients(given, v), gradients(net, x, v), gradient_bounds(net, x, v)
-    assert_close(got.input, exact["input"][0], vjp_bound(net, x, v))
+    got, bounds = net.gradients(given, v), gradient_bounds(net, x, v)
+    exact = reference.gradients(net, x, v)
+    assert_close(got.input, exact["input"], vjp_bound(net, x, v))
     leaves = list(walk(net.layers))
     functions = [getattr(leaf, "activation", leaf) for _, leaf in leaves]
     by_unit = [f for f in functions if isinstance(f, ln.Activation) and f.in_features is not None]
-    for function, (alpha, beta) in zip(by_unit, got.activations, strict=True):
-        assert_close(alpha, exact[id(function)][0], bounds[id(function)][0])
+    for place, function, (alpha, beta) in zip(
+        got.activation_layers, by_unit, got.activations, strict=True
+    ):
+        assert_close(alpha, exact[f"{place}.alpha"], bounds[id(function)][0])
         assert beta is None
     for kind, pairs, places in (
         (ln.Dense, list(zip(got.weights, got.biases, strict=True)), got.layers),
@@ -91,14 +94,11 @@ def check_gradients(net: ln.MLP, given: np.ndarray, x: np.ndarray, v: np.ndarray
         own = [(place, leaf) for place, leaf in leaves if isinstance(leaf, kind)]
         assert places == tuple(place for place, _ in own)
         assert len(pairs) == len(own)
-        for (_, leaf), pair in zip(own, pairs, strict=True):
-            stored = (leaf.weight, getattr(leaf, "bias", None))
-            for array, parameter, wanted, bound in zip(
-                pair, stored, exact[id(leaf)], bounds[id(leaf)], strict=True
-            ):
-                assert (array is None) == (parameter is None)
+        for (place, leaf), pair in zip(own, pairs, strict=True):
+            for name, array, bound in zip(("weight", "bias"), pair, bounds[id(leaf)], strict=True):
+                assert (array is None) == (f"{place}.{name}" not in exact)
                 if array is not None:
-                    assert_close(array, wanted, bound)
+                    assert_close(array, exact[f"{place}.{name}"], bound)
 
 
 @pytest.mark.parametrize("group", range(GROUPS))

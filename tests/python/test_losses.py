@@ -45,7 +45,7 @@ def test_a_loss_is_a_value(loss: Loss) -> None:
         assert hash(other) == hash(loss)
         assert type(other) is type(loss)
     assert type(loss).__module__ == "laminet.losses"
-    field = (*(f.name for f in dataclasses.fields(loss)), "name")[0]  # type: ignore[arg-type]  # each is a dataclass
+    field = (*(f.name for f in dataclasses.fields(loss)), "name")[0]
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(loss, field, 1.0)
 
@@ -191,7 +191,7 @@ def test_bad_parameters(make: Callable[[], Loss], kind: type[Exception], words: 
         ("cross_entropy", 2, np.zeros(0, int), (0,), np.int64),
     ],
 )
-def test_targets(loss, outputs, targets, shape, dtype) -> None:  # type: ignore[no-untyped-def]  # by their rows
+def test_targets(loss, outputs, targets, shape, dtype) -> None:
     array = as_loss(loss).as_targets(targets, outputs)
     assert array.shape == shape
     assert array.dtype == dtype
@@ -287,6 +287,6 @@ def test_targets_of_the_right_dtype_are_not_copied() -> None:
         ),
     ],
 )
-def test_bad_targets(loss, outputs, targets, kind, words) -> None:  # type: ignore[no-untyped-def]  # by their rows
+def test_bad_targets(loss, outputs, targets, kind, words) -> None:
     with pytest.raises(kind, match="^" + re.escape(words)):
         as_loss(loss).as_targets(targets, outputs)

@@ -43,7 +43,7 @@ def test_each_is_a_value(one: Optimizer | Schedule) -> None:
     as_one = as_optimizer if isinstance(one, Optimizer) else as_schedule
     names = {**vars(ln.optim), **vars(schedules)}
     for other in (
-        as_one(one),  # type: ignore[arg-type]  # of the kind that it takes
+        as_one(one),
         as_one(described),
         copy.deepcopy(one),
         pickle.loads(pickle.dumps(one)),
@@ -55,7 +55,7 @@ def test_each_is_a_value(one: Optimizer | Schedule) -> None:
     expected = "laminet.optim" if isinstance(one, Optimizer) else "laminet.optim.schedules"
     assert type(one).__module__ == expected
     with pytest.raises(dataclasses.FrozenInstanceError):
-        one.name = "x"  # type: ignore[misc]  # that it is refused is the point
+        one.name = "x"
 
 
 def test_names() -> None:
@@ -75,9 +75,9 @@ def test_what_is_not_said_is_not_shown() -> None:
 
 def test_the_learning_rate_comes_first() -> None:
     for kind in FIRST_ORDER:
-        assert kind(0.5).learning_rate == 0.5  # type: ignore[call-arg]  # each first-order one has it
+        assert kind(0.5).learning_rate == 0.5
         with pytest.raises(TypeError):
-            kind(0.5, 0.9)  # type: ignore[call-arg]  # that it is refused is the point
+            kind(0.5, 0.9)
 
 
 def test_only_those_who_train_wait_for_optimisers() -> None:
@@ -89,7 +89,7 @@ laminet.optim.SGD, laminet.losses.Huber
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="module 'laminet' has no attribute 'optimizers'"):
-        ln.optimizers  # type: ignore[attr-defined]  # noqa: B018  # that it is refused is the point
+        _ = ln.optimizers
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from compare import assert_close
 from layer_kinds import KINDS
 from torch import nn
 from tree_bounds import gradient_bounds, value_bound, vjp_bound
-from trees import Draw, every_function, gradients, kinds_of
+from trees import Draw, every_function, kinds_of
 from variants import DTYPES, normal, same_bits
 
 import laminet as ln
@@ -57,24 +57,23 @@ def test_random_networks(group):
         rejecting += bool((np.abs(exact) > bound).any()) or not exact.any()
 
         y.backward(torch.from_numpy(v))
-        found, bounds = gradients(net, x, v), gradient_bounds(net, x, v)
+        found, bounds = reference.gradients(net, x, v), gradient_bounds(net, x, v)
         grad = np.zeros_like(x) if t.grad is None else t.grad.numpy()
-        assert_close(grad, found["input"][0], 4 * vjp_bound(net, x, v))
-        leaves = [leaf for _, leaf in walk(net.layers)]
+        assert_close(grad, found["input"], 4 * vjp_bound(net, x, v))
         for layers, modules in (
             (ln.Dense, nn.Linear),
             (Norm, (nn.LayerNorm, nn.RMSNorm)),
         ):
-            own = [leaf for leaf in leaves if isinstance(leaf, layers)]
+            own = [(place, leaf) for place, leaf in walk(net.layers) if isinstance(leaf, layers)]
             others = [part for part in module.modules() if isinstance(part, modules)]
-            for leaf, part in zip(own, others, strict=True):
+            for (place, leaf), part in zip(own, others, strict=True):
                 for i, name in enumerate(("weight", "bias")):
                     kept = getattr(leaf, name, None)
                     parameter = getattr(part, name, None)
                     assert (kept is None) == (parameter is None)
                     if kept is not None:
                         assert same_bits(parameter.detach().numpy(), np.array(kept))
-                        exact, bound = found[id(leaf)][i], bounds[id(leaf)][i]
+                        exact, bound = found[f"{place}.{name}"], bounds[id(leaf)][i]
                         got = np.zeros_like(kept) if parameter.grad is None else parameter.grad
                         assert_close(np.asarray(got), exact, 4 * bound)
     assert rejecting >= 19  # of 20: carried through many norms a bound may say nothing

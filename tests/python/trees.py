@@ -1,4 +1,4 @@
-"""Networks of layers of every kind, drawn at random; and their gradients, in NumPy float64."""
+"""Networks of layers of every kind, drawn at random."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import laminet as ln
 from laminet.core.activation import ACTIVATIONS as DEFAULTS
 from laminet.core.layers.layer import Layer
 from laminet.core.layers.tree import walk
-from laminet.reference import activation_derivative, activation_parameter_derivatives
-from laminet.reference.heads import head_jacobian
-from laminet.reference.layers import jacobian, value
 
 ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "silu", "softplus", "leaky_relu", "sin")
 KINDS = ("dense", "activation", "select", "rescale", "norm", "dropout", "residual", "parallel")
@@ -152,62 +149,3 @@ def kinds_of(net: ln.MLP) -> set[str]:
     found = {type(leaf).__name__ for _, leaf in walk(net.layers)}
     text = repr(net.layers)
     return found | {kind for kind in ("Residual", "Parallel") if f"{kind}(" in text}
-
-
-def gradients(net: ln.MLP, x: np.ndarray, g: np.ndarray) -> dict[int | str, list[np.ndarray]]:
-    """Return the gradients of weight and bias by id of each dense layer and norm; "input", of x.
-
-    And of alpha by id of each activation that has one for each unit.
-    """
-    found: dict[int | str, list[np.ndarray]] = {}
-    x, g = x.astype(np.float64), g.astype(np.float64)
-    if net.head is not None:
-        a = x
-        for layer in net.layers:
-            a = value(layer, a)
-        g = np.einsum("bi,bij->bj", g, head_jacobian(net.head, a))
-    found["input"] = [_back(net.layers, x, g, found)]
-    return found
-
-
-def _back(layers, a, g, found):
-    values = [a]
-    for layer in layers:
-        values.append(value(layer, values[-1]))
-    for layer, at in reversed(list(zip(layers, values[:-1], strict=True))):
-        g = _back_through(layer, at, g, found)
-    return g
-
-
-def _back_through(layer, a, g, found):
-    if isinstance(layer, ln.Residual):
-        return g + _back(layer.layers, a, g, found)
-    if isinstance(layer, ln.Parallel):
-        total, first = np.zeros_like(a), 0
-        for branch in layer.branches:
-            part = g / (len(layer.branches) if layer.join == "mean" else 1)
-            if layer.join == "concat":
-                width = value(ln.Parallel([branch]), a).shape[-1]
-                part, first = g[:, first : first + width], first + width
-            total = total + _back(branch, a, part, found)
-        return total
-    if isinstance(layer, ln.Dense):
-        weight = layer.weight.astype(np.float64)
-        bias = 0.0 if layer.bias is None else layer.bias.astype(np.float64)
-        z = a @ weight.T + bias
-        _by_unit(layer.activation, z, g, found)
-        dz = g * activation_derivative(layer.activation, z)
-        found[id(layer)] = [dz.T @ a, dz.sum(0)]
-        return dz @ weight
-    if isinstance(layer, ln.Activation):
-        _by_unit(layer, a, g, found)
-    if isinstance(layer, (ln.LayerNorm, ln.RMSNorm)):
-        plain = type(layer)(eps=layer.eps)
-        found[id(layer)] = [(g * value(plain, a)).sum(0), g.sum(0)]
-    return np.einsum("bi,bij->bj", g, jacobian(layer, a))
-
-
-def _by_unit(activation, z, g, found):
-    if activation.in_features is not None:
-        parts = activation_parameter_derivatives(activation, z)
-        found[id(activation)] = [(g * parts["alpha"]).sum(0)]

@@ -41,10 +41,11 @@ class SGD(FirstOrder):
         What the learning rate is multiplied by as training goes on: see `laminet.optim.schedules`.
     average : float, optional
         Keep an exponential average of the parameters, which becomes the network's: after each step
-        ``average`` of it stay, and the rest is that of the parameters. Between 0 and 1.
+        ``average`` of it stay, and the rest is that of the parameters. It begins with those after
+        the first step, as ``torch.optim.swa_utils.AveragedModel``. Between 0 and 1.
     learning_rate_factors : sequence of float, or dict of str to float, optional
         By layer: one for each of ``net.layers``, or of some places, ``{"layers[0]": 0.1}``, each
-        for all within it. 0 leaves a layer as it is.
+        for all within it. 0 leaves a layer as it is, and its gradients out of `clip_norm`.
 
     Raises
     ------

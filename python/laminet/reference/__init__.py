@@ -12,7 +12,8 @@ By the chain rule the Jacobian of the network at ``x``, of shape ``(n_L, n_0)``,
     J = D_L W_L  ...  D_2 W_2  D_1 W_1         D_l = diag(s_l'(z_l))
 
 Layers may be others, side by side and summed: `laminet.reference.layers` says what each gives, and
-what its Jacobian is.
+what its Jacobian is. `loss` and `loss_gradient` say what each loss is, `optimizer_step` what each
+optimiser does, and `training_step` puts them together.
 
 Each function here takes a network (`laminet.MLP`) or a list of layers, whose float32 weights
 become float64 without loss. Infinities and NaN go where IEEE 754 arithmetic on these formulas
@@ -40,27 +41,41 @@ from laminet.reference.activations import (
     activation_derivative,
     activation_parameter_derivatives,
 )
+from laminet.reference.gradients import gradients, parameters, with_parameters
 from laminet.reference.heads import apply_head, head_jacobian, log_softmax, softmax
+from laminet.reference.least_squares import DampingState, levenberg_marquardt_step
 from laminet.reference.losses import loss, loss_gradient
+from laminet.reference.optimizers import OptimizerState, optimizer_step
+from laminet.reference.training import TrainingState, TrainingStep, training_step
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
 
 __all__ = [
+    "DampingState",
+    "OptimizerState",
     "Trace",
+    "TrainingState",
+    "TrainingStep",
     "activation",
     "activation_derivative",
     "activation_parameter_derivatives",
     "forward",
     "forward_components",
+    "gradients",
     "jacobian",
     "layer_jacobians",
+    "levenberg_marquardt_step",
     "log_softmax",
     "loss",
     "loss_gradient",
     "numerical_jacobian",
+    "optimizer_step",
+    "parameters",
     "softmax",
     "trace",
+    "training_step",
+    "with_parameters",
 ]
 
 Array = NDArray[np.float64]

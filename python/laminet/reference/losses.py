@@ -106,11 +106,11 @@ def loss_gradient(
 
 
 class _OfSamples(NamedTuple):
-    """The loss of each sample, its derivatives, and what it weighs among the others."""
+    """The loss of each sample, its derivatives, and how many samples it counts as."""
 
     losses: Array  # (batch,)
     slopes: Array  # (batch, out_features)
-    weights: Array | float = 1.0  # (batch,)
+    counts: Array | float = 1.0  # (batch,)
 
 
 def _evaluated(
@@ -135,17 +135,16 @@ def _evaluated(
             found = _cross_entropy(kind, o, y, classes)  # type: ignore[arg-type]  # told by its name
         else:
             found = _LOSSES[kind.name](kind, o, y)
-    return found.losses, normalized_weights(weights * found.weights), found.slopes
+    return found.losses, normalized_weights(weights, found.counts), found.slopes
 
 
-def normalized_weights(weights: Array) -> Array:
-    """Return weights divided by their sum; 0 where all are 0."""
-    largest = float(weights.max(initial=0.0))
-    if largest == 0:
-        return weights
+def normalized_weights(weights: Array, counts: Array | float = 1.0) -> Array:
+    """Return weights divided by the sum of weights times counts; 0 where that is 0."""
     # Divided first: a sum of large weights may overflow.
-    scaled = weights / largest
-    return np.asarray(scaled / scaled.sum())
+    largest = float(weights.max(initial=0.0))
+    scaled = weights / largest if largest > 0 else weights
+    total = float((scaled * counts).sum())
+    return scaled / total if total > 0 else np.zeros_like(weights)
 
 
 def as_sample_weight(value: ArrayLike | None, batch: int, name: str = "sample_weight") -> Array:
