@@ -332,6 +332,8 @@ def test_factors_by_layer() -> None:
         factors([1.0, 2.0])
     with pytest.raises(ValueError, match=re.escape("there are no parameters in 'layers[2]', exp")):
         factors({"layers[2]": 1.0})
+    with pytest.raises(ValueError, match=re.escape("there are no parameters in 'layers[1'")):
+        factors({"layers[1": 1.0})
 
 
 @pytest.mark.parametrize("shape", [(3, 12), (12, 3), (4, 4)])
@@ -352,7 +354,8 @@ def test_schedules_by_hand() -> None:
     assert factors(schedules.Step(0.5, gamma=0.25), 0, 1, 2, 3, 4, total=4) == [
         *(1, 1, 0.25, 0.25, 0.0625)
     ]
-    assert factors(schedules.Step(0.1), 2, 3, total=30) == [1, 0.1]  # 0.1 * 30 > 3 in binary
+    assert 0.07 * 100 > 7  # in binary, and yet it is 7 steps
+    assert factors(schedules.Step(0.07), 6, 7, total=100) == [1, 0.1]
     assert factors(schedules.InverseScaling(1.0), 0, 1, 3) == [1, 0.5, 0.25]
     warm = schedules.WarmUp(1, schedules.Step(2, gamma=0.5))
     assert factors(warm, 0, 1, 2, 3, 4) == [0.5, 1, 1, 0.5, 0.5]

@@ -138,6 +138,21 @@ def test_clipping_of_what_overflows_when_squared() -> None:
     assert np.isnan(reference.optimizer_step(method, [[0.0, 0.0]], [[np.nan, 1.0]])[0]).all()
 
 
+def test_frozen_parameters_stay_whatever_their_gradient() -> None:
+    for method in ("sgd", "adam", "adamw", "muon"):
+        p = np.ones((2, 2))
+        (after,), state = reference.optimizer_step(method, [p], [p * np.nan], factors=[0])
+        assert_array_equal(after, p)
+        assert not np.shares_memory(after, p)
+        assert not np.isnan(state.first[0]).any()
+
+
+def test_a_matrix_without_gradient_has_no_direction() -> None:
+    method = ln.optim.Muon(weight_decay=0)
+    (after,), _ = reference.optimizer_step(method, [np.ones((2, 3))], [np.zeros((2, 3))])
+    assert (after == 1).all()
+
+
 def test_nothing_is_changed_in_place() -> None:
     p, g = [np.ones((2, 2))], [np.ones((2, 2))]
     for method in (ln.optim.SGD(momentum=0.9), ln.optim.AdamW(average=0.5), ln.optim.Muon()):
@@ -205,6 +220,13 @@ def test_least_squares_stop() -> None:
     assert end.stopped == "gradient"
     *_, end = least_squares(method=ln.optim.LevenbergMarquardt(tolerance_change=1.0))
     assert end.stopped == "change"
+    # All steps go the wrong way: mu is 2 times 1e-3 at first, and grows by 2, 4, 8, ...
+    method = ln.optim.LevenbergMarquardt(tolerance_change=0)
+    after, state = reference.levenberg_marquardt_step(
+        method, np.ones(1), lambda p: (p - 3, -np.eye(1))
+    )
+    assert after == 1
+    assert state == (2e-3 * 2.0**45, 2.0**10, "damping")
     hopeless = reference.levenberg_marquardt_step(
         ln.optim.LevenbergMarquardt(), np.ones(1), lambda p: (np.array([np.nan]), np.eye(1))
     )

@@ -124,6 +124,4 @@ def _fields(value: Described) -> list[dataclasses.Field[Any]]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Described):
         return value.to_dict()
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
