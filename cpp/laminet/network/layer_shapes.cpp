@@ -1,6 +1,7 @@
 #include "laminet/network/layer_shapes.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <variant>
 
 #include "laminet/base/check.h"
@@ -140,8 +141,8 @@ bool alike(Series<T> a, Series<T> b) {
   };
   const auto layers_alike = [&](const LayerView<T>& left, const LayerView<T>& right) {
     if (left.kind.index() != right.kind.index()) return false;
-    const auto same_kind = [&right]<class Kind>(const Kind&) -> const Kind& {
-      return std::get<Kind>(right.kind);
+    const auto same_kind = [&right](const auto& x) -> const auto& {
+      return std::get<std::remove_cvref_t<decltype(x)>>(right.kind);
     };
     return std::visit(
         Overloaded{
