@@ -10,7 +10,7 @@
 namespace laminet::testing {
 
 // Empty where the thread has ended.
-inline inline std::vector<int> cpus_of(pid_t thread) {
+inline std::vector<int> cpus_of(pid_t thread) {
   cpu_set_t set;
   CPU_ZERO(&set);
   std::vector<int> result;
