@@ -88,6 +88,7 @@ TRAJECTORIES: list[tuple[FirstOrder, str, dict[str, object]]] = [
         "SGD",
         {"lr": 0.05, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.02},
     ),
+    (ln.optim.SGD(0.05, dampening=0.3), "SGD", {"lr": 0.05, "dampening": 0.3}),
     (
         ln.optim.SGD(0.05, momentum=0.9, nesterov=True),
         "SGD",

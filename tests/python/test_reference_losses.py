@@ -193,3 +193,10 @@ def test_bad_arguments(arguments, kind, words) -> None:
     for function in (reference.loss, reference.loss_gradient):
         with pytest.raises(kind, match="^" + re.escape(words)):
             function(*arguments)
+
+
+@pytest.mark.parametrize("size", [1e308, 1e-320])
+def test_class_weights_count_against_each_other_alone(size: float) -> None:
+    outputs, labels = [[0.0, 1.0], [2.0, 0.0]], [0, 1]
+    plain = reference.loss("cross_entropy", outputs, labels)
+    assert reference.loss("cross_entropy", outputs, labels, class_weight=[size, size]) == plain

@@ -321,3 +321,13 @@ X, Y = np.ones((3, 2)), np.ones(3)
 def test_bad_arguments(call: Callable[[], object], kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match="^" + re.escape(words)):
         call()
+
+
+def test_a_state_of_another_optimizer_is_refused() -> None:
+    net = ln.MLP([ln.Dense([[1.0]], [0.0])])
+    data = ([[1.0], [2.0]], [1.0, 3.0], "squared_error")
+    squares = ln.optim.LevenbergMarquardt()
+    for one, other in ((squares, "adam"), ("adam", squares)):
+        state = reference.training_step(net, *data, one).state
+        with pytest.raises(TypeError, match="state is of another optimiser"):
+            reference.training_step(net, *data, other, state)

@@ -545,3 +545,14 @@ def test_networks_check_the_names_of_their_features(make, dtype):
         call(right)
         with pytest.raises(ValueError, match="has the columns in another order: expected a, b, c"):
             call(wrong)
+
+
+def test_the_reference_of_training_holds_columns_against_the_names() -> None:
+    net = ln.MLP([ln.Dense([[1.0, 2.0]])], feature_names=["a", "b"])
+    swapped = pd.DataFrame({"b": [1.0], "a": [2.0]})
+    for call in (
+        lambda: ln.reference.gradients(net, swapped, [[1.0]]),
+        lambda: ln.reference.training_step(net, swapped, [1.0], "squared_error", "sgd"),
+    ):
+        with pytest.raises(ValueError, match="columns"):
+            call()

@@ -31,6 +31,8 @@ constexpr double kLeastFlopsToShare = 5e5;
 // What an optimiser does with a parameter, in FLOPs of a product that takes as long.
 constexpr double kFlopsOfUpdate = 40;
 
+std::size_t threads_for(double flops) { return flops < kLeastFlopsToShare ? 1 : num_threads(); }
+
 Program trained_program(const Program& program, const Loss& loss) {
   return loss.kind == kernels::LossKind::cross_entropy ? program.with_head(Head::none) : program;
 }
@@ -185,6 +187,34 @@ double Trainer<T>::total_weight(const Samples<T>& samples) const {
 }
 
 template <class T>
+template <class Run>
+double Trainer<T>::run_passes(const Samples<T>& samples, double scale, Run run) {
+  const std::size_t batch = samples.x.rows;
+  const std::size_t most = std::min(batch, kPassRows);
+  losses_.resize(std::max(losses_.size(), most));
+  Tape<T>& tape = thread_tape<T>();
+  const std::size_t columns = program_.out_features();
+  const std::size_t stride = row_stride(columns);
+  T* const targets = thread_scratch<T, TargetsPurpose>(most * stride);
+  double loss = 0;
+  for (std::size_t first = 0; first < batch; first += kPassRows) {
+    const std::size_t rows = std::min(kPassRows, batch - first);
+    const Pass pass{*this,
+                    tape,
+                    {targets, rows, columns, static_cast<std::ptrdiff_t>(stride)},
+                    {samples.x.row_block(first, rows), samples.targets.row_block(first, rows),
+                     samples.weights ? samples.weights + first : nullptr},
+                    scale,
+                    losses_.data()};
+    tape.start(program_, numbers_.operands(), pass.samples.x);
+    run(pass, first);
+    loss =
+        std::accumulate(losses_.begin(), losses_.begin() + static_cast<std::ptrdiff_t>(rows), loss);
+  }
+  return loss;
+}
+
+template <class T>
 double Trainer<T>::step(const Samples<T>& samples, double learning_rate) {
   check(samples);
   const DefaultFloatMode mode;
@@ -194,25 +224,10 @@ double Trainer<T>::step(const Samples<T>& samples, double learning_rate) {
   const std::size_t batch = samples.x.rows;
   const bool once = batch <= kPassRows;
   if (!once && gradients_.size() == 0) gradients_ = HugePageArray<T>(numbers_.size());
-  losses_.resize(std::max(losses_.size(), std::min(batch, kPassRows)));
-  Tape<T>& tape = thread_tape<T>();
-  const std::size_t stride = row_stride(program_.out_features());
-  T* const targets = thread_scratch<T, TargetsPurpose>(std::min(batch, kPassRows) * stride);
-  double loss = 0;
-  for (std::size_t first = 0; first < batch; first += kPassRows) {
-    const std::size_t rows = std::min(kPassRows, batch - first);
-    const bool last = first + rows == batch;
-    const Pass pass{*this,
-                    tape,
-                    {targets, rows, program_.out_features(), static_cast<std::ptrdiff_t>(stride)},
-                    {samples.x.row_block(first, rows), samples.targets.row_block(first, rows),
-                     samples.weights ? samples.weights + first : nullptr},
-                    1 / weight,
-                    losses_.data()};
-    tape.start(program_, numbers_.operands(), pass.samples.x);
-    const double flops = 3 * program_.flops() * static_cast<double>(rows) +
-                         kFlopsOfUpdate * static_cast<double>(program_.weights());
-    const std::size_t threads = flops < kLeastFlopsToShare ? 1 : num_threads();
+  const auto run = [&](const Pass& pass, std::size_t first) {
+    const std::size_t threads =
+        threads_for(3 * program_.flops() * static_cast<double>(pass.rows()) +
+                    kFlopsOfUpdate * static_cast<double>(program_.weights()));
     const auto phase = [&](std::size_t which, std::size_t part) {
       if (which == 0) return pass.run_part(threads, part, true);
       for (std::size_t i = part; i < parts.size(); i += threads) {
@@ -220,7 +235,7 @@ double Trainer<T>::step(const Samples<T>& samples, double learning_rate) {
         T* const gradient = once ? thread_scratch<T, GradientPurpose>(numbers_.largest_part())
                                  : gradients_.data() + own.offset;
         pass.gradient_of(own, first > 0, gradient);
-        if (!last) continue;
+        if (first + pass.rows() < batch) continue;
         update<T>(*numbers_.operands().table, optimizer_, rate, 1,
                   {.parameters = numbers_.parameters(own),
                    .gradients = gradient,
@@ -235,39 +250,19 @@ double Trainer<T>::step(const Samples<T>& samples, double learning_rate) {
     } else {
       for (const std::size_t which : {0u, 1u}) phase(which, 0);
     }
-    loss =
-        std::accumulate(losses_.begin(), losses_.begin() + static_cast<std::ptrdiff_t>(rows), loss);
-  }
-  return loss / weight;
+  };
+  return run_passes(samples, 1 / weight, run) / weight;
 }
 
 template <class T>
 double Trainer<T>::loss(const Samples<T>& samples) {
   check(samples);
   const DefaultFloatMode mode;
-  const std::size_t batch = samples.x.rows;
-  losses_.resize(std::max(losses_.size(), std::min(batch, kPassRows)));
-  Tape<T>& tape = thread_tape<T>();
-  const std::size_t stride = row_stride(program_.out_features());
-  T* const targets = thread_scratch<T, TargetsPurpose>(std::min(batch, kPassRows) * stride);
-  double loss = 0;
-  for (std::size_t first = 0; first < batch; first += kPassRows) {
-    const std::size_t rows = std::min(kPassRows, batch - first);
-    const Pass pass{*this,
-                    tape,
-                    {targets, rows, program_.out_features(), static_cast<std::ptrdiff_t>(stride)},
-                    {samples.x.row_block(first, rows), samples.targets.row_block(first, rows),
-                     samples.weights ? samples.weights + first : nullptr},
-                    0,
-                    losses_.data()};
-    tape.start(program_, numbers_.operands(), pass.samples.x);
-    const double flops = program_.flops() * static_cast<double>(rows);
-    const std::size_t threads = flops < kLeastFlopsToShare ? 1 : num_threads();
+  const auto run = [&](const Pass& pass, std::size_t) {
+    const std::size_t threads = threads_for(program_.flops() * static_cast<double>(pass.rows()));
     for_tasks(threads, threads, [&](std::size_t i) { pass.run_part(threads, i, false); });
-    loss =
-        std::accumulate(losses_.begin(), losses_.begin() + static_cast<std::ptrdiff_t>(rows), loss);
-  }
-  return loss / total_weight(samples);
+  };
+  return run_passes(samples, 0, run) / total_weight(samples);
 }
 
 #define LAMINET_INSTANTIATE(T) template class Trainer<T>;

@@ -1,8 +1,8 @@
 // Training of a network: forward, loss, back, and the step of an optimiser, in one call.
 //
-//   Trainer<float> trainer(net, {LossKind::squared_error}, {});
+//   Trainer<float> trainer(net, {kernels::LossKind::squared_error}, {});
 //   const double loss = trainer.step({x, targets}, 1e-3);   // mean loss before the step
-//   trainer.copy_weight(l, w);
+//   trainer.numbers().copy_weight(l, w);
 //
 // One caller at a time; each call may use the team of threads. The tiled back end, whatever is
 // chosen. The same bits for any number of threads and any instruction set from AVX2 on. Nothing is
@@ -47,6 +47,10 @@ class Trainer {
 
  private:
   struct Pass;
+  // run(pass, its first row) for one pass after the other; the sum of the losses. `scale` is that
+  // of their gradients.
+  template <class Run>
+  double run_passes(const Samples<T>& samples, double scale, Run run);
   void check(const Samples<T>& samples) const;
   double total_weight(const Samples<T>& samples) const;
 

@@ -29,7 +29,7 @@ class SGD(FirstOrder):
         Take the gradient from where the momentum leads.
     dampening : float, default 0
         At least 0 and less than 1: a gradient adds ``1 - dampening`` of itself to the momentum,
-        but the first one all.
+        but the first one all. Nothing where there is no momentum.
     weight_decay : float, default 0
         Adds ``weight_decay`` times the parameter to its gradient: L2 regularisation.
     decay_biases : bool, default False

@@ -153,7 +153,7 @@ def gradients(net: MLP, x: ArrayLike, grad_output: ArrayLike) -> dict[str, Array
     >>> ln.reference.gradients(net, [[1.0, 10.0], [1.0, 20.0]], [[1.0], [1.0]])["layers[0].weight"]
     array([[ 2., 30.]])
     """
-    a = as_real_array(x, _FLOAT64, "x")
+    a = as_real_array(x, _FLOAT64, "x", net.feature_names)
     if a.ndim not in (1, 2) or a.shape[-1] != net.in_features:
         raise ValueError(
             f"x must have shape ({net.in_features},) or (batch, {net.in_features}), got shape "

@@ -228,6 +228,9 @@ def _binary_cross_entropy(kind: BinaryCrossEntropy, o: Array, y: Array) -> _OfSa
 def _cross_entropy(kind: CrossEntropy, o: Array, y: Array, classes: Array) -> _OfSamples:
     count = o.shape[1]
     labels = y.ndim == 1
+    if labels and classes.any():
+        # The mean divides by them again; their products and sums may overflow.
+        classes = classes / classes.max()
     p = np.eye(count)[y] if labels else y
     p = (1 - kind.label_smoothing) * p + kind.label_smoothing / count
     p = p * classes

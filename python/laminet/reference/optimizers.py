@@ -201,7 +201,12 @@ def _frozen(one: _One) -> _After:
 
 def _sgd(kind: SGD, one: _One) -> _After:
     g = one.g + one.decay * one.p
-    m = g if one.m is None else kind.momentum * one.m + (1 - kind.dampening) * g
+    # Dampening is of the momentum, and PyTorch leaves it out where there is none.
+    m = (
+        g
+        if one.m is None or kind.momentum == 0
+        else kind.momentum * one.m + (1 - kind.dampening) * g
+    )
     along = g + kind.momentum * m if kind.nesterov else m
     return one.p - kind.learning_rate * one.rate * along, m, one.v
 

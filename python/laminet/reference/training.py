@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,8 @@ __all__ = ["TrainingState", "TrainingStep", "training_step"]
 Array = NDArray[np.float64]
 
 _FLOAT64 = np.dtype(np.float64)
+
+_State = TypeVar("_State", OptimizerState, DampingState)
 
 
 class TrainingState(NamedTuple):
@@ -128,7 +130,7 @@ def training_step(
         )
     now = TrainingState() if state is None else state
     bare = net._like(net.layers, head=None, outputs=None, dtype="float64")
-    x = as_real_array(X, _FLOAT64, "X")
+    x = as_real_array(X, _FLOAT64, "X", net.feature_names)
     if x.ndim != 2 or x.shape[1] != net.in_features:
         raise ValueError(f"X must have shape (batch, {net.in_features}), got shape {x.shape}")
     outputs = _forward(bare, x)
@@ -138,12 +140,11 @@ def training_step(
     if isinstance(method, FirstOrder):
         slopes = loss_gradient(kind, outputs, y, sample_weight, class_weight)
         found = gradients(bare, x, slopes)
-        kept = now.optimizer if isinstance(now.optimizer, OptimizerState) else None
         after, new = optimizer_step(
             method,
             list(values.values()),
             [found[name] for name in values],
-            kept,
+            _remembered(now, OptimizerState),
             now.step,
             factors=_factors(method, net, values),
             total_steps=total_steps,
@@ -165,6 +166,16 @@ def training_step(
         net._like(with_parameters(bare, changed).layers, dtype="float64"),
         TrainingState(now.step + 1, new),
         before,
+    )
+
+
+def _remembered(state: TrainingState, kind: type[_State]) -> _State | None:
+    """Return what an optimiser of this kind left, None before the first step; refuse another's."""
+    kept = state.optimizer
+    if kept is None or isinstance(kept, kind):
+        return kept
+    raise TypeError(
+        f"state is of another optimiser: it holds {type(kept).__name__}, expected {kind.__name__}"
     )
 
 
@@ -211,6 +222,7 @@ def _least_squares(
 
     flat = np.concatenate([v.ravel() for v in values.values()])
     decayed = np.concatenate([np.full(v.size, method.decays(v.ndim)) for v in values.values()])
-    kept = now.optimizer if isinstance(now.optimizer, DampingState) else None
-    after, new = levenberg_marquardt_step(method, flat, residuals, kept, decayed)
+    after, new = levenberg_marquardt_step(
+        method, flat, residuals, _remembered(now, DampingState), decayed
+    )
     return named(after), new
