@@ -13,4 +13,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   laminet::register_plan(module);
   laminet::register_probe(module);
   laminet::register_derivatives(module);
+  laminet::register_trainer(module);
 }

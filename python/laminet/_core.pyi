@@ -9,6 +9,8 @@ from typing_extensions import disjoint_base
 from laminet.core.names import ActivationName, BackendName, InstructionSetName
 
 _Layer = tuple[Any, ...]
+# Weights, biases, pairs of norms, pairs of functions with parameters by unit.
+_Arrays = tuple[list[Any], list[Any], list[Any], list[Any]]
 
 __version__: str
 
@@ -101,6 +103,67 @@ class DerivativesF64:
         list[tuple[NDArray[Any] | None, NDArray[Any] | None]],
         list[tuple[NDArray[Any] | None, NDArray[Any] | None]],
     ]: ...
+
+class TrainerF32:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...  # a TypeError: `make` makes them
+    @staticmethod
+    def make(
+        network: NetworkF32,
+        loss: dict[str, Any],
+        optimizer: dict[str, Any],
+        factors: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
+    ) -> TrainerF32: ...
+    def step(self, x: Any, y: Any, sample_weight: Any, learning_rate: float) -> float: ...
+    def epoch(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        batch_size: int,
+        order: tuple[int, int] | None,
+        learning_rates: Any,
+    ) -> tuple[float, int]: ...
+    def loss(self, x: Any, y: Any, sample_weight: Any) -> float: ...
+    def value_and_gradients(
+        self, x: Any, y: Any, sample_weight: Any
+    ) -> tuple[float, _Arrays]: ...
+    def arrays(self, which: str = "parameters") -> _Arrays: ...
+    def assign(self, which: str, arrays: _Arrays) -> None: ...
+    @property
+    def steps(self) -> int: ...
+    @steps.setter
+    def steps(self, steps: int) -> None: ...
+
+class TrainerF64:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...  # a TypeError: `make` makes them
+    @staticmethod
+    def make(
+        network: NetworkF64,
+        loss: dict[str, Any],
+        optimizer: dict[str, Any],
+        factors: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
+    ) -> TrainerF64: ...
+    def step(self, x: Any, y: Any, sample_weight: Any, learning_rate: float) -> float: ...
+    def epoch(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        batch_size: int,
+        order: tuple[int, int] | None,
+        learning_rates: Any,
+    ) -> tuple[float, int]: ...
+    def loss(self, x: Any, y: Any, sample_weight: Any) -> float: ...
+    def value_and_gradients(
+        self, x: Any, y: Any, sample_weight: Any
+    ) -> tuple[float, _Arrays]: ...
+    def arrays(self, which: str = "parameters") -> _Arrays: ...
+    def assign(self, which: str, arrays: _Arrays) -> None: ...
+    @property
+    def steps(self) -> int: ...
+    @steps.setter
+    def steps(self, steps: int) -> None: ...
+
 
 def jacobian_rule(sizes: Sequence[int]) -> tuple[str, float]: ...
 def linear_f32(x: Any, weight: Any, bias: Any, activation: Any, out: Any) -> NDArray[Any]: ...

@@ -55,18 +55,22 @@ struct Trained {
 
 struct Data {
   std::size_t rows;
-  std::vector<float> x, t, weights;
+  std::vector<float> x, t;
+  std::vector<double> weights;
   Data(std::size_t m, std::size_t n, std::size_t out) : rows(m) {
     std::mt19937 engine(3);
     std::normal_distribution<double> normal(0, 1);
-    for (std::vector<float>* one : {&x, &t, &weights}) {
-      one->resize(one == &x ? m * n : one == &t ? m * out : m);
+    for (std::vector<float>* one : {&x, &t}) {
+      one->resize(one == &x ? m * n : m * out);
       for (float& v : *one) v = static_cast<float>(std::abs(normal(engine)) + 0.1);
     }
+    weights.resize(m);
+    for (double& w : weights) w = std::abs(normal(engine)) + 0.1;
   }
   Samples<float> samples(bool weighted) const {
     return {dense_view(x.data(), rows, x.size() / rows),
-            dense_view(t.data(), rows, t.size() / rows), weighted ? weights.data() : nullptr};
+            dense_view(t.data(), rows, t.size() / rows), nullptr,
+            weighted ? weights.data() : nullptr};
   }
 };
 

@@ -280,14 +280,14 @@ TYPED_TEST(TrainingKernels, Optimizers) {
         const auto near = [&](T got, long double want, long double size) {
           EXPECT_NEAR(got, want, 8 * eps * size) << set->name << " " << n << " " << which;
         };
-        table.sgd({update, own.momentum ? mean.data() : nullptr, T(0.75), own.nesterov, own.first,
-                   T(0.125)});
+        table.sgd({update, own.momentum ? mean.data() : nullptr, T(0.75), T(0.5), own.nesterov,
+                   own.first, T(0.125)});
         std::vector<T> found(p.begin(), p.end());
         for (std::size_t j = 0; j < n; ++j) {
           const long double gradient = 0.5L * g[j] + static_cast<long double>(l2) * p0[j];
           long double step = gradient;
           if (own.momentum) {
-            step = (own.first ? 0.0L : 0.75L * m0[j]) + gradient;
+            step = (own.first ? 0.0L : 0.75L * m0[j]) + 0.5L * gradient;
             near(mean[j], step, std::abs(gradient) + std::abs(m0[j]) + 1);
             if (own.nesterov) step = gradient + 0.75L * step;
           }

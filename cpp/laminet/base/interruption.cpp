@@ -35,6 +35,16 @@ void Interruptible::ask_when_due() {
   ask_(context_);
 }
 
+Uninterrupted::Uninterrupted() noexcept {
+  if (auto* const current = thread_object_if_any<Current>()) {
+    held_ = std::exchange(current->interruptible, nullptr);
+  }
+}
+
+Uninterrupted::~Uninterrupted() {
+  if (held_) thread_object_if_any<Current>()->interruptible = held_;
+}
+
 WorkingOn::WorkingOn(const std::atomic<bool>& dropped) noexcept {
   try {
     before_ = std::exchange(thread_object<Current>().dropped_job, &dropped);

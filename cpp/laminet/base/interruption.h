@@ -29,6 +29,18 @@ class Interruptible {
   std::chrono::steady_clock::time_point next_;
 };
 
+// While it lives, nothing is asked on this thread: for work that must not be left in the middle.
+class Uninterrupted {
+ public:
+  Uninterrupted() noexcept;
+  ~Uninterrupted();
+  Uninterrupted(const Uninterrupted&) = delete;
+  Uninterrupted& operator=(const Uninterrupted&) = delete;
+
+ private:
+  Interruptible* held_ = nullptr;
+};
+
 // While it lives, interruption points of this thread throw once `dropped` is true: the job that it
 // works on has failed elsewhere, and nobody waits for the result.
 class WorkingOn {

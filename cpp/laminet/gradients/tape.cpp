@@ -55,25 +55,39 @@ void Tape<T>::reserve(const Program& program, std::size_t samples) {
 
 template <class T>
 void Tape<T>::start(const Program& program, const Operands<T>& operands, ConstMatrixView<T> x) {
-  samples_ = x.rows;
+  start(program, x.rows);
   x_ = x;
-  grow(program, x.rows);
-  T* const kept = memory_.data() + x.rows * program.tape_layout().columns;
-  T* const ends = kept + x.rows * program.kept_layout().columns;
-  own_x_ = operands.usable(x) ? MatrixView<T>{} : rows_at(ends, x.rows, x.columns);
+  if (!operands.usable(x)) return;
+  own_x_ = {};
   // No step writes the input.
-  MatrixView<T> in{const_cast<T*>(x.data), x.rows, x.columns, x.row_stride, x.column_stride};
-  if (own_x_.data) in = own_x_;
+  lay_out(program, {const_cast<T*>(x.data), x.rows, x.columns, x.row_stride, x.column_stride});
+}
+
+template <class T>
+void Tape<T>::start(const Program& program, std::size_t samples) {
+  samples_ = samples;
+  x_ = {};
+  grow(program, samples);
+  const std::size_t before = program.tape_layout().columns + program.kept_layout().columns;
+  own_x_ = rows_at(memory_.data() + samples * before, samples, program.in_features());
+  lay_out(program, own_x_);
+}
+
+// The input lies behind all else, the output behind it.
+template <class T>
+void Tape<T>::lay_out(const Program& program, MatrixView<T> input) {
+  T* const kept = memory_.data() + samples_ * program.tape_layout().columns;
+  T* const ends = kept + samples_ * program.kept_layout().columns;
   const MatrixView<T> out =
-      rows_at(ends + x.rows * line_of(x.columns), x.rows, program.out_features());
-  values_.emplace(program.tape_layout(), memory_.data(), x.rows, in, out);
-  kept_.emplace(program.kept_layout(), kept, x.rows, MatrixView<T>{}, MatrixView<T>{});
+      rows_at(ends + samples_ * line_of(program.in_features()), samples_, program.out_features());
+  values_.emplace(program.tape_layout(), memory_.data(), samples_, input, out);
+  kept_.emplace(program.kept_layout(), kept, samples_, MatrixView<T>{}, MatrixView<T>{});
 }
 
 template <class T>
 void Tape<T>::run(const Program& program, const Operands<T>& operands, std::size_t first,
                   std::size_t count, MatrixView<T> y) {
-  if (own_x_.data) copy(x_.row_block(first, count), own_x_.row_block(first, count));
+  if (x_.data && own_x_.data) copy(x_.row_block(first, count), own_x_.row_block(first, count));
   Frame<T> values = values_->rows(first, count);
   if (y.data) values.set_output(y);
   const Frame<T> kept = kept_->rows(first, count);

@@ -31,6 +31,10 @@ class Tape {
   // is used.
   void start(const Program& program, const Operands<T>& operands, ConstMatrixView<T> x);
 
+  // The same for samples that the caller writes into the rows of input().
+  void start(const Program& program, std::size_t samples);
+  MatrixView<T> input() const { return own_x_; }
+
   // Runs the network for `count` samples from `first` on. y (count, n_L), contiguous rows, gets the
   // outputs; with y.data null they are not wanted, and the last product is left out where no
   // derivative depends on it. Threads may run different samples at once.
@@ -41,7 +45,7 @@ class Tape {
   // one of them calls load(). With `y` null the outputs are not wanted; y may be
   // values()(program.output()), the tape's own.
   void load() {
-    if (own_x_.data) copy(x_, own_x_);
+    if (x_.data && own_x_.data) copy(x_, own_x_);
   }
   void run_part(const Program& program, const Operands<T>& operands, std::size_t step,
                 MatrixView<T> y, const StepPart& part);
@@ -62,6 +66,7 @@ class Tape {
   static std::size_t elements_per_sample(const Program& program);
 
  private:
+  void lay_out(const Program& program, MatrixView<T> input);
   void grow(const Program& program, std::size_t samples);
 
   std::size_t samples_ = 0;

@@ -19,7 +19,7 @@ struct UpdateArgs {
   T keep;
 };
 
-//   velocity = momentum velocity + g,  or g where `first` is set
+//   velocity = momentum velocity + share g,  or share g where `first` is set
 //   p = keep p - rate (nesterov ? g + momentum velocity : velocity)
 // Without momentum velocity is null and p = keep p - rate g.
 template <class T>
@@ -27,6 +27,7 @@ struct SgdArgs {
   UpdateArgs<T> update;
   T* velocity;
   T momentum;
+  T share;
   bool nesterov;
   bool first;
   T rate;

@@ -39,6 +39,7 @@ class Prepared {
     return weights_[first_[step] + group];
   }
   T* data() { return memory_.data(); }
+  const T* data() const { return memory_.data(); }
   std::size_t size() const { return memory_.size(); }
   // Whether all weights are finite.
   bool finite() const;

@@ -14,7 +14,8 @@ constexpr std::size_t kPartInputs = 96;
 }  // namespace
 
 template <class T>
-TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program, std::size_t moments)
+TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program,
+                                  const RateFactors& factors, std::size_t buffers)
     : rows_(start.parameters().size()),
       row_data_(rows_.change({0, 1, rows_.size()}).data),
       panels_(program, start.parameters(), start.table(), Packing::forward),
@@ -40,13 +41,13 @@ TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program, s
     }
   }
   operands_ = {rows_.data(), steps_, &start.table(), true, false};
-  for (std::size_t i = 0; i < moments; ++i) {
-    HugePageArray<T>& one = moments_.emplace_back(size());
+  for (std::size_t i = 0; i < buffers; ++i) {
+    HugePageArray<T>& one = buffers_.emplace_back(size());
     if (!one.zeroed()) std::fill_n(one.data(), one.size(), T{0});
   }
 
   const auto add_row = [&](TrainedPart::What what, std::size_t step, std::size_t column,
-                           const T* values, std::size_t count) {
+                           const T* values, std::size_t count, double factor) {
     if (!values) return;
     const auto offset = panels_.size() + static_cast<std::size_t>(values - from);
     parts_.push_back({.what = what,
@@ -54,12 +55,26 @@ TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program, s
                       .offset = offset,
                       .count = count,
                       .group = 0,
+                      .outputs_of_group = 0,
                       .output = column,
                       .outputs = count,
                       .first = 0,
                       .inputs = 0,
-                      .stride = 0});
+                      .stride = 0,
+                      .factor = factor,
+                      .mixed = false});
   };
+  const auto factor_of = [](const std::vector<double>& of, std::size_t i) {
+    return of.empty() ? 1.0 : of[i];
+  };
+  for (std::size_t s = 0; s < program.steps().size(); ++s) {
+    column_factors_.emplace_back(program.dense(s) ? program.steps()[s].output.count : 0, 1.0);
+  }
+  for (std::size_t l = 0; l < start.layers().size(); ++l) {
+    const LayerPlace& place = start.places()[l];
+    std::fill_n(column_factors_[place.step].begin() + static_cast<std::ptrdiff_t>(place.first),
+                start.layers()[l].weight.rows, factor_of(factors.layers, l));
+  }
   for (std::size_t s = 0; s < program.steps().size(); ++s) {
     const DenseStep* const dense = program.dense(s);
     for (std::size_t g = 0; dense && g < dense->groups; ++g) add_weight(*dense, s, g);
@@ -68,19 +83,26 @@ TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program, s
     const DenseView<T>& view = start.layers()[l];
     const LayerPlace& place = start.places()[l];
     layers_.push_back({place, view.weight.rows, view.weight.columns});
-    add_row(TrainedPart::What::bias, place.step, place.first, view.bias, view.weight.rows);
+    add_row(TrainedPart::What::bias, place.step, place.first, view.bias, view.weight.rows,
+            factor_of(factors.layers, l));
   }
   for (std::size_t i = 0; i < start.norms().size(); ++i) {
     const NormView<T>& norm = start.norms()[i];
     const ColumnsPlace& place = start.norm_places()[i];
-    add_row(TrainedPart::What::norm_weight, place.step, place.first, norm.weight, norm.features);
-    add_row(TrainedPart::What::norm_bias, place.step, place.first, norm.bias, norm.features);
+    const double factor = factor_of(factors.norms, i);
+    add_row(TrainedPart::What::norm_weight, place.step, place.first, norm.weight, norm.features,
+            factor);
+    add_row(TrainedPart::What::norm_bias, place.step, place.first, norm.bias, norm.features,
+            factor);
   }
   for (std::size_t i = 0; i < start.units().size(); ++i) {
     const UnitsView<T>& units = start.units()[i];
     const ColumnsPlace& place = start.unit_places()[i];
-    add_row(TrainedPart::What::alphas, place.step, place.first, units.units.alphas, units.features);
-    add_row(TrainedPart::What::betas, place.step, place.first, units.units.betas, units.features);
+    const double factor = factor_of(factors.units, i);
+    add_row(TrainedPart::What::alphas, place.step, place.first, units.units.alphas, units.features,
+            factor);
+    add_row(TrainedPart::What::betas, place.step, place.first, units.units.betas, units.features,
+            factor);
   }
   for (const TrainedPart& part : parts_) largest_ = std::max(largest_, part.count);
 }
@@ -93,6 +115,11 @@ void TrainedNumbers<T>::add_weight(const DenseStep& dense, std::size_t step, std
     const bool body = p < layout.body_panels;
     const std::size_t nr = body ? layout.body->nr : layout.tail->nr;
     const std::size_t output = p * layout.body->nr;
+    const std::size_t outputs = std::min(nr, dense.out_features - output);
+    const double* const factors =
+        column_factors_[step].data() + group * dense.out_features + output;
+    const bool mixed =
+        std::any_of(factors, factors + outputs, [&](double f) { return f != factors[0]; });
     for (std::size_t i = 0; i < dense.in_features; i += kPartInputs) {
       const std::size_t inputs = std::min(kPartInputs, dense.in_features - i);
       parts_.push_back(
@@ -101,11 +128,14 @@ void TrainedNumbers<T>::add_weight(const DenseStep& dense, std::size_t step, std
            .offset = static_cast<std::size_t>(packed.change_panel(p) - panels_.data()) + i * nr,
            .count = inputs * nr,
            .group = group,
+           .outputs_of_group = dense.out_features,
            .output = output,
-           .outputs = std::min(nr, dense.out_features - output),
+           .outputs = outputs,
            .first = i,
            .inputs = inputs,
-           .stride = nr});
+           .stride = nr,
+           .factor = factors[0],
+           .mixed = mixed});
     }
   }
 }
@@ -114,11 +144,6 @@ template <class T>
 T* TrainedNumbers<T>::parameters(const TrainedPart& part) {
   if (part.what == TrainedPart::What::weight) return panels_.data() + part.offset;
   return row_data_ + (part.offset - panels_.size());
-}
-
-template <class T>
-T* TrainedNumbers<T>::moment(const TrainedPart& part, std::size_t i) {
-  return i < moments_.size() ? moments_[i].data() + part.offset : nullptr;
 }
 
 template <class T>
@@ -132,7 +157,8 @@ void TrainedNumbers<T>::changed(const TrainedPart& part) {
 }
 
 template <class T>
-void TrainedNumbers<T>::copy_weight(std::size_t layer, MatrixView<T> to) const {
+template <class Memory, class Run>
+void TrainedNumbers<T>::for_panels(std::size_t layer, Memory* memory, Run run) const {
   const Layer& own = layers_[layer];
   const PackedWeights<T>& packed = panels_[own.place.step][own.place.group];
   const PanelLayout<T>& layout = packed.layout();
@@ -143,10 +169,25 @@ void TrainedNumbers<T>::copy_weight(std::size_t layer, MatrixView<T> to) const {
     const std::size_t nr = p < layout.body_panels ? layout.body->nr : layout.tail->nr;
     const std::size_t from = begin + i - p * layout.body->nr;
     const std::size_t count = std::min(nr - from, own.outputs - i);
-    copy<T>({packed.body_panel(p) + from, count, own.inputs, 1, static_cast<std::ptrdiff_t>(nr)},
-            to.row_block(i, count));
+    run(MatrixView<Memory>{memory + (packed.body_panel(p) - panels_.data()) + from, count,
+                           own.inputs, 1, static_cast<std::ptrdiff_t>(nr)},
+        i);
     i += count;
   }
+}
+
+template <class T>
+void TrainedNumbers<T>::copy_weight(std::size_t layer, MatrixView<T> to, const T* from) const {
+  for_panels(layer, from ? from : panels_.data(), [&](ConstMatrixView<T> panel, std::size_t first) {
+    copy<T>(panel, to.row_block(first, panel.rows));
+  });
+}
+
+template <class T>
+void TrainedNumbers<T>::set_weight(std::size_t layer, ConstMatrixView<T> from, T* to) {
+  for_panels(layer, to ? to : panels_.data(), [&](MatrixView<T> panel, std::size_t first) {
+    copy<T>(from.row_block(first, panel.rows), panel);
+  });
 }
 
 #define LAMINET_INSTANTIATE(T) template class TrainedNumbers<T>;

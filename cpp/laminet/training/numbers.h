@@ -24,17 +24,29 @@ struct TrainedPart {
   // Of a weight: inputs first .. first + inputs - 1 of the panel of a group that begins with that
   // output. Of others: the columns from `output` on.
   std::size_t group;
+  std::size_t outputs_of_group;
   std::size_t output;
   std::size_t outputs;
   std::size_t first;
   std::size_t inputs;
   std::size_t stride;  // of a panel: its columns
+  double factor;       // of the learning rate
+  bool mixed;          // a panel of layers with several: factors() by column
+};
+
+// Of the learning rate: by dense layer, norm, and function with parameters by unit; none: 1 each.
+struct RateFactors {
+  std::vector<double> layers;
+  std::vector<double> norms;
+  std::vector<double> units;
 };
 
 template <class T>
 class TrainedNumbers {
  public:
-  TrainedNumbers(const Mlp<T>& start, const Program& program, std::size_t moments);
+  // `buffers` that lie as the parameters do, beside them: moments and an average.
+  TrainedNumbers(const Mlp<T>& start, const Program& program, const RateFactors& factors,
+                 std::size_t buffers);
 
   const Operands<T>& operands() const { return operands_; }
   std::span<const TrainedPart> parts() const { return parts_; }
@@ -44,15 +56,33 @@ class TrainedNumbers {
   std::size_t size() const { return panels_.size() + rows_.size(); }
 
   T* parameters(const TrainedPart& part);
-  // The i-th moment of its parameters, null where there is none.
-  T* moment(const TrainedPart& part, std::size_t i);
+  // What a buffer has for its parameters.
+  T* of(std::size_t buffer, const TrainedPart& part) {
+    return buffers_[buffer].data() + part.offset;
+  }
+  std::size_t buffers() const { return buffers_.size(); }
+  // Of the columns of a mixed part.
+  const double* factors(const TrainedPart& part) const {
+    return column_factors_[part.step].data() + part.group * part.outputs_of_group + part.output;
+  }
   // After a change: what the way back reads of it.
   void changed(const TrainedPart& part);
+  void all_changed() {
+    for (const TrainedPart& part : parts_) changed(part);
+  }
 
-  // Of the l-th dense layer as Mlp has it: (out_features, in_features).
-  void copy_weight(std::size_t layer, MatrixView<T> to) const;
+  // The weights of the l-th dense layer as Mlp has them, (out_features, in_features): of the
+  // parameters, or of memory for all numbers that lies as they do.
+  void copy_weight(std::size_t layer, MatrixView<T> to, const T* from = nullptr) const;
+  void set_weight(std::size_t layer, ConstMatrixView<T> from, T* to = nullptr);
   // Of other numbers, those that began as `start` among the network's parameters.
-  const T* row(std::size_t start) const { return rows_.data() + start; }
+  const T* row(std::size_t start, const T* from = nullptr) const {
+    return (from ? from + panels_.size() : rows_.data()) + start;
+  }
+  T* change_row(std::size_t start, T* to = nullptr) {
+    return (to ? to + panels_.size() : row_data_) + start;
+  }
+  T* buffer(std::size_t i) { return buffers_[i].data(); }
 
  private:
   struct Layer {
@@ -61,13 +91,18 @@ class TrainedNumbers {
     std::size_t inputs;
   };
   void add_weight(const DenseStep& dense, std::size_t step, std::size_t group);
+  // run(panel's first element in `memory`, its rows' stride, first output, outputs) for the columns
+  // that a layer has of one panel after the other.
+  template <class Memory, class Run>
+  void for_panels(std::size_t layer, Memory* memory, Run run) const;
 
   std::vector<Layer> layers_;
   Parameters<T> rows_;
   T* row_data_;
   Prepared<T> panels_;
   Prepared<T> transposed_;
-  std::vector<HugePageArray<T>> moments_;
+  std::vector<HugePageArray<T>> buffers_;
+  std::vector<std::vector<double>> column_factors_;  // by step
   std::vector<DenseOperands<T>> steps_;
   Operands<T> operands_;
   std::vector<TrainedPart> parts_;

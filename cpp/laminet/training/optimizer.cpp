@@ -1,16 +1,19 @@
 #include "laminet/training/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "laminet/base/types.h"
 
 namespace laminet {
+namespace {
 
 template <class T>
-void update(const kernels::Table<T>& table, const Optimizer& optimizer, const StepRate& step,
-            double gradient_scale, const UpdatedRange<T>& range) {
+void update_parameters(const kernels::Table<T>& table, const Optimizer& optimizer,
+                       const StepRate& step, double gradient_scale, const UpdatedRange<T>& range) {
   const double decay = range.weight || optimizer.decay_all ? optimizer.decay : 0;
-  const double rate = step.learning_rate;
+  const double rate = step.learning_rate * range.factor;
+
   const kernels::UpdateArgs<T> own{
       .n = range.count,
       .parameters = range.parameters,
@@ -22,23 +25,43 @@ void update(const kernels::Table<T>& table, const Optimizer& optimizer, const St
     return table.sgd({.update = own,
                       .velocity = range.moments[0],
                       .momentum = static_cast<T>(optimizer.momentum),
+                      .share = static_cast<T>(step.t == 1 ? 1 : 1 - optimizer.dampening),
                       .nesterov = optimizer.nesterov,
                       .first = step.t == 1,
                       .rate = static_cast<T>(rate)});
   }
-  // The moments begin at 0; what they are short of is made good (Kingma and Ba, 2015).
-  const auto t = static_cast<double>(step.t);
-  const double mean_share = 1 - std::pow(optimizer.mean_decay, t);
-  const double square_share = 1 - std::pow(optimizer.square_decay, t);
   table.adam({.update = own,
               .mean = range.moments[0],
               .square = range.moments[1],
               .mean_rate = static_cast<T>(1 - optimizer.mean_decay),
               .square_keep = static_cast<T>(optimizer.square_decay),
               .square_rate = static_cast<T>(1 - optimizer.square_decay),
-              .rate = static_cast<T>(rate / mean_share),
-              .root_scale = static_cast<T>(1 / std::sqrt(square_share)),
+              .rate = static_cast<T>(rate / step.mean_share),
+              .root_scale = static_cast<T>(1 / std::sqrt(step.square_share)),
               .eps = static_cast<T>(optimizer.eps)});
+}
+
+}  // namespace
+
+StepRate::StepRate(const Optimizer& optimizer, std::size_t number, double rate)
+    : t(number),
+      learning_rate(rate),
+      mean_share(1 - std::pow(optimizer.mean_decay, static_cast<double>(number))),
+      square_share(1 - std::pow(optimizer.square_decay, static_cast<double>(number))) {}
+
+template <class T>
+void update(const kernels::Table<T>& table, const Optimizer& optimizer, const StepRate& step,
+            double gradient_scale, const UpdatedRange<T>& range) {
+  if (range.factor != 0) update_parameters<T>(table, optimizer, step, gradient_scale, range);
+  if (!range.average) return;
+  if (step.t == 1) {
+    std::copy_n(range.parameters, range.count, range.average);
+  } else {
+    table.average({.n = range.count,
+                   .x = range.parameters,
+                   .average = range.average,
+                   .rate = static_cast<T>(1 - optimizer.average_keep)});
+  }
 }
 
 #define LAMINET_INSTANTIATE(T)                                                              \

@@ -1,4 +1,4 @@
-// What is minimised and how: descriptions, and what an optimiser does in one step.
+// What an optimiser is, and what it does in one step.
 #pragma once
 
 #include <cstddef>
@@ -8,33 +8,36 @@
 
 namespace laminet {
 
-struct Loss {
-  kernels::LossKind kind = kernels::LossKind::squared_error;
-  double parameter = 1;        // of Huber: where its parabola ends
-  std::vector<double> levels;  // of quantiles, by output
-};
-
 // SGD (with momentum, Nesterov's too) and Adam, whose decay is of the gradient (L2) or, decoupled,
 // of the parameter itself (AdamW; Loshchilov and Hutter, 2019). Rules and defaults are PyTorch's.
 struct Optimizer {
   enum class Kind { sgd, adam } kind = Kind::adam;
   double momentum = 0;
+  double dampening = 0;
   bool nesterov = false;
   double mean_decay = 0.9;      // beta_1
   double square_decay = 0.999;  // beta_2
   double eps = 1e-8;
   double decay = 0;
   bool decoupled = false;
-  bool decay_all = false;  // biases and norms, too
+  bool decay_all = false;   // biases and norms, too
+  double clip_norm = 0;     // of all gradients together; 0: any
+  double average_keep = 0;  // of an average of the parameters, per step; 0: there is none
 
   // How many buffers of moments it keeps.
   std::size_t moments() const { return kind == Kind::adam ? 2 : momentum != 0 ? 1 : 0; }
+  bool averages() const { return average_keep > 0; }
 };
 
 // Of the t-th step, counted from 1, at that learning rate.
 struct StepRate {
+  StepRate(const Optimizer& optimizer, std::size_t number, double rate);
+
   std::size_t t;
   double learning_rate;
+  // What Adam's moments, which begin at 0, have of what they would be (Kingma and Ba, 2015).
+  double mean_share;
+  double square_share;
 };
 
 // Parameters side by side in memory, with what belongs to them.
@@ -43,8 +46,10 @@ struct UpdatedRange {
   T* parameters;
   const T* gradients;
   T* moments[2];
+  T* average;
   std::size_t count;
-  bool weight;  // decays, whatever `decay_all`
+  double factor;  // of the learning rate; with 0 nothing changes, but the average
+  bool weight;    // decays, whatever `decay_all`
 };
 
 template <class T>

@@ -10,22 +10,22 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
+#include <span>
 #include <vector>
 
-#include "laminet/base/matrix.h"
 #include "laminet/network/mlp.h"
+#include "laminet/training/batches.h"
 #include "laminet/training/numbers.h"
 #include "laminet/training/optimizer.h"
+#include "laminet/training/samples.h"
 
 namespace laminet {
 
-// Samples x (B, n_0) and what their outputs should be, (B, n_L): for cross entropy probabilities,
-// one-hot for labels. Any strides. Weights of samples: B of them, or null.
-template <class T>
-struct Samples {
-  ConstMatrixView<T> x;
-  ConstMatrixView<T> targets;
-  const T* weights = nullptr;
+// What an epoch came to. A step whose loss is not finite is not made, nor any after it.
+struct EpochResult {
+  double loss;        // mean of those before each step, by the weights of the samples
+  std::size_t steps;  // that were made
 };
 
 template <class T>
@@ -33,34 +33,47 @@ class Trainer {
  public:
   // Starts from the network's numbers. Cross entropy is of what comes before a head of softmax or
   // log-softmax, which is left out.
-  Trainer(const Mlp<T>& start, Loss loss, const Optimizer& optimizer);
+  Trainer(const Mlp<T>& start, const Loss& loss, const Optimizer& optimizer,
+          const RateFactors& factors = {});
 
   // A step on these samples; the mean loss before it: sum_i w_i loss_i / sum_i w_i, of squared,
   // absolute, Huber, quantile, Poisson and binary losses loss_i being the mean over the outputs.
+  // Samples of weight 0 are as if they were not there.
   double step(const Samples<T>& samples, double learning_rate);
-  // That of these samples, without a step.
+
+  // A step on one batch after the other, each at its own rate, of which there are as many; batches
+  // of the samples as they lie, or shuffled. An interruption comes between two steps.
+  EpochResult epoch(const Samples<T>& samples, std::size_t batch_size,
+                    const std::optional<Shuffle>& shuffle, std::span<const double> rates);
+
+  // The loss of these samples, without a step; and with the gradients, in memory for all numbers
+  // that lies as the parameters do (numbers.h), until the next call.
   double loss(const Samples<T>& samples);
+  double gradients(const Samples<T>& samples, const T*& memory);
 
   std::size_t steps() const { return steps_; }
+  // The next step is number `steps` + 1, as moments ask that have been set.
+  void set_steps(std::size_t steps) { steps_ = steps; }
   const TrainedNumbers<T>& numbers() const { return numbers_; }
+  TrainedNumbers<T>& numbers() { return numbers_; }
+  const Optimizer& optimizer() const { return optimizer_; }
   const Program& program() const { return program_; }
 
  private:
-  struct Pass;
-  // run(pass, its first row) for one pass after the other; the sum of the losses. `scale` is that
-  // of their gradients.
-  template <class Run>
-  double run_passes(const Samples<T>& samples, double scale, Run run);
-  void check(const Samples<T>& samples) const;
-  double total_weight(const Samples<T>& samples) const;
+  enum class Aim { loss, gradients, step };
+  class Job;
+  EpochResult run(const Samples<T>& samples, std::size_t batch_size,
+                  const std::optional<Shuffle>& shuffle, std::span<const double> rates, Aim aim);
 
   Program program_;
   Loss loss_;
-  std::vector<T> levels_;
+  Targets<T> targets_;
   Optimizer optimizer_;
   TrainedNumbers<T> numbers_;
-  HugePageArray<T> gradients_;  // of steps of several passes
+  Batches<T> batches_;
+  HugePageArray<T> gradients_;  // of all parameters; of each slice
   std::vector<double> losses_;
+  std::vector<double> squares_;  // of each part's gradients
   std::size_t steps_ = 0;
 };
 

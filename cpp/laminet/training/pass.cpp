@@ -1,0 +1,146 @@
+#include "laminet/training/pass.h"
+
+#include <algorithm>
+
+#include "laminet/base/cpu_info.h"
+#include "laminet/base/scratch.h"
+#include "laminet/base/types.h"
+#include "laminet/gemm/gemm.h"
+#include "laminet/gradients/split.h"
+#include "laminet/network/steps/norm.h"
+#include "laminet/network/steps/units.h"
+
+namespace laminet {
+namespace {
+
+struct TargetsPurpose;
+
+}  // namespace
+
+template <class T>
+void Pass<T>::load(Tape<T>& tape, std::size_t row, std::size_t count, std::size_t place) const {
+  const ConstMatrixView<T>& x = samples.x;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t sample = batches.sample(place + i);
+    T* const to = tape.input().row(row + i);
+    if (x.column_stride == 1) {
+      std::copy_n(x.row(sample), x.columns, to);
+    } else {
+      copy<T>(x.row_block(sample, 1), tape.input().row_block(row + i, 1));
+    }
+  }
+}
+
+template <class T>
+void Pass<T>::loss(Tape<T>& tape, std::size_t row, std::size_t count, std::size_t place, T scale,
+                   MatrixView<T> gradients, double* losses) const {
+  const MatrixView<T> out = tape.values()(program.output()).row_block(row, count);
+  const std::size_t stride = row_stride(out.columns);
+  T* const wanted = thread_scratch<T, TargetsPurpose>(count * stride);
+  for (std::size_t i = 0; i < count; ++i) {
+    targets.write(samples, batches.sample(place + i), wanted + i * stride);
+  }
+  const T* const weights = batches.weights(place);
+  // Losses that are not joined are means over the outputs.
+  const bool joined = kind == kernels::LossKind::cross_entropy;
+  const T share = joined ? T{1} : T{1} / static_cast<T>(out.columns);
+  operands.table->losses[static_cast<std::size_t>(kind)](
+      {.rows = count,
+       .columns = out.columns,
+       .outputs = out.data,
+       .outputs_stride = out.row_stride,
+       .targets = wanted,
+       .targets_stride = static_cast<std::ptrdiff_t>(stride),
+       .weights = weights,
+       .scale = weights ? share : share * scale,
+       .g = gradients.data,
+       .g_stride = gradients.row_stride,
+       .losses = losses + row,
+       .parameter = parameter,
+       .levels = targets.levels()});
+}
+
+template <class T>
+void Pass<T>::run(Tape<T>& tape, std::size_t row, std::size_t count, std::size_t place, T scale,
+                  bool back, double* losses) const {
+  load(tape, row, count, place);
+  tape.run(program, operands, row, count, tape.values()(program.output()).row_block(row, count));
+  if (!back) return loss(tape, row, count, place, scale, {}, losses);
+  const auto gradients = ChainFrame<T>::backward(program, operands, count, {});
+  loss(tape, row, count, place, scale, gradients.frame()(program.output()), losses);
+  pull_back<T>(program, operands,
+               {tape.values().rows(row, count), tape.kept().rows(row, count), 0, 1},
+               {.last = program.steps().size() - 1, .keep = true}, gradients.frame());
+}
+
+template <class T>
+void Pass<T>::gradient(const Tape<T>& tape, std::size_t rows, const TrainedPart& part,
+                       bool accumulate, T* to) const {
+  using What = TrainedPart::What;
+  const StepCall<T> call{program, part.step, operands};
+  const Frame<T> values = tape.values().rows(0, rows);
+  const Frame<T> kept = tape.kept().rows(0, rows);
+  const auto add_up = [&](ConstMatrixView<T> x, ConstMatrixView<T> by) {
+    operands.table->column_sums({.rows = x.rows,
+                                 .columns = x.columns,
+                                 .x = x.data,
+                                 .x_stride = x.row_stride,
+                                 .sums = to,
+                                 .accumulate = accumulate,
+                                 .by = by.data,
+                                 .by_stride = by.row_stride});
+  };
+  const auto delta = [&](std::size_t first, std::size_t count) {
+    return ConstMatrixView<T>(kept({program.first_kept(part.step), first, count}));
+  };
+  switch (part.what) {
+    case What::weight: {
+      const DenseStep& dense = *program.dense(part.step);
+      const Columns& in = call.step().inputs[0];
+      const std::size_t first = in.first + part.group * dense.in_features + part.first;
+      const MatrixView<T> c = dense_view(to, part.inputs, part.stride);
+      tiled_gradient<T>(operands.table->gradient_tile, values({in.buffer, first, part.inputs}),
+                        delta(part.group * dense.out_features + part.output, part.outputs),
+                        accumulate, c.column_block(0, part.outputs));
+      for (std::size_t i = 0; part.outputs < part.stride && i < part.inputs; ++i) {
+        std::fill(c.row(i) + part.outputs, c.row(i) + part.stride, T{0});
+      }
+      return;
+    }
+    case What::bias:
+      return add_up(delta(part.output, part.outputs), {});
+    case What::norm_weight:
+    case What::norm_bias: {
+      const auto g = steps::gradient_of(call, kept).column_block(part.output, part.count);
+      const auto x = steps::normalized_of(call, kept).column_block(part.output, part.count);
+      return add_up(g, part.what == What::norm_weight ? x : MatrixView<T>{});
+    }
+    case What::alphas:
+    case What::betas: {
+      const auto g = steps::unit_gradients_of(call, kept, part.output, part.count);
+      return add_up(part.what == What::alphas ? g.alphas : g.betas, {});
+    }
+  }
+}
+
+template <class T>
+std::size_t Pass<T>::block_rows() const {
+  const std::size_t bytes =
+      (Tape<T>::elements_per_sample(program) + chain_elements_per_row(program)) * sizeof(T);
+  return most_block_samples({.batch = 1,
+                             .rows = 1,
+                             .flops = 0,
+                             .chain_flops = 0,
+                             .bytes = bytes,
+                             .mr = operands.table->tiles[0].mr,
+                             .threads = 1,
+                             .weight_bytes = 0,
+                             .steps = std::nullopt},
+                            cache_sizes());
+}
+
+#define LAMINET_INSTANTIATE(T) template struct Pass<T>;
+LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
+#undef LAMINET_INSTANTIATE
+
+}  // namespace laminet
