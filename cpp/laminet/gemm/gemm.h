@@ -61,6 +61,30 @@ template <class T>
 void tiled_gradient(const kernels::GradientTile<T>& tile, ConstMatrixView<T> a,
                     ConstMatrixView<T> b, bool accumulate, MatrixView<T> c);
 
+// Rows of a matrix as the gradient tile reads them fastest: panels of `width` columns, in each one
+// row after the other, and zeros past the last column.
+template <class T>
+struct ColumnPanels {
+  T* data = nullptr;
+  std::size_t rows = 0;  // that there is room for
+  std::size_t width = 1;
+
+  // Of one panel: an odd number of cache lines, as panels a power of two apart displace each other.
+  std::size_t stride() const { return round_up(rows * width, 32) + 16; }
+  T* panel(std::size_t i) const { return data + i * stride(); }
+  // Elements of memory for so many columns.
+  std::size_t size(std::size_t columns) const { return (columns + width - 1) / width * stride(); }
+};
+
+// Brings in rows `first` and those that follow it.
+template <class T>
+void pack_columns(ConstMatrixView<T> from, const ColumnPanels<T>& to, std::size_t first);
+
+// c = or += a^T b of the first k rows, from those panels on that are given.
+template <class T>
+void tiled_gradient(const kernels::GradientTile<T>& tile, std::size_t k, const ColumnPanels<T>& a,
+                    const ColumnPanels<T>& b, bool accumulate, MatrixView<T> c);
+
 // y = s(z + bias), z and y with contiguous rows; y may be z. The function's parameters by column,
 // or null: then its own.
 template <class T>

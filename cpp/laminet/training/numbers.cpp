@@ -7,8 +7,9 @@
 namespace laminet {
 namespace {
 
-// Inputs of a panel that are one part: its gradient stays in L1 until it has been used. No bit
-// depends on it but in the norm of all gradients, hence constant.
+// Inputs of a panel that are one part: its gradient stays in L1 until it has been used. A multiple
+// of the rows of every gradient tile, whose panels of inputs parts begin with. No bit depends on it
+// but in the norm of all gradients, hence constant.
 constexpr std::size_t kPartInputs = 96;
 
 }  // namespace

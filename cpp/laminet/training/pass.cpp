@@ -18,6 +18,50 @@ struct TargetsPurpose;
 }  // namespace
 
 template <class T>
+void GradientOperands<T>::set(const Program& program, const kernels::GradientTile<T>& tile,
+                              std::size_t rows) {
+  if (rows == rows_) return;
+  rows_ = rows;
+  mr_ = tile.mr;
+  nr_ = tile.nr;
+  const ColumnPanels<T> inputs{nullptr, rows, mr_};
+  const ColumnPanels<T> outputs{nullptr, rows, nr_};
+  starts_.assign(program.steps().size(), {});
+  std::size_t size = 0;
+  for (std::size_t s = 0; s < starts_.size(); ++s) {
+    const DenseStep* const dense = program.dense(s);
+    if (!dense) continue;
+    Start& start = starts_[s];
+    start = {size, inputs.size(dense->in_features), 0, outputs.size(dense->out_features)};
+    start.outputs = start.inputs + dense->groups * start.inputs_of_group;
+    size = start.outputs + dense->groups * start.outputs_of_group;
+  }
+  if (memory_.size() < size) {
+    memory_ = {};
+    memory_ = HugePageArray<T>(size);
+  }
+  data_ = memory_.data();
+}
+
+template <class T>
+void Pass<T>::pack(const Tape<T>& tape, std::size_t row, std::size_t count,
+                   const GradientOperands<T>& to) const {
+  const Frame<T> values = tape.values().rows(row, count);
+  const Frame<T> kept = tape.kept().rows(row, count);
+  for (std::size_t s = 0; s < program.steps().size(); ++s) {
+    const DenseStep* const dense = program.dense(s);
+    if (!dense) continue;
+    const Columns& in = program.steps()[s].inputs[0];
+    for (std::size_t g = 0; g < dense->groups; ++g) {
+      pack_columns<T>(values({in.buffer, in.first + g * dense->in_features, dense->in_features}),
+                      to.inputs(s, g), row);
+      pack_columns<T>(kept({program.first_kept(s), g * dense->out_features, dense->out_features}),
+                      to.outputs(s, g), row);
+    }
+  }
+}
+
+template <class T>
 void Pass<T>::load(Tape<T>& tape, std::size_t row, std::size_t count, std::size_t place) const {
   const ConstMatrixView<T>& x = samples.x;
   for (std::size_t i = 0; i < count; ++i) {
@@ -74,8 +118,8 @@ void Pass<T>::run(Tape<T>& tape, std::size_t row, std::size_t count, std::size_t
 }
 
 template <class T>
-void Pass<T>::gradient(const Tape<T>& tape, std::size_t rows, const TrainedPart& part,
-                       bool accumulate, T* to) const {
+void Pass<T>::gradient(const Tape<T>& tape, std::size_t rows, const GradientOperands<T>* packed,
+                       const TrainedPart& part, bool accumulate, T* to) const {
   using What = TrainedPart::What;
   const StepCall<T> call{program, part.step, operands};
   const Frame<T> values = tape.values().rows(0, rows);
@@ -99,9 +143,20 @@ void Pass<T>::gradient(const Tape<T>& tape, std::size_t rows, const TrainedPart&
       const Columns& in = call.step().inputs[0];
       const std::size_t first = in.first + part.group * dense.in_features + part.first;
       const MatrixView<T> c = dense_view(to, part.inputs, part.stride);
-      tiled_gradient<T>(operands.table->gradient_tile, values({in.buffer, first, part.inputs}),
-                        delta(part.group * dense.out_features + part.output, part.outputs),
-                        accumulate, c.column_block(0, part.outputs));
+      const MatrixView<T> own = c.column_block(0, part.outputs);
+      const kernels::GradientTile<T>& tile = operands.table->gradient_tile;
+      if (packed) {
+        ColumnPanels<T> a = packed->inputs(part.step, part.group);
+        ColumnPanels<T> b = packed->outputs(part.step, part.group);
+        // Parts begin where panels do (numbers.cpp).
+        a.data = a.panel(part.first / a.width);
+        b.data = b.panel(part.output / b.width);
+        tiled_gradient<T>(tile, rows, a, b, accumulate, own);
+      } else {
+        tiled_gradient<T>(tile, values({in.buffer, first, part.inputs}),
+                          delta(part.group * dense.out_features + part.output, part.outputs),
+                          accumulate, own);
+      }
       for (std::size_t i = 0; part.outputs < part.stride && i < part.inputs; ++i) {
         std::fill(c.row(i) + part.outputs, c.row(i) + part.stride, T{0});
       }
@@ -139,7 +194,9 @@ std::size_t Pass<T>::block_rows() const {
                             cache_sizes());
 }
 
-#define LAMINET_INSTANTIATE(T) template struct Pass<T>;
+#define LAMINET_INSTANTIATE(T)        \
+  template class GradientOperands<T>; \
+  template struct Pass<T>;
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 

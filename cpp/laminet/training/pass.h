@@ -3,7 +3,10 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
+#include "laminet/base/huge_pages.h"
+#include "laminet/gemm/gemm.h"
 #include "laminet/gradients/tape.h"
 #include "laminet/network/program.h"
 #include "laminet/training/batches.h"
@@ -11,6 +14,35 @@
 #include "laminet/training/samples.h"
 
 namespace laminet {
+
+// What gradients of weights are products of, by step and group: what it reads, and the gradients of
+// what it gives before its function.
+template <class T>
+class GradientOperands {
+ public:
+  void set(const Program& program, const kernels::GradientTile<T>& tile, std::size_t rows);
+
+  ColumnPanels<T> inputs(std::size_t step, std::size_t group) const {
+    return {data_ + starts_[step].inputs + group * starts_[step].inputs_of_group, rows_, mr_};
+  }
+  ColumnPanels<T> outputs(std::size_t step, std::size_t group) const {
+    return {data_ + starts_[step].outputs + group * starts_[step].outputs_of_group, rows_, nr_};
+  }
+
+ private:
+  struct Start {
+    std::size_t inputs;
+    std::size_t inputs_of_group;
+    std::size_t outputs;
+    std::size_t outputs_of_group;
+  };
+  std::size_t rows_ = 0;
+  std::size_t mr_ = 1;
+  std::size_t nr_ = 1;
+  std::vector<Start> starts_;
+  HugePageArray<T> memory_;
+  T* data_ = nullptr;
+};
 
 template <class T>
 struct Pass {
@@ -34,9 +66,15 @@ struct Pass {
   void loss(Tape<T>& tape, std::size_t row, std::size_t count, std::size_t place, T scale,
             MatrixView<T> gradients, double* losses) const;
 
-  // to = or += the gradient of a part, in its layout, of the first `rows` rows of the tape.
-  void gradient(const Tape<T>& tape, std::size_t rows, const TrainedPart& part, bool accumulate,
-                T* to) const;
+  // to = or += the gradient of a part, in its layout, of the first `rows` rows of the tape; of
+  // weights from what has been packed of them, unless `packed` is null.
+  void gradient(const Tape<T>& tape, std::size_t rows, const GradientOperands<T>* packed,
+                const TrainedPart& part, bool accumulate, T* to) const;
+
+  // Rows of the tape, once the way back is done, for gradient(): by the thread
+  // that has them in cache.
+  void pack(const Tape<T>& tape, std::size_t row, std::size_t count,
+            const GradientOperands<T>& to) const;
 
   // Rows that a thread takes through the network at a time.
   std::size_t block_rows() const;

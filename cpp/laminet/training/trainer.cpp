@@ -103,6 +103,9 @@ class Trainer<T>::Job {
     if (!sliced_) {
       tape_ = &thread_tape<T>();
       tape_->start(t_.program_, tape_rows());
+      if (aim != Aim::loss) {
+        t_.operands_.set(t_.program_, pass_.operands.table->gradient_tile, tape_rows());
+      }
     }
   }
 
@@ -184,6 +187,7 @@ class Trainer<T>::Job {
       const std::size_t row = own.first + i;
       const std::size_t rows = std::min(block_, own.count - i);
       pass_.run(*tape_, row, rows, place + row, scale, aim_ != Aim::loss, t_.losses_.data());
+      if (aim_ != Aim::loss) pass_.pack(*tape_, row, rows, t_.operands_);
     }
     look_at(t_.losses_.data() + own.first, own.count);
   }
@@ -200,7 +204,7 @@ class Trainer<T>::Job {
         pass_.run(tape, 0, rows, place + row, scale, aim_ != Aim::loss, t_.losses_.data() + row);
         if (aim_ == Aim::loss) continue;
         for (const TrainedPart& one : t_.numbers_.parts()) {
-          if (!frozen(one)) pass_.gradient(tape, rows, one, i > 0, gradient_of(one, s));
+          if (!frozen(one)) pass_.gradient(tape, rows, nullptr, one, i > 0, gradient_of(one, s));
         }
       }
       look_at(t_.losses_.data() + own.first, own.count);
@@ -224,7 +228,7 @@ class Trainer<T>::Job {
                               ? gradient_of(one, 0)
                               : thread_scratch<T, GradientPurpose>(t_.numbers_.largest_part());
       if (!frozen(one)) {
-        if (!sliced_) pass_.gradient(*tape_, count, one, accumulate, gradient);
+        if (!sliced_) pass_.gradient(*tape_, count, &t_.operands_, one, accumulate, gradient);
         for (std::size_t s = 1; s < slices; ++s) {
           steps::give<T>(*t_.numbers_.operands().table,
                          dense_view<const T>(gradient_of(one, s), 1, one.count),

@@ -18,6 +18,7 @@
 #include "laminet/training/batches.h"
 #include "laminet/training/numbers.h"
 #include "laminet/training/optimizer.h"
+#include "laminet/training/pass.h"
 #include "laminet/training/samples.h"
 
 namespace laminet {
@@ -71,6 +72,7 @@ class Trainer {
   Optimizer optimizer_;
   TrainedNumbers<T> numbers_;
   Batches<T> batches_;
+  GradientOperands<T> operands_;
   HugePageArray<T> gradients_;  // of all parameters; of each slice
   std::vector<double> losses_;
   std::vector<double> squares_;  // of each part's gradients
