@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from variants import same_name
 
 import laminet as ln
 
@@ -74,7 +75,7 @@ def test_zero(name: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [True, False, np.bool_(True), 2.0, np.float32(2), float("nan"), "2", b"2", 2j, [2], object()],
-    ids=repr,
+    ids=same_name,
 )
 @pytest.mark.parametrize("name", CALLS)
 def test_what_is_no_integer(name: str, value: Any) -> None:

@@ -8,6 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 from test_reference_losses import BATCH, LEVELS, LOSSES, OUTPUTS, targets_of
 from torch.nn import functional
+from variants import same_name
 
 import laminet as ln
 from laminet import reference
@@ -265,7 +266,7 @@ def rates(optimizer: torch.optim.Optimizer, scheduler: object, steps: int) -> li
             20,
         ),
     ],
-    ids=repr,
+    ids=same_name,
 )
 @pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")  # SequentialLR's own
 def test_schedules(schedule: Schedule, make, steps: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from variants import normal, random_net, same_bits
+from variants import normal, random_net, same_bits, same_name
 
 import laminet as ln
 
@@ -235,7 +235,7 @@ def test_read_only(net, x):
     assert not out.any()
 
 
-@pytest.mark.parametrize("out", [[[0.0] * M] * B, 1.0, "out", b"out", object()], ids=repr)
+@pytest.mark.parametrize("out", [[[0.0] * M] * B, 1.0, "out", b"out", object()], ids=same_name)
 def test_not_an_array(out, net, x):
     with pytest.raises(TypeError, match=f"out must be a NumPy array, got {type(out).__name__}"):
         net(x, out=out)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from alone import ALONE
 
-RUN = Path(__file__).resolve().parents[1] / "run.py"
+HERE = Path(__file__).resolve().parent
+RUN = HERE.parent / "run.py"
 
 
 @pytest.fixture
-def runner(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("run_of_all_tests", RUN)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "PYTHON", Path(sys.executable))
+    monkeypatch.setattr(module, "WORK", tmp_path)
     return module
 
 
@@ -50,6 +55,7 @@ def test_both_run_and_both_are_told(
     status = runner.main()
     python, cpp = capsys.readouterr().out.splitlines()[-2:]
     failed = "FAILED"
+    assert sum("pytest" in names for names in commands) == 1
     assert any(names[-2:] == ["pytest", "-x"] for names in commands)
     assert python == f"Python tests: {failed if failing == 'pytest' else 'passed'}"
     if has_googletest:
@@ -60,3 +66,87 @@ def test_both_run_and_both_are_told(
     else:
         assert cpp.startswith("C++ tests: NOT RUN, GoogleTest is not installed")
         assert status == (3 if failing == "pytest" else 0)
+
+
+SUITE = {
+    "pytest.ini": "[pytest]\ntestpaths = tests/python\naddopts = -p no:cacheprovider\n",
+    "tests/python/conftest.py": (
+        "import alone\n"
+        "from alone import pytest_addoption, pytest_ignore_collect\n"
+        "alone.ALONE = {'test_alone.py': 'why'}\n"
+    ),
+    "tests/python/test_a.py": (
+        "import pytest\ndef test_passes(): pass\ndef test_skips(): pytest.skip()\n"
+    ),
+    "tests/python/test_beside.py": (
+        "import os\ndef test(): assert 'PYTEST_XDIST_WORKER' in os.environ\n"
+    ),
+    "tests/python/test_alone.py": (
+        "import os\ndef test(): assert 'PYTEST_XDIST_WORKER' not in os.environ\n"
+    ),
+}
+
+
+@pytest.fixture
+def suite(runner: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A clone with the option of this suite and three files, of which one runs alone."""
+    folder = tmp_path / "tests" / "python"
+    folder.mkdir(parents=True)
+    for name, text in SUITE.items():
+        (tmp_path / name).write_text(text)
+    shutil.copy(HERE / "alone.py", folder)
+    monkeypatch.setattr(runner, "TOP", tmp_path)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # of these tests themselves
+    return folder
+
+
+def last_line(capfd: pytest.CaptureFixture[str]) -> str:
+    return re.sub(r"in \d+\.\d\ds", "in S", capfd.readouterr().out.splitlines()[-1].strip("="))
+
+
+def test_both_passes_run_and_are_added_up(
+    runner: ModuleType, suite: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("test_a.py", "test_alone.py"):
+        with open(suite / name, "a") as file:
+            file.write("def test_wrong(): assert False\ndef test_error(absent): pass\n")
+    assert runner.python_tests([]) == 1
+    assert last_line(capfd) == " 2 failed, 3 passed, 1 skipped, 2 errors in S "
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"), [((0, 0), 0), ((1, 0), 1), ((0, 1), 1), ((2, 1), 2)]
+)
+def test_both_passes_run_and_either_fails_all(
+    runner: ModuleType,
+    statuses: tuple[int, int],
+    expected: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left = list(statuses)
+    monkeypatch.setattr(runner, "run", lambda *_, check: left.pop(0))
+    assert runner.python_tests([]) == expected
+    assert left == []
+
+
+def test_options_are_those_of_one_process(
+    runner: ModuleType, suite: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert runner.python_tests(["-k", "test_alone"]) == 0
+    assert last_line(capfd) == " 1 passed, 3 deselected in S "
+    assert runner.python_tests([str(suite / "test_beside.py")]) == 1
+    assert last_line(capfd) == " 1 failed in S "
+
+
+def test_nothing_is_added_up_where_pytest_does_not_start(
+    runner: ModuleType, suite: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (suite.parents[1] / "pytest.ini").write_text("[pytest]\nminversion = 1000\n")
+    for name in ("together.xml", "alone.xml"):
+        (suite.parents[1] / name).write_text("<testsuite/>")  # of an earlier run
+    assert runner.python_tests([]) == 4
+    assert "passed" not in capfd.readouterr().out
+
+
+def test_files_that_run_alone_are_there() -> None:
+    assert {HERE / name for name in ALONE} <= set(HERE.glob("test_*.py"))

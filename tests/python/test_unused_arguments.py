@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from variants import random_net
+from variants import random_net, same_name
 
 import laminet as ln
 
@@ -38,7 +38,7 @@ UNCHAINED = [ln.Dense(np.ones((3, 4))), ln.Dense(np.ones((2, 5)))]
         ({"dtype": object()}, TypeError, "dtype must be float32 or float64, got object"),
         ({"dtype": 5}, TypeError, "dtype must be float32 or float64, got 5"),
     ],
-    ids=str,
+    ids=same_name,
 )
 def test_init(sizes, arguments, error, message):
     with pytest.raises(error, match=f"^{message}"):
