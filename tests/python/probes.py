@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import Any
 import platformdirs
 import pytest
 
+from laminet.analysis.machine_figures import DTYPES
 from laminet.core import probes as probe
 from laminet.core.probes import Reading
 
 machine_module: Any = importlib.import_module("laminet.analysis.machine")
 measuring: Any = importlib.import_module("laminet.analysis.machine_measuring")
+
+ROUNDS = measuring._ROUNDS
+ALL_ROUNDS = measuring._ROUNDS + measuring._MORE_ROUNDS
 
 KIB, MIB = 2**10, 2**20
 
@@ -24,6 +29,20 @@ Neighbour = Callable[[str, tuple[Any, ...], float], Reading]
 
 
 def nobody(kind: str, about: tuple[Any, ...], quiet: float) -> Reading:
+    return Reading(quiet)
+
+
+def one_cpu_for_two(kind: str, about: tuple[Any, ...], quiet: float) -> Reading:
+    """Both threads of every peak are on one CPU: each has it for half of the time."""
+    if kind == "fma" and about[2] == 2:
+        return Reading(quiet / 2, 0.52)
+    return Reading(quiet)
+
+
+def two_threads_of_one_core(kind: str, about: tuple[Any, ...], quiet: float) -> Reading:
+    """Each has its CPU, and nothing is stolen; the two gain 1.04, and share the nearest cache."""
+    if (kind, about[0]) in [("read", "L1"), ("read", "L2"), *(("fma", d) for d in DTYPES)]:
+        return Reading(quiet * 1.04 / about[-1] if about[-1] == 2 else quiet)
     return Reading(quiet)
 
 
@@ -100,6 +119,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def forget(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Forget what this process knows, as a new one would."""
     return lambda: know_nothing(monkeypatch)
+
+
+def change(folder: Path, **figures: Any) -> Path:
+    """Write other figures into the file."""
+    (file,) = folder.iterdir()
+    file.write_text(json.dumps({**json.loads(file.read_text()), **figures}))
+    return file
 
 
 def know_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from every_layer import network
 from matplotlib.figure import Figure
 from synthetic import (
     KIB,
@@ -16,7 +17,6 @@ from synthetic import (
     roofline_module,
     synthetic_machine,
 )
-from test_blocks import network
 from test_blocks_models import ensemble, nerf, simba, twin_critics
 from variants import normal
 

@@ -1,12 +1,10 @@
-"""``laminet predict``: labels of every kind, columns by name, standard streams, Parquet."""
+"""``laminet predict``: columns by name, Parquet, what is special in .csv and .npy."""
 
 from __future__ import annotations
 
 import csv
-import io
 import os
 import re
-import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -16,126 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command import COMMAND, refused, samples
+from command import refused
+from command_predict import X, in_folder, predict, rows_of_csv, saved
 
 import laminet as ln
 from laminet.cli import main
 
-LAYERS = ln.MLP.init([3, 4, 3], "tanh", seed=0).layers
-X = samples(40)
-
-
-@pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    np.save("x.npy", X)
-
-
-def saved(outputs: Any, last: str = "identity", n: int = 3, **more: Any) -> ln.MLP:
-    layer = LAYERS[1]
-    layers = [LAYERS[0], ln.Dense(layer.weight[:n], np.full(n, 0.1, "f4"), last)]
-    net = ln.MLP(layers, outputs=outputs, **more)
-    net.save("net.safetensors")
-    return net
-
-
-def predict(target: str, *options: str, source: str = "x.npy") -> None:
-    assert main(["predict", "net.safetensors", source, "-o", target, *options]) == 0
-
-
-LABELS = {
-    "int8": np.array([-3, 1, 100], np.int8),
-    "int64": np.array([2**40, 1, -1]),
-    "uint16": np.array([1, 65535, 7], np.uint16),
-    "float": np.array([0.5, 1.5, -2.25]),
-    "float32": np.array([0.1, 1e-9, 3], np.float32),
-    "text": np.array(["no, never", 'a "quoted"\nline', "ä€"]),
-    "text with breaks and blanks": np.array(["a\rb", " c", ""]),
-    "long text": np.array(["x" * 3000, "y", "z"]),
-    "objects": np.array(["one", "two", "three"], object),
-    "objects that are bool": np.array([True, False, True][:2], object),
-}
-
-
-def rows_of_csv(path: str) -> list[list[str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))
-
-
-@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
-def test_labels_of_every_kind(labels: np.ndarray[Any, Any]) -> None:
-    net = saved(ln.Classes(labels), n=len(labels))
-    expected = net.predict(X)
-    assert len(set(expected.tolist())) > 1
-    for target in ("y.npy", "y.csv", "y.parquet"):
-        predict(target, "--classes")
-    loaded = np.load("y.npy")
-    assert loaded.tolist() == expected.tolist()
-    assert loaded.dtype == (expected.dtype if expected.dtype != object else loaded.dtype)
-    assert loaded.dtype.kind != "O"
-    table = pq.read_table("y.parquet")
-    assert table.column_names == ["label"]
-    assert table["label"].to_pylist() == expected.tolist()
-    texts = [row[0] for row in rows_of_csv("y.csv")]
-    assert texts == list(map(str, expected))
-
-
-def test_two_labels_of_bool() -> None:
-    net = saved(ln.Classes([False, True]), "sigmoid", 1)
-    predict("y.npy", "--classes")
-    assert np.load("y.npy").tolist() == net.predict(X).tolist()
-    assert np.load("y.npy").dtype == bool
-    predict("p.npy", "--proba")
-    np.testing.assert_allclose(np.load("p.npy"), net.predict_proba(X), rtol=1e-6)
-
-
-def test_labels_of_several_kinds(capsys: pytest.CaptureFixture[str]) -> None:
-    net = saved(ln.Classes([1, "one", 2.5]))
-    predict("y.csv", "--classes")
-    assert [row[0] for row in rows_of_csv("y.csv")] == [str(v) for v in net.predict(X).tolist()]
-    for target in ("y.npy", "y.parquet"):
-        message = refused(capsys, "predict", "net.safetensors", "x.npy", "-o", target, "--classes")
-        assert "labels are of several kinds" in message
-
-
-def test_any_of_several_labels() -> None:
-    net = saved(ln.Labels(["a", "b", "c"]))
-    for target in ("y.npy", "y.csv", "y.parquet"):
-        predict(target, "--classes")
-    assert np.load("y.npy").tolist() == net.predict(X).tolist()
-    assert rows_of_csv("y.csv") == [[str(v) for v in row] for row in net.predict(X).tolist()]
-    table = pq.read_table("y.parquet")
-    assert np.stack([column.to_numpy() for column in table.columns], 1).tolist() == (
-        net.predict(X).tolist()
-    )
-    predict("p.parquet", "--proba")
-    named = pq.read_table("p.parquet")
-    assert named.column_names == ["probability_a", "probability_b", "probability_c"]
-
-
-def test_quantities_have_no_classes(capsys: pytest.CaptureFixture[str]) -> None:
-    net = saved(ln.Quantities(["u", "v", "w"]))
-    for option in ("--classes", "--proba"):
-        message = refused(capsys, "predict", "net.safetensors", "x.npy", "-o", "y.npy", option)
-        assert "net.safetensors" in message
-        assert "quantities" in message.lower()
-    predict("y.parquet")
-    table = pq.read_table("y.parquet")
-    assert table.column_names == ["u", "v", "w"]
-    np.testing.assert_allclose(table["v"].to_numpy(), net(X)[:, 1], rtol=1e-6)
-
-
-def test_outputs_without_a_meaning_have_no_classes(capsys: pytest.CaptureFixture[str]) -> None:
-    saved(None, "sigmoid", 1)
-    message = refused(capsys, "predict", "net.safetensors", "x.npy", "-o", "y.npy", "--classes")
-    assert "net.safetensors: the network has one output" in message
-
-
-def test_a_sample_without_a_label_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    saved(ln.Classes(["a", "b", "c"]))
-    Path("x.csv").write_text("p,q,r\n1,2,3\n\n1,nan,3\n")
-    message = refused(capsys, "predict", "net.safetensors", "x.csv", "-o", "y.csv", "--classes")
-    assert "x.csv: line 4: the sample has a NaN among its outputs" in message
+__all__ = ["in_folder"]  # a fixture
 
 
 def table_of(names: list[str]) -> str:
@@ -192,82 +77,6 @@ def test_text_in_a_column_of_parquet(capsys: pytest.CaptureFixture[str]) -> None
     pq.write_table(pa.table({"a": [1.0], "b": ["x"], "c": [3.0]}), "x.parquet")
     message = refused(capsys, "predict", "net.safetensors", "x.parquet", "-o", "y.csv")
     assert "'b'" in message
-
-
-def piped(data: bytes, *options: str) -> subprocess.CompletedProcess[bytes]:
-    command = [*COMMAND, "predict", "net.safetensors", "-", "-o", "-", *options]
-    return subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
-
-
-def test_standard_input_and_output() -> None:
-    net = saved(None)
-    buffer = io.BytesIO()
-    np.save(buffer, X)
-    result = piped(buffer.getvalue(), "--format", "npy")
-    assert result.stderr == b""
-    assert np.array_equal(np.load(io.BytesIO(result.stdout)), net(X))
-    result = piped(b"1,2,3\n4,5,6\n", "--format", "csv")
-    assert result.stderr == b""
-    y = np.loadtxt(io.BytesIO(result.stdout), delimiter=",", dtype="f4")
-    assert np.array_equal(y, net([[1, 2, 3], [4, 5, 6]]))
-    result = piped(b"1,2,3\n", "--format", "csv", "--output-format", "npy")
-    assert np.load(io.BytesIO(result.stdout)).shape == (1, 3)
-
-
-def test_standard_input_has_no_name_to_tell_its_format(capsys: pytest.CaptureFixture[str]) -> None:
-    saved(None)
-    assert "--format" in refused(capsys, "predict", "net.safetensors", "-", "-o", "y.npy")
-
-
-def test_parquet_and_fortran_order_through_pipes() -> None:
-    net = saved(None)
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(dict(zip("abc", X.T, strict=True))), buffer)
-    result = piped(buffer.getvalue(), "--format", "parquet")
-    assert result.stderr == b""
-    table = pq.read_table(io.BytesIO(result.stdout))
-    assert np.array_equal(np.stack([c.to_numpy() for c in table.columns], 1), net(X))
-    buffer = io.BytesIO()
-    np.save(buffer, np.asfortranarray(X))
-    result = piped(buffer.getvalue(), "--format", "npy")
-    assert (result.returncode, result.stdout) == (2, b"")
-    assert b"standard input: an array in Fortran order" in result.stderr
-    result = piped(buffer.getvalue()[:300].replace(b"True", b"False"), "--format", "npy")
-    assert b"standard input: the file ended in row 15 of 40" in result.stderr
-
-
-@pytest.mark.parametrize("format_", ["csv", "npy", "parquet"])
-def test_standard_output_that_fails(format_: str) -> None:
-    saved(None)
-    command = [*COMMAND, "predict", "net.safetensors", "x.npy", "-o", "-", "--format", format_]
-    with open("/dev/full", "wb") as full:
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
-    assert result.returncode == 2
-    assert result.stderr == b"laminet: error: standard output: No space left on device\n"
-    closed = subprocess.run(
-        ["sh", "-c", '"$@" >&-', "sh", *command], capture_output=True, check=False
-    )
-    assert closed.returncode == 2
-    assert closed.stderr == b"laminet: error: standard output: Bad file descriptor\n"
-    read, write = os.pipe()
-    os.close(read)
-    with subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE) as process:
-        os.close(write)
-        assert process.stderr is not None
-        assert process.stderr.read() == b""
-    assert process.returncode == 0
-
-
-@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
-def test_standard_output_is_appended_to(name: str) -> None:
-    net = saved(None)
-    Path("out").write_bytes(b"before")
-    command = [*COMMAND, "predict", "net.safetensors", "x.npy", "-o", name, "--format", "npy"]
-    with open("out", "ab") as out:
-        subprocess.run(command, stdout=out, check=True)
-    data = Path("out").read_bytes()
-    assert data[:6] == b"before"
-    assert np.array_equal(np.load(io.BytesIO(data[6:])), net(X))
 
 
 def test_a_damaged_parquet_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_blocks import network
+from every_layer import network
 from variants import normal, random_net
 
 import laminet as ln

@@ -7,58 +7,30 @@ import re
 import numpy as np
 import pytest
 from layer_trees import text
-from variants import normal, same_bits
+from symbolic_values import (
+    F8,
+    RELU,
+    TANH,
+    B,
+    C,
+    U,
+    V,
+    W,
+    X,
+    add,
+    check,
+    laid_out,
+    relu,
+    series,
+    start,
+)
+from variants import same_bits
 
 import laminet as ln
-from laminet.core.activation import Activation
-from laminet.interop.symbolic import layout
 from laminet.interop.symbolic.forms import Form
 from laminet.interop.symbolic.network import network, network_of_several
 from laminet.interop.symbolic.tidying import tidied
 from laminet.interop.symbolic.value import Value
-from laminet.reference.layers import value as value_of
-
-F8 = np.dtype("float64")
-X = normal((9, 4), "f8") * 2
-W, V, U = (normal((4, 4), "f8", seed=i) for i in (1, 2, 3))
-B, C = normal((4,), "f8", seed=4), normal((4,), "f8", seed=5)
-RELU, TANH, SIGMOID = (Activation(name) for name in ("relu", "tanh", "sigmoid"))
-
-
-def relu(x):
-    return np.maximum(x, 0)
-
-
-def start():
-    return Value.input(4)
-
-
-def laid_out(form, dtype):
-    layers, width = layout.laid_out(form, dtype)
-    assert width == 4
-    return layers
-
-
-def series(layers, x):
-    for layer in layers:
-        x = value_of(layer, x)
-    return x
-
-
-def check(value, expected, layers):
-    found = laid_out(value.resolved(), F8)
-    assert text(found) == layers
-    got = series(found, X)
-    assert got.shape == expected.shape
-    assert np.abs(got - expected).max() <= 1e-12 * max(1.0, np.abs(expected).max())
-
-
-def add(*values):
-    total = values[0]
-    for value in values[1:]:
-        total = total.combined(value, "add")
-    return total
-
 
 # --- Sums ----------------------------------------------------------------------------------------
 
@@ -286,39 +258,6 @@ def test_numbers_that_are_equal_are_one():
 # --- Gates by parameters -------------------------------------------------------------------------
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def test_a_gate_with_numbers_for_each_feature():
-    """CosmoPower's: ``(beta + sigmoid(alpha x) (1 - beta)) x``."""
-    h = start().linear(W, C)
-    z = X @ W.T + C
-    alpha, beta = np.array([0.5, -1.0, 2.0, 0.0]), np.array([0.1, 0.9, -0.5, 0.0])
-    gate = h.scaled(alpha, 0.0).activated(SIGMOID).scaled(1 - beta, beta)
-    for value in (gate.combined(h, "multiply"), h.combined(gate, "multiply")):
-        check(value, (beta + (1 - beta) * sigmoid(alpha * z)) * z, "4>4 gated")
-        (layer,) = laid_out(value.resolved(), F8)
-        assert same_bits(layer.activation.alpha, alpha)
-        assert same_bits(layer.activation.beta, beta)
-    swish = h.combined(h.scaled(alpha, 0.0).activated(SIGMOID), "multiply")
-    check(swish, z * sigmoid(alpha * z), "4>4 gated")
-    other = h.combined(gate.scaled(3.0, B), "multiply")
-    check(other, z * (3 * (beta + (1 - beta) * sigmoid(alpha * z)) + B), "4>4 gated, scale")
-
-
-def test_a_gate_of_numbers():
-    h = start().linear(W, C)
-    z = X @ W.T + C
-    gate = h.scaled(0.5, 0.0).activated(SIGMOID).scaled(1.5, 0.4)
-    value = h.combined(gate, "multiply")
-    check(value, z * (1.5 * sigmoid(0.5 * z) + 0.4), "4>4 gated, scale")
-    for other in (h.scaled(0.5, 0.3), h.power(2)):
-        gate = other.activated(SIGMOID).scaled(1.5, 0.4)
-        with pytest.raises(ValueError, match="which is no activation that laminet has"):
-            h.combined(gate, "multiply").resolved()
-
-
 def test_layers_that_become_one():
     slopes = ln.Activation("leaky_relu", alpha=[0.1, 0.2, 0.3, 0.4])
     layers = [ln.Dense(W, B, slopes), ln.Select([3, 1])]
@@ -327,22 +266,6 @@ def test_layers_that_become_one():
     assert len(tidied([ln.Rescale(2.0), ln.Rescale(low=-1.0)])) == 1
     for apart in ([ln.Rescale(2.0), ln.Rescale(3.0)], [ln.Rescale(low=0.0), ln.Rescale(high=-1.0)]):
         np.testing.assert_array_equal(series(tidied(apart), X), series(apart, X))
-
-
-GATES_OF_ANOTHER_KIND = {
-    "another layer": lambda h: h.linear(V).activated(SIGMOID),
-    "a shift": lambda h: h.scaled(B, C).activated(SIGMOID),
-    "tanh": lambda h: h.scaled(B, 0.0).activated(TANH),
-    "other features": lambda h: h.scaled(B, 0.0).activated(SIGMOID).selected(np.arange(4)[::-1]),
-    "nothing in sum": lambda h: h.scaled(B, 0.0).activated(SIGMOID).scaled(C, -C),
-}
-
-
-@pytest.mark.parametrize("name", GATES_OF_ANOTHER_KIND)
-def test_other_gates_are_refused(name):
-    h = start().linear(W)
-    with pytest.raises(ValueError, match="multiplies two different results, as a gate does"):
-        h.combined(GATES_OF_ANOTHER_KIND[name](h), "multiply")
 
 
 def test_float32():

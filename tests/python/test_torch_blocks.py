@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from layer_trees import assert_computes, text
+from layer_trees import text
 from torch import nn
 from torch_modules import Module, lin, mlp
+from torch_trees import check, parts
 
 import laminet as ln
 
@@ -18,20 +18,6 @@ import laminet as ln
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
-
-
-def check(module, layers=None, widths=(4,), **options):
-    """Compare a module of float64 with its tree: several results side by side, flattened."""
-    module = module.double().eval()
-    tree = ln.from_torch(module, **options)
-    xs = [torch.randn(9, n, dtype=torch.float64) * 2 for n in widths]
-    with torch.no_grad():
-        given = module(*xs)
-    given = list(given.values()) if isinstance(given, dict) else given
-    results = given if isinstance(given, (list, tuple)) else [given]
-    expected = np.concatenate([r.reshape(9, -1).numpy() for r in results], axis=1)
-    assert_computes(tree, np.concatenate([x.numpy() for x in xs], axis=1), expected, layers)
-    return tree
 
 
 class Block(nn.Module):
@@ -234,126 +220,10 @@ FORWARDS = {
 }
 
 
-def parts():
-    torch.manual_seed(1)
-    bn = nn.BatchNorm1d(4)
-    bn.running_mean = torch.randn(4)
-    bn.running_var = torch.rand(4) + 0.5
-    return {
-        "a": lin(4, 3),
-        "b": lin(3, 3),
-        "s": lin(4, 4),
-        "t": lin(4, 4),
-        "w": lin(7, 2),
-        "norm4": nn.LayerNorm(4),
-        "bn": bn,
-        "scale": nn.Parameter(torch.randn(3)),
-    }
-
-
 @pytest.mark.parametrize("name", FORWARDS)
 def test_forwards(name):
     forward, layers = FORWARDS[name]
     check(Module(forward, **parts()), layers, in_features=4)
-
-
-# --- Normalisations that are spelled out ---------------------------------------------------------
-
-
-def by_pow(x, eps=1e-3):
-    d = x - x.mean(-1, keepdim=True)
-    return d / torch.sqrt(d.pow(2).mean(-1, keepdim=True) + eps)
-
-
-def by_product(x, eps=1e-3):
-    d = x - x.mean(-1, keepdim=True)
-    return d * torch.rsqrt((d * d).mean(-1, keepdim=True) + eps)
-
-
-def by_var(x, eps=1e-3):
-    var = x.var(-1, keepdim=True, unbiased=False)
-    return (x - x.mean(dim=-1, keepdim=True)) / (var + eps).sqrt()
-
-
-def by_unbiased(x, eps=1e-3):
-    return (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True) + eps) ** 0.5
-
-
-def by_var_mean(x, eps=1e-3):
-    var, mean = torch.var_mean(x, dim=-1, keepdim=True, correction=0)
-    return (x - mean) * (var + eps) ** -0.5
-
-
-def rms_by_pow(x, eps=1e-3):
-    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps)
-
-
-def rms_by_sqrt(x, eps=1e-3):
-    return x / (x.square().mean(-1, keepdim=True) + eps).sqrt()
-
-
-SPELLED = {
-    **dict.fromkeys((by_pow, by_product, by_var, by_unbiased, by_var_mean), "norm"),
-    **dict.fromkeys((rms_by_pow, rms_by_sqrt), "rms"),
-}
-
-
-@pytest.mark.parametrize("norm", SPELLED, ids=lambda f: f.__name__)
-@pytest.mark.parametrize("place", ["input", "layer", "activation", "residual"])
-def test_spelled_out(norm, place):
-    def forward(m, x):
-        if place == "residual":
-            return x + m.s(m.weight * norm(x) + m.bias)
-        h = {"input": lambda: x, "layer": lambda: m.s(x), "activation": lambda: m.s(x).relu()}
-        return norm(h[place]()) * m.weight
-
-    weights = {n: nn.Parameter(torch.randn(4)) for n in ("weight", "bias")}
-    kind = SPELLED[norm]
-    layers = {
-        "input": kind,
-        "layer": f"4>4, {kind}",
-        "activation": f"4>4 relu, {kind}",
-        # A shift after an RMS normalisation is folded into the layer.
-        "residual": f"x + ({kind}, 4>4)",
-    }
-    check(Module(forward, s=lin(4, 4), **weights), layers[place])
-
-
-def test_spelled_out_has_the_numbers():
-    weight = nn.Parameter(torch.randn(4))
-    tree = check(Module(lambda m, x: by_pow(x) * m.weight, weight=weight), "norm", in_features=4)
-    (norm,) = tree.layers
-    assert norm.eps == 1e-3
-    assert norm.weight.tobytes() == weight.detach().numpy().tobytes()
-    tree = check(Module(lambda m, x: by_unbiased(x), a=lin()), "norm", in_features=4)
-    (norm,) = tree.layers
-    np.testing.assert_allclose(norm.eps, 1e-3 * 3 / 4, rtol=1e-15)
-    np.testing.assert_allclose(norm.weight, np.sqrt(3 / 4), rtol=1e-15)
-
-
-OPERATORS = {
-    "var": (lambda m, x: by_var(m.s(x)), "4>4, norm"),
-    "var, unbiased": (lambda m, x: by_unbiased(m.s(x)), "4>4, norm"),
-    "var, kept by place": (
-        lambda m, x: (x - x.mean(-1, True)) / (x.var(-1, False, True) + 0.1).sqrt(),
-        "norm",
-    ),
-    "rms": (lambda m, x: F.rms_norm(m.a(x), (3,), m.scale), "4>3, rms"),
-    "rms of an eps": (lambda m, x: F.rms_norm(m.a(x), (3,), eps=0.1), "4>3, rms"),
-    "norm": (lambda m, x: m.norm4(m.s(x)), "4>4, norm"),
-}
-
-
-@pytest.mark.parametrize("name", OPERATORS)
-def test_operators_that_are_whole_in_inference_mode(name):
-    """Elsewhere PyTorch takes these to pieces before they are seen."""
-    forward, layers = OPERATORS[name]
-
-    def inferring(m, x):
-        with torch.inference_mode():
-            return forward(m, x)
-
-    check(Module(inferring, **parts()), layers, in_features=4)
 
 
 # --- What has no place ---------------------------------------------------------------------------

@@ -1,0 +1,171 @@
+"""What around an MLP of scikit-learn is refused, and what the message says to do."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.decomposition import KernelPCA
+from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PolynomialFeatures,
+    PowerTransformer,
+    QuantileTransformer,
+    StandardScaler,
+)
+from sklearn_estimators import ALPHA, CLASSES, FRAME, ONE, classifier, fitted, regressor
+
+import laminet as ln
+
+
+def columns_of(*parts):
+    return lambda: fitted(make_pipeline(ColumnTransformer(list(parts)), classifier()))
+
+
+def text_encoded():
+    frame = FRAME.assign(g=np.where(CLASSES > 0, "u", "v"))
+    columns = ColumnTransformer([("text", OneHotEncoder(), ["g"]), ("b", StandardScaler(), ["a"])])
+    return fitted(make_pipeline(columns, classifier()), frame)
+
+
+def three_encoded(encoder):
+    frame = FRAME.assign(a=np.array([1.0, 2.0, 5.0])[CLASSES])
+    columns = ColumnTransformer([("code", encoder, ["a"]), ("b", StandardScaler(), ["b"])])
+    return lambda: fitted(make_pipeline(columns, classifier()), frame)
+
+
+def steps_of(step, x=FRAME):
+    return lambda: fitted(make_pipeline(step, classifier()), x)
+
+
+def target_of(**options):
+    return lambda: fitted(TransformedTargetRegressor(regressor(), **options), y=abs(ONE))
+
+
+BEFOREHAND = ": do it beforehand (X = pipeline[:-1].transform(X)), and import the estimator alone"
+REFUSED = {
+    "a function": (
+        steps_of(FunctionTransformer(np.tanh)),
+        TypeError,
+        "step 'functiontransformer': a FunctionTransformer cannot be folded into a layer: it "
+        "applies a function of Python (tanh)" + BEFOREHAND,
+    ),
+    "a function of columns": (
+        columns_of(("log", FunctionTransformer(np.tanh), ["a"]), ("b", StandardScaler(), ["b"])),
+        TypeError,
+        "step 'log': a FunctionTransformer",
+    ),
+    "products": (steps_of(PolynomialFeatures(2)), ValueError, "it multiplies features with each"),
+    "powers": (steps_of(PowerTransformer()), TypeError, "a PowerTransformer cannot be folded"),
+    "quantiles": (
+        steps_of(QuantileTransformer(n_quantiles=10)),
+        TypeError,
+        "it applies a distribution function to each feature" + BEFOREHAND,
+    ),
+    "a threshold": (steps_of(Binarizer()), TypeError, "it compares with a threshold"),
+    "missing values": (
+        steps_of(SimpleImputer()),
+        TypeError,
+        "it fills in missing values, and laminet has none. Where the data have none, leave the "
+        "step out; else",
+    ),
+    "another projection": (steps_of(KernelPCA(2)), TypeError, "step 'kernelpca': a KernelPCA"),
+    "text": (text_encoded, ValueError, "step 'text': a OneHotEncoder cannot be folded"),
+    "three categories": (
+        three_encoded(OneHotEncoder()),
+        ValueError,
+        "it encodes 3 categories of column 0, and no line goes through more than two",
+    ),
+    "three categories in order": (
+        three_encoded(OrdinalEncoder()),
+        ValueError,
+        "it numbers the categories of column 0, which no line goes through",
+    ),
+    "unknown categories": (
+        columns_of(("code", OneHotEncoder(handle_unknown="ignore"), ["f"])),
+        ValueError,
+        "it gives unknown values a code of their own (handle_unknown='ignore')",
+    ),
+    "rare categories": (
+        columns_of(("code", OneHotEncoder(min_frequency=2), ["f"])),
+        ValueError,
+        "it joins rare categories",
+    ),
+    "not refitted": (
+        lambda: fitted(GridSearchCV(classifier(), ALPHA, cv=2, refit=False)),
+        ValueError,
+        "the GridSearchCV has no best_estimator_: it was told not to refit its best (refit=False)",
+    ),
+    "a search not fitted": (
+        lambda: GridSearchCV(classifier(), ALPHA),
+        ValueError,
+        "the GridSearchCV has no best_estimator_: it is not fitted",
+    ),
+    "a function of the target": (
+        target_of(func=np.log1p, inverse_func=np.expm1),
+        TypeError,
+        "the target's transformer: applies expm1 to the predictions",
+    ),
+    "quantiles of the target": (
+        target_of(transformer=QuantileTransformer(n_quantiles=10)),
+        TypeError,
+        "the target's transformer: the inverse of a QuantileTransformer cannot be folded",
+    ),
+    "a target not fitted": (
+        lambda: TransformedTargetRegressor(regressor()),
+        ValueError,
+        "the TransformedTargetRegressor is not fitted",
+    ),
+    "a linear model": (
+        lambda: LogisticRegression(),
+        TypeError,
+        "got LogisticRegression, which is a linear model, one layer without an importer: ln.MLP(",
+    ),
+    "CalibratedClassifierCV": (
+        lambda: CalibratedClassifierCV(classifier()),
+        TypeError,
+        "got CalibratedClassifierCV, which maps probabilities by calibration curves: import those",
+    ),
+    "OneVsRestClassifier": (
+        lambda: OneVsRestClassifier(classifier()),
+        TypeError,
+        "got OneVsRestClassifier, which holds an estimator for each class",
+    ),
+    "MultiOutputRegressor": (
+        lambda: MultiOutputRegressor(regressor()),
+        TypeError,
+        "(an MLPRegressor has several outputs by itself)",
+    ),
+    "VotingClassifier": (
+        lambda: VotingClassifier([("a", classifier())]),
+        TypeError,
+        "got VotingClassifier, which holds several estimators",
+    ),
+    "BaggingClassifier": (
+        lambda: BaggingClassifier(classifier()),
+        TypeError,
+        "got BaggingClassifier, which holds several estimators",
+    ),
+    "a class": (lambda: MLPClassifier, TypeError, "got the class MLPClassifier, not an object"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    make, kind, message = REFUSED[name]
+    with pytest.raises(kind, match=re.escape(message)):
+        ln.from_sklearn(make())
