@@ -34,8 +34,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+def left_out(name: str, config: pytest.Config) -> bool:
     chosen = config.getoption("--alone")
-    if chosen is None or not collection_path.name.startswith("test_"):
-        return None
-    return (collection_path.name in ALONE) is (chosen == "left-out") or None
+    return chosen is not None and (name in ALONE) is (chosen == "left-out")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return (collection_path.suffix == ".py" and left_out(collection_path.name, config)) or None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out also what is in files that the command names, which are never ignored."""
+    config.hook.pytest_deselected(items=[i for i in items if left_out(i.path.name, config)])
+    items[:] = [i for i in items if not left_out(i.path.name, config)]

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from alone import pytest_addoption, pytest_ignore_collect
+from alone import pytest_addoption, pytest_collection_modifyitems, pytest_ignore_collect
 from frameworks import ignored_files, not_installed
 from variants import BACKENDS, DTYPES, FUSED_ISAS, ISAS, instruction_set
 
 import laminet as ln
 from laminet import _core
 
-__all__ = ["pytest_addoption", "pytest_ignore_collect"]  # hooks
+__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_ignore_collect"]  # hooks
 
 # Keras asks for it when it is imported; by default it would want TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "torch")

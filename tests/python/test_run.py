@@ -71,9 +71,7 @@ def test_both_run_and_both_are_told(
 SUITE = {
     "pytest.ini": "[pytest]\ntestpaths = tests/python\naddopts = -p no:cacheprovider\n",
     "tests/python/conftest.py": (
-        "import alone\n"
-        "from alone import pytest_addoption, pytest_ignore_collect\n"
-        "alone.ALONE = {'test_alone.py': 'why'}\n"
+        "import alone\nfrom alone import *\nalone.ALONE = {'test_alone.py': 'why'}\n"
     ),
     "tests/python/test_a.py": (
         "import pytest\ndef test_passes(): pass\ndef test_skips(): pytest.skip()\n"
