@@ -93,3 +93,18 @@ def test_every_stage_describes_itself_and_is_bash(path: Path) -> None:
     assert re.fullmatch(r"# \S.{10,110}", first)
     assert second == "source .ci/lib"
     subprocess.run(["bash", "-n", str(path)], check=True)
+
+
+def test_thread_sanitizer_compiles_what_its_stage_runs() -> None:
+    chosen = re.findall(r"ctest .* -R '?([\w|]+)", (CI / "stages" / "50-tsan").read_text())
+    assert len(chosen) == 2
+    folder = CI.parent / "tests" / "cpp"
+    lists = re.findall(r"files((?:\s+\w+_test\.cpp)+)\)", (folder / "CMakeLists.txt").read_text())
+    assert len(lists) == 2
+    found = set()
+    for path in folder.glob("*_test.cpp"):
+        tests = re.findall(r"\bT\w*EST(?:_\w)?\((\w+),\s*(\w+)\)", path.read_text())
+        assert tests
+        if re.search("|".join(chosen), "\n".join(map(".".join, tests))):
+            found.add(path.name)
+    assert found == set(lists[0].split())
