@@ -10,7 +10,7 @@ import laminet as ln
 from laminet import _core
 from laminet.core.activation import ACTIVATIONS
 from laminet.core.heads import HEADS
-from laminet.core.names import ActivationName, BackendName, HeadName, InstructionSetName
+from laminet.core.name_types import ActivationName, BackendName, HeadName, InstructionSetName
 
 
 def test_activations() -> None:

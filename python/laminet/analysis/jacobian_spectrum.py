@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from laminet.core.floating_point import silent
-from laminet.core.naming import named_in
+from laminet.core.public_module import named_in
 from laminet.core.report import Report, TableData
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from laminet.core.report import Report, TableData
 from laminet.core.wording import figure, size
 
 if TYPE_CHECKING:
-    from laminet.core.names import InstructionSetName
+    from laminet.core.name_types import InstructionSetName
 
 __all__ = ["DTYPES", "Cache", "Machine", "Rate", "from_record"]
 

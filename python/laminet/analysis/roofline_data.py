@@ -7,7 +7,7 @@ from numbers import Real
 
 from laminet.analysis.cost import Cost
 from laminet.analysis.machine_figures import Machine
-from laminet.core.naming import named_in
+from laminet.core.public_module import named_in
 from laminet.core.wording import figure
 
 __all__ = ["LayerRow", "RooflineData", "RooflineRow"]

@@ -26,7 +26,7 @@ from laminet.show.text import text_table
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands
-    from laminet.core.names import BackendName
+    from laminet.core.name_types import BackendName
 
 __all__ = ["add_parser"]
 

@@ -13,8 +13,8 @@ from laminet import _core
 from laminet.core.conversion import as_real_array
 from laminet.core.layers.arrays import read_only
 from laminet.core.layers.layer import Layer
-from laminet.core.naming import named_in
-from laminet.core.numbers import as_number
+from laminet.core.public_module import named_in
+from laminet.core.scalar_arguments import as_number
 from laminet.core.suggestions import did_you_mean, plain_key
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from laminet.core.names import ActivationName
+    from laminet.core.name_types import ActivationName
 
 #: Name of each activation function and the defaults of its parameters.
 ACTIVATIONS: Mapping[str, Mapping[str, float]] = MappingProxyType(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from laminet.core.naming import named_in
+from laminet.core.public_module import named_in
 
 __all__ = ["FormatError"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from laminet.core.floating_point import silent
-from laminet.core.naming import named_in
+from laminet.core.public_module import named_in
 from laminet.core.report import Report, TableData
 
 if TYPE_CHECKING:

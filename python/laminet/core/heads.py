@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from laminet.core.names import HeadName
+from laminet.core.name_types import HeadName
 from laminet.core.suggestions import did_you_mean
 
 #: The heads that a network may have beside None.

@@ -24,9 +24,9 @@ from laminet.core.layers.dense import Dense
 from laminet.core.layers.layer import Layer
 from laminet.core.layers.norms import Norm
 from laminet.core.layers.tree import as_series, brief, for_core, given, taken, walk
-from laminet.core.naming import named_in
 from laminet.core.outputs import UNSTATED, Outputs, as_outputs
 from laminet.core.plan import Plan, plan_of
+from laminet.core.public_module import named_in
 from laminet.core.runtime import check_environment
 from laminet.core.steps import program_of
 from laminet.core.stepwise import trace_by_layer
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
     from typing_extensions import Self
 
-    from laminet.core.names import ActivationName, HeadName
+    from laminet.core.name_types import ActivationName, HeadName
     from laminet.core.summary import Summary
 
     Array = NDArray[Any]

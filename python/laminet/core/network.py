@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from laminet.core.layers.layer import Layer
-    from laminet.core.names import HeadName
+    from laminet.core.name_types import HeadName
     from laminet.core.trace import Trace
 
 __all__ = ["Network"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from laminet.core.inputs import as_names
 from laminet.core.labels import as_labels
-from laminet.core.naming import named_in
+from laminet.core.public_module import named_in
 from laminet.core.scores import (
     index_of_largest,
     last_activation,

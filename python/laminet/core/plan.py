@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from laminet.core.naming import named_in
+from laminet.core.public_module import named_in
 from laminet.core.report import Report, TableData
 from laminet.core.rows import are_a_chain, names_of
 
 if TYPE_CHECKING:
-    from laminet.core.names import InstructionSetName
+    from laminet.core.name_types import InstructionSetName
     from laminet.core.steps import Step
 
 __all__ = ["LayerPlan", "Plan", "plan_of"]

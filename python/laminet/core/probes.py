@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from laminet import _core
 
 if TYPE_CHECKING:
-    from laminet.core.names import InstructionSetName
+    from laminet.core.name_types import InstructionSetName
     from laminet.core.network import Network
 
 __all__ = [

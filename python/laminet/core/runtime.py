@@ -14,7 +14,7 @@ from laminet.core.conversion.counts import as_count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from laminet.core.names import BackendName
+    from laminet.core.name_types import BackendName
 
 
 def set_backend(name: BackendName) -> None:

@@ -12,7 +12,7 @@ from laminet.core.layers.tree import ending, without_ending
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from laminet.core.names import ActivationName
+    from laminet.core.name_types import ActivationName
     from laminet.core.network import Network
 
     Array = NDArray[Any]

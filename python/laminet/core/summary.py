@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from laminet.core.naming import named_in
+from laminet.core.public_module import named_in
 from laminet.core.report import Report, TableData
 from laminet.core.rows import are_a_chain, names_of
 from laminet.core.wording import size
 
 if TYPE_CHECKING:
-    from laminet.core.names import HeadName
+    from laminet.core.name_types import HeadName
 
 __all__ = ["LayerSummary", "Summary", "WeightCopy"]
 

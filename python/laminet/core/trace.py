@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from laminet.core.layers.dense import Dense
 from laminet.core.layers.tree import walk
-from laminet.core.naming import named_in
+from laminet.core.public_module import named_in
 from laminet.core.report import Report, TableData, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from laminet.core.layers.layer import Layer
-    from laminet.core.names import HeadName
+    from laminet.core.name_types import HeadName
 
 
 @named_in("laminet")

@@ -12,14 +12,14 @@ from laminet.core.errors import FormatError
 from laminet.core.floating_point import silent
 from laminet.files.atomic import errors_about, text_path
 from laminet.files.safetensors_files import read, save
-from laminet.interop.kinds import kind_of
+from laminet.interop.file_kinds import kind_of
 from laminet.interop.onnx import from_onnx, to_onnx
 from laminet.interop.state_dicts import Checkpoint, network_of_checkpoint
 from laminet.interop.torch_files import read_checkpoint
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
-    from laminet.core.names import ActivationName, HeadName
+    from laminet.core.name_types import ActivationName, HeadName
     from laminet.core.outputs import Outputs
 
 __all__ = ["load", "read_file", "write_network"]

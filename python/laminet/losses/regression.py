@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from laminet.core.naming import named_in
-from laminet.core.numbers import as_number_within
+from laminet.core.public_module import named_in
+from laminet.core.scalar_arguments import as_number_within
 from laminet.losses.loss import Loss, first_row
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from laminet.core.naming import named_in
-from laminet.core.numbers import as_flag, as_number_within
+from laminet.core.public_module import named_in
+from laminet.core.scalar_arguments import as_flag, as_number_within
 from laminet.optim.optimizer import FirstOrder
 
 __all__ = ["SGD", "Adam", "AdamW", "as_betas"]

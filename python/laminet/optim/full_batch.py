@@ -6,8 +6,8 @@ from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from laminet.core.conversion.counts import as_count
-from laminet.core.naming import named_in
-from laminet.core.numbers import as_number_within
+from laminet.core.public_module import named_in
+from laminet.core.scalar_arguments import as_number_within
 from laminet.optim.optimizer import FullBatch
 
 __all__ = ["LBFGS", "LevenbergMarquardt"]

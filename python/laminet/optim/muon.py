@@ -7,8 +7,8 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from laminet.core.conversion.counts import as_count
-from laminet.core.naming import named_in
-from laminet.core.numbers import as_flag, as_number_within
+from laminet.core.public_module import named_in
+from laminet.core.scalar_arguments import as_flag, as_number_within
 from laminet.core.suggestions import did_you_mean
 from laminet.optim.first_order import as_betas
 from laminet.optim.optimizer import FirstOrder

@@ -11,7 +11,7 @@ import numpy as np
 
 from laminet.core.conversion.counts import as_count
 from laminet.core.described import Described
-from laminet.core.numbers import as_flag, as_number_within
+from laminet.core.scalar_arguments import as_flag, as_number_within
 from laminet.optim.schedules import Schedule, as_schedule
 
 __all__ = ["FirstOrder", "FullBatch", "Optimizer"]

@@ -16,8 +16,8 @@ import numpy as np
 
 from laminet.core.conversion.counts import as_count, as_integer
 from laminet.core.described import Described, as_described
-from laminet.core.naming import named_in
-from laminet.core.numbers import as_number_within
+from laminet.core.public_module import named_in
+from laminet.core.scalar_arguments import as_number_within
 
 __all__ = [
     "SCHEDULES",

@@ -18,7 +18,7 @@ from laminet.core.activation import Activation, as_activation
 from laminet.core.conversion import as_real_array
 
 if TYPE_CHECKING:
-    from laminet.core.names import ActivationName
+    from laminet.core.name_types import ActivationName
 
 __all__ = ["activation", "activation_derivative", "activation_parameter_derivatives"]
 

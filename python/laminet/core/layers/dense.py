@@ -13,14 +13,14 @@ from laminet.core.floating_point import rounded
 from laminet.core.hooks import hooks
 from laminet.core.layers.arrays import common_dtype, read_only, same
 from laminet.core.layers.layer import Layer, require_features
-from laminet.core.naming import named_in
+from laminet.core.public_module import named_in
 from laminet.core.runtime import check_environment
 from laminet.core.table_data import TableData
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from laminet.core.names import ActivationName
+    from laminet.core.name_types import ActivationName
 
     Array = NDArray[Any]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from laminet.core.layers.layer import ImmutableLayer
-from laminet.core.naming import named_in
-from laminet.core.numbers import as_number
+from laminet.core.public_module import named_in
+from laminet.core.scalar_arguments import as_number
 
 __all__ = ["Dropout"]
 

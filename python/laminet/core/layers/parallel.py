@@ -17,8 +17,8 @@ from laminet.core.layers.tree import (
     taken,
     without_ending,
 )
-from laminet.core.names import JoinName
-from laminet.core.naming import named_in
+from laminet.core.name_types import JoinName
+from laminet.core.public_module import named_in
 from laminet.core.suggestions import did_you_mean
 
 if TYPE_CHECKING:

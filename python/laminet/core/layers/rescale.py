@@ -9,8 +9,8 @@ import numpy as np
 
 from laminet.core.layers.arrays import as_vectors
 from laminet.core.layers.by_feature import ByFeature
-from laminet.core.naming import named_in
-from laminet.core.numbers import as_number
+from laminet.core.public_module import named_in
+from laminet.core.scalar_arguments import as_number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

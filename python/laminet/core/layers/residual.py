@@ -9,7 +9,7 @@ import numpy as np
 
 from laminet.core.layers.layer import ImmutableLayer, Layer, Leaf
 from laminet.core.layers.tree import as_series, brief, for_core, given, taken
-from laminet.core.naming import named_in
+from laminet.core.public_module import named_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

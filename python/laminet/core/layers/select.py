@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet.core.layers.layer import ImmutableLayer
-from laminet.core.naming import named_in
+from laminet.core.public_module import named_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

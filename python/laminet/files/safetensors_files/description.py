@@ -29,7 +29,7 @@ from laminet.files.safetensors_files.trees import Tree
 if TYPE_CHECKING:
     from laminet.core.layers.dense_like import DenseLike
     from laminet.core.layers.layer import Layer
-    from laminet.core.names import HeadName
+    from laminet.core.name_types import HeadName
     from laminet.files.checkpoint import Stored
 
 __all__ = ["FORMAT_VERSION", "KEY", "Description", "named_arrays"]

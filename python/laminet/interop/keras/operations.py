@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from laminet.core.activation import Activation
-from laminet.core.names import ActivationName
+from laminet.core.name_types import ActivationName
 from laminet.interop.keras.activations import ACTIVATIONS, relu
 from laminet.interop.keras.einsum import einsum
 from laminet.interop.keras.normalisations import STATISTICS

@@ -1,4 +1,4 @@
-"""Real numbers that users give, one at a time."""
+"""Arguments that are one real number or a flag: converted, or refused in words."""
 
 from __future__ import annotations
 
