@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from laminet.core.activation import Activation, activation_named
+from laminet.core.activation import Activation
+from laminet.interop.pytorch.activations import CLASSES
 from laminet.interop.pytorch.values import as_array, as_optional, unit_roundoff
 from laminet.interop.symbolic.value import Value
+
+if TYPE_CHECKING:
+    from laminet.core.name_types import ActivationName
 
 __all__ = ["MODULES", "batch_norm", "gelu"]
 
@@ -93,8 +97,8 @@ def _softmax(head: str) -> Callable[[Any, Value], Value]:
     return read
 
 
-def _activation(name: str) -> Callable[[Any, Value], Value]:
-    return lambda module, x: x.activated(activation_named(name))
+def _activation(name: ActivationName) -> Callable[[Any, Value], Value]:
+    return lambda module, x: x.activated(Activation(name))
 
 
 #: By the class's name in torch.nn: classes that an old PyTorch lacks are not looked for.
@@ -108,24 +112,15 @@ MODULES: dict[str, Callable[[Any, Value], Value]] = {
     "BatchNorm1d": _batch_norm,
     "LayerNorm": _normalised("layer"),
     "RMSNorm": _normalised("rms"),
-    "ReLU": _activation("relu"),
-    "ReLU6": _activation("relu6"),
+    **{name: _activation(ours) for name, ours in CLASSES.items()},
     "LeakyReLU": lambda module, x: x.leaky(module.negative_slope),
     "PReLU": lambda module, x: x.prelu(as_array(module.weight, "weight")),
     "RReLU": _rrelu,
     "ELU": lambda module, x: x.activated(Activation("elu", alpha=module.alpha)),
     "CELU": lambda module, x: x.celu(module.alpha),
-    "SELU": _activation("selu"),
     "GELU": lambda module, x: gelu(x, module.approximate),
-    "SiLU": _activation("silu"),
-    "Mish": _activation("mish"),
-    "Tanh": _activation("tanh"),
-    "Sigmoid": _activation("sigmoid"),
     "LogSigmoid": lambda module, x: x.log_sigmoid(),
     "Softplus": lambda module, x: x.softplus(module.beta, module.threshold),
-    "Softsign": _activation("softsign"),
-    "Hardsigmoid": _activation("hard_sigmoid"),
-    "Hardswish": _activation("hard_swish"),
     "Hardtanh": lambda module, x: x.clipped(module.min_val, module.max_val),
     "Softmax": _softmax("softmax"),
     "LogSoftmax": _softmax("log_softmax"),

@@ -7,12 +7,13 @@ Every function of PyTorch, every method and every operator ends in one of these,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.core.activation import activation_named
+from laminet.core.activation import Activation
+from laminet.interop.pytorch.activations import OPERATORS
 from laminet.interop.pytorch.choices import where
 from laminet.interop.pytorch.modules import gelu
 from laminet.interop.pytorch.normalisations import NORMALISATIONS
@@ -20,6 +21,9 @@ from laminet.interop.pytorch.products import PRODUCTS
 from laminet.interop.pytorch.tensors import Comparison, LogSum, Tracked
 from laminet.interop.symbolic.reading import BranchError
 from laminet.interop.symbolic.value import Value
+
+if TYPE_CHECKING:
+    from laminet.core.name_types import ActivationName
 
 __all__ = ["OPERATIONS"]
 
@@ -37,8 +41,8 @@ def _applied(function: Callable[..., Value]) -> Callable[..., Tracked]:
     return operation
 
 
-def _activation(name: str) -> Callable[..., Tracked]:
-    return _applied(lambda x: x.activated(activation_named(name)))
+def _activation(name: ActivationName) -> Callable[..., Tracked]:
+    return _applied(lambda x: x.activated(Activation(name)))
 
 
 def _elementary(name: str) -> Callable[..., Tracked]:
@@ -249,12 +253,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     **{name: _elementary(name) for name in ("erf", "exp", "log", "abs")},
     "expm1": _applied(_expm1),
     "log1p": _applied(_log1p),
-    **{
-        name: _activation(name)
-        for name in ("relu", "relu6", "selu", "silu", "mish", "tanh", "sigmoid", "softsign", "sin")
-    },
-    "hardsigmoid": _activation("hard_sigmoid"),
-    "hardswish": _activation("hard_swish"),
+    **{name: _activation(ours) for name, ours in OPERATORS.items()},
     "gelu": _applied(gelu),
     "elu": _applied(lambda x, alpha=1, scale=1, input_scale=1: x.elu(alpha, scale, input_scale)),
     "celu": _applied(lambda x, alpha=1.0: x.celu(alpha)),

@@ -17,6 +17,7 @@ from laminet.core.layers.rescale import Rescale
 from laminet.core.layers.residual import Residual
 from laminet.core.layers.select import Select
 from laminet.interop.layer_kinds import of_kind
+from laminet.interop.pytorch.activations import CLASS_OF
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -142,23 +143,15 @@ def _activation(activation: Activation, features: int, dtype: np.dtype[Any]) -> 
         }
         own = {"sin": layers.Sin, "gated": layers.Gated, "elu": layers.ELU}
         return [own.get(name, layers.HardSigmoid)(**values)]
+    if name in CLASS_OF:
+        return [getattr(nn, CLASS_OF[name])()]
     modules = {
-        "relu": nn.ReLU,
-        "relu6": nn.ReLU6,
         "leaky_relu": lambda: nn.LeakyReLU(alpha),
         "elu": lambda: nn.ELU(alpha),
-        "selu": nn.SELU,
         "gelu": nn.GELU,
         "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
-        "silu": nn.SiLU,
-        "mish": nn.Mish,
-        "tanh": nn.Tanh,
-        "sigmoid": nn.Sigmoid,
         # Above the threshold PyTorch takes x itself: at 40 that is exact in float64 too.
         "softplus": lambda: nn.Softplus(threshold=40),
-        "softsign": nn.Softsign,
-        "hard_sigmoid": nn.Hardsigmoid,
-        "hard_swish": nn.Hardswish,
     }
     return [modules[name]()]
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.core.activation import Activation, activation_named
+from laminet.core.activation import Activation
+from laminet.interop.onnx.activation_names import PLAIN
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.constants import folded, reduced
 from laminet.interop.onnx.values import RowWise, Tensor
 from laminet.interop.symbolic.functions import Apply
 from laminet.interop.symbolic.value import Value
+
+if TYPE_CHECKING:
+    from laminet.core.name_types import ActivationName
 
 __all__ = ["OPERATORS", "activated"]
 
@@ -25,8 +29,8 @@ def activated(x: Tensor, activation: Activation) -> Tensor:
     return x.applied(lambda value: value.activated(activation))
 
 
-def _plain(name: str) -> Operator:
-    return lambda node: activated(node.tensor(), activation_named(name))
+def _plain(name: ActivationName) -> Operator:
+    return lambda node: activated(node.tensor(), Activation(name))
 
 
 def _constant_or(numpy: Callable[[Any], Any], operator: Operator) -> Operator:
@@ -74,10 +78,10 @@ def _hard_sigmoid(node: Node) -> Tensor:
 
 def _gelu(node: Node) -> Tensor:
     kind = node.attribute("approximate", "none")
-    names = {"none": "gelu", "tanh": "gelu_tanh"}
+    names: dict[str, ActivationName] = {"none": "gelu", "tanh": "gelu_tanh"}
     if kind not in names:
         raise ValueError(f"has approximate={kind!r}")
-    return activated(node.tensor(), activation_named(names[kind]))
+    return activated(node.tensor(), Activation(names[kind]))
 
 
 def _prelu(node: Node) -> Tensor:
@@ -141,22 +145,16 @@ def _reduced(name: str) -> Operator:
 
 
 _NAMED: dict[str, Operator] = {
-    "Relu": _plain("relu"),
+    **{name: _plain(ours) for name, ours in PLAIN.items()},
     "LeakyRelu": _with_alpha(0.01, Value.leaky),
     "Elu": _with_alpha(1.0, _elu),
     "Selu": _selu,
     "Celu": _with_alpha(1.0, Value.celu),
     "Gelu": _gelu,
-    "Mish": _plain("mish"),
     "Swish": _with_alpha(1.0, Value.swish),
-    "Sigmoid": _plain("sigmoid"),
-    "Tanh": _plain("tanh"),
-    "Softplus": _plain("softplus"),
-    "Softsign": _plain("softsign"),
     "Sin": _constant_or(np.sin, _plain("sin")),
     "Cos": _constant_or(np.cos, lambda node: node.tensor().applied(Value.cosine)),
     "HardSigmoid": _hard_sigmoid,
-    "HardSwish": _plain("hard_swish"),
     "PRelu": _prelu,
     "Softmax": _softmax("softmax"),
     "LogSoftmax": _softmax("log_softmax"),

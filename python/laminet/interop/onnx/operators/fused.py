@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from laminet.core.activation import Activation, activation_named
+from laminet.core.activation import Activation
+from laminet.interop.onnx.activation_names import NAMES
 from laminet.interop.onnx.node import Node, Operator
 from laminet.interop.onnx.operators.activations import activated
 from laminet.interop.onnx.operators.elementwise import add
@@ -15,25 +16,16 @@ from laminet.interop.onnx.values import Tensor
 
 __all__ = ["OPERATORS"]
 
-_ACTIVATIONS = {
-    "Relu": "relu",
-    "LeakyRelu": "leaky_relu",
-    "Elu": "elu",
-    "Sigmoid": "sigmoid",
-    "Tanh": "tanh",
-    "Softplus": "softplus",
-    "Softsign": "softsign",
-    "HardSigmoid": "hard_sigmoid",
-}
+_FUSED = ("Relu", "LeakyRelu", "Elu", "Sigmoid", "Tanh", "Softplus", "Softsign", "HardSigmoid")
 _PARAMETERS = ("activation_alpha", "activation_beta", "activation_gamma")
 
 
 def _fused_gemm(node: Node) -> Any:
     name = node.attribute("activation", "")
     given = [node.attribute(parameter) for parameter in _PARAMETERS]
-    if name not in _ACTIVATIONS:
+    if name not in _FUSED:
         raise ValueError(f"has the activation {name[:40]!r}, which laminet does not have")
-    activation = activation_named(_ACTIVATIONS[name])
+    activation = Activation(NAMES[name])
     takes = list(activation.parameters)
     if any(value is not None for value in given[len(takes) :]):
         raise ValueError(f"has parameters that the activation {name!r} does not have")

@@ -5,20 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from laminet.core.activation import Activation
+from laminet.interop.onnx.activation_names import OPERATOR_OF
 from laminet.interop.onnx.writing.nodes import Nodes
 
 __all__ = ["add_activation"]
 
-_ALIKE = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "sin": "Sin"}
-# Which of ONNX's operators ONNX Runtime has in float32 only; their parameters are numbers.
-_OPERATORS = {
-    "leaky_relu": "LeakyRelu",
-    "elu": "Elu",
-    "selu": "Selu",
-    "softplus": "Softplus",
-    "softsign": "Softsign",
-    "hard_sigmoid": "HardSigmoid",
-}
+# ONNX Runtime has these in both types; the others of ONNX's operators in float32 only.
+_IN_BOTH_TYPES = ("relu", "tanh", "sigmoid", "sin")
 # Klambauer et al., arXiv:1706.02515, equation 14.
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -37,8 +30,8 @@ def add_activation(nodes: Nodes, activation: Activation, z: str, place: str) -> 
     name, number, node = activation.name, nodes.number, nodes.node
     if name == "identity":
         return z
-    if name in _ALIKE:
-        return node(_ALIKE[name], z)
+    if name in _IN_BOTH_TYPES:
+        return node(OPERATOR_OF[name], z)
     if name == "relu6":
         return node("Clip", z, number(0.0), number(6.0))
     if name == "gelu_tanh":
@@ -61,7 +54,7 @@ def add_activation(nodes: Nodes, activation: Activation, z: str, place: str) -> 
     if name == "gelu":
         erf = node("Erf", node("Mul", z, number(0.5**0.5)))
         return node("Mul", node("Mul", z, number(0.5)), node("Add", erf, number(1.0)))
-    return node(_OPERATORS[name], z, **activation.parameters)
+    return node(OPERATOR_OF[name], z, **activation.parameters)
 
 
 def _gated(nodes: Nodes, activation: Activation, z: str, place: str) -> str:
