@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from laminet.core.frozen import Frozen
 from laminet.core.suggestions import did_you_mean
 
 __all__ = ["Described", "as_described"]
 
 
-class Described:
+class Described(Frozen):
     """A frozen dataclass that is told by its name and its fields."""
 
     __slots__ = ()
@@ -33,11 +34,6 @@ class Described:
         """Return the parameters by name: those given by position first."""
         fields = _fields(self)
         return {field.name: getattr(self, field.name) for field in fields}
-
-    def _set(self, **values: Any) -> None:
-        """Set fields, as ``__post_init__`` does with what it has checked."""
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         shown = [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
+from laminet.core.frozen import Frozen
 from laminet.core.hooks import hooks
 from laminet.core.layers.arrays import same
 from laminet.core.table_data import TableData
@@ -101,15 +102,10 @@ class Layer:
         return (type(self), *(_hashable(getattr(self, name)) for name in self._fields))
 
 
-class ImmutableLayer(Layer):
+class ImmutableLayer(Layer, Frozen):
     """A layer that is what its constructor's arguments say, and never changes."""
 
     __slots__ = ()
-
-    def _set(self, **values: Any) -> None:
-        """Set the attributes, once."""
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
 
     def _again(self, **changed: Any) -> Self:
         """Return the layer with some of its attributes changed."""
