@@ -40,8 +40,10 @@ def python_tests(options: list[str]) -> int:
         return run(PYTHON, "-m", "pytest", *options, check=False)
     # Each keeps laminet's own number of threads, which tests ask for: threads that wait sleep soon.
     processes = min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
+    # In the order of their names: those of most tests first, the longest file would come last.
+    shared_out = ("-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder")
     passes = {
-        "together": ("--alone=left-out", "-n", str(processes), "--dist", "loadfile"),
+        "together": ("--alone=left-out", *shared_out),
         "alone": ("--alone=only",),
     }
     statuses, reports = [], []

@@ -69,7 +69,9 @@ def test_both_run_and_both_are_told(
 
 
 SUITE = {
-    "pytest.ini": "[pytest]\ntestpaths = tests/python\naddopts = -p no:cacheprovider\n",
+    "pytest.ini": (
+        "[pytest]\ntestpaths = tests/python\naddopts = -p no:cacheprovider -p xdist.plugin\n"
+    ),
     "tests/python/conftest.py": (
         "import alone\nfrom alone import *\nalone.ALONE = {'test_alone.py': 'why'}\n"
     ),
@@ -95,6 +97,7 @@ def suite(runner: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     shutil.copy(HERE / "alone.py", folder)
     monkeypatch.setattr(runner, "TOP", tmp_path)
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # of these tests themselves
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they take seconds to load
     return folder
 
 
