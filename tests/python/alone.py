@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 ALONE = {
-    "test_allocation_failures.py": "counts what each thread allocates, and ends a call after 20 s",
     "test_cli_signals.py": "a command has to have begun its work when the signal comes",
     "test_fuzz.py": "a case that takes longer than a second counts as one that hangs",
     "test_gil.py": "another thread must get a CPU while a call runs",
