@@ -128,7 +128,7 @@ def after(layer, at: At, dtype) -> At:
             most = sum(end.most(kind) for end in ends)
             error = sum(end.error(kind) for end in ends)
             errors.append(factor * (error + gamma(len(ends) + 1, kind) * most))
-        return At(value(layer, at.a), *errors)
+        return At(factor * sum(end.a for end in ends), *errors)
     y = value(layer, at.a)
     ref = _own_error(layer, at, y, np.float64)
     return At(y, _own_error(layer, at, np.abs(y) + ref, dtype), ref)
@@ -145,7 +145,7 @@ def _after_residual(layer: ln.Residual, at: At, dtype) -> At:
             extra = extra + gamma(weight.shape[1] + 2, kind) * at.most(kind)
             extra = extra + gamma(1, kind) * (before.most(kind) @ weight.T + bias)
         errors.append(at.error(kind) + end.error(kind) + extra)
-    return At(value(layer, at.a), *errors)
+    return At(at.a + end.a, *errors)  # as the reference adds, which would go through all again
 
 
 def series(layers, at: At, dtype) -> list[At]:
@@ -320,17 +320,14 @@ def vjp_bound(net: ln.MLP, x: np.ndarray, v: np.ndarray) -> np.ndarray:
     return _of_both(net, x, v[:, None, :])[:, 0, :]
 
 
-def jvp_bound(net: ln.MLP, x: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Of the Jacobian's: its rows, each times |u|, with a rounding for each column."""
+def jvp_bound(net: ln.MLP, matrices: np.ndarray, bounds: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Of the Jacobian and its bounds: rows, each times |u|, with a rounding for each column."""
     total = 0.0
-    eye = np.broadcast_to(np.eye(net.out_features), (len(x), *(net.out_features,) * 2))
-    bound = _of_both(net, x, eye) @ np.abs(u.astype(np.float64))[:, :, None]
-    most = (np.abs(reference.jacobian(net, x)) + _of_both(net, x, eye)) @ np.abs(
-        u.astype(np.float64)
-    )[:, :, None]
+    columns = np.abs(u.astype(np.float64))[:, :, None]
+    most = (np.abs(matrices) + bounds) @ columns
     for kind in (net.dtype, np.float64):
         total = total + gamma(net.in_features + 2, kind) * most
-    return (bound + total)[:, :, 0]
+    return (bounds @ columns + total)[:, :, 0]
 
 
 def gradient_bounds(net: ln.MLP, x: np.ndarray, g: np.ndarray) -> dict[int, list[np.ndarray]]:
