@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from bounds import unit_roundoff
 from compare import assert_close
-from layer_kinds import KINDS
+from layer_kinds import EXAMPLES, FEATURES, KINDS
 from onnx.reference import ReferenceEvaluator
 from onnx_graphs import answer
 from tree_bounds import value_bound
@@ -140,6 +140,18 @@ OPERATORS = {
     "mean": (ln.Parallel([[], []], "mean"), ["Mean"], ["Add", "Div"]),
     "one branch": (ln.Parallel([[ln.Activation("relu")]], "mean"), ["Relu"], None),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_subclass_is_written_as_its_kind(name, tmp_path):
+    derived = type(f"My{name}", (KINDS[name],), {})
+    mine = derived(**EXAMPLES[name]._arguments())
+    written = []
+    for layer in (mine, EXAMPLES[name]):
+        net = ln.MLP([ln.Parallel([[layer]])], in_features=FEATURES, dtype="float64")
+        ln.to_onnx(net, tmp_path / "net.onnx")
+        written.append((tmp_path / "net.onnx").read_bytes())
+    assert written[0] == written[1]
 
 
 def test_every_kind_is_among_them():

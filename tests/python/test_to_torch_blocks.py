@@ -12,7 +12,7 @@ import pytest
 import torch
 from bounds import unit_roundoff
 from compare import assert_close
-from layer_kinds import KINDS
+from layer_kinds import EXAMPLES, FEATURES, KINDS
 from torch import nn
 from tree_bounds import gradient_bounds, value_bound, vjp_bound
 from trees import Draw, every_function, kinds_of
@@ -157,6 +157,19 @@ MODULES = {
     "sum": (ln.Parallel([[], [RELU], []], "sum"), ["ReLU"]),
     "mean": (ln.Parallel([[], [RELU], []], "mean"), ["ReLU"]),
 }
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_subclass_is_written_as_its_kind(name):
+    derived = type(f"My{name}", (KINDS[name],), {})
+    mine = derived(**EXAMPLES[name]._arguments())
+    x = np.linspace(-2, 2, 3 * FEATURES).reshape(3, FEATURES)
+    modules = []
+    for layer in (mine, EXAMPLES[name]):
+        net = ln.MLP([ln.Parallel([[layer]])], in_features=FEATURES, dtype="float64")
+        modules.append(ln.to_torch(net))
+    assert repr(modules[0]) == repr(modules[1])
+    assert np.array_equal(*(run(module, x) for module in modules))
 
 
 def test_every_kind_is_among_them():

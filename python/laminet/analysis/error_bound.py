@@ -14,6 +14,7 @@ from laminet.core.conversion import as_real_array
 from laminet.core.floating_point import silent
 from laminet.core.layers.dense import Dense
 from laminet.core.layers.dropout import Dropout
+from laminet.core.layers.layer import entry_of
 from laminet.core.layers.norms import LayerNorm, RMSNorm
 from laminet.core.layers.parallel import Parallel
 from laminet.core.layers.rescale import Rescale
@@ -137,7 +138,7 @@ def _after(layer: Layer, at: _At, dtype: DType) -> _At:
         if layer.join == "concat":
             return _At(*(np.concatenate(arrays, axis=-1) for arrays in zip(*ends, strict=True)))
         return _sum(ends, dtype, mean=layer.join == "mean")
-    return _At(value(layer, at.a), _ERRORS[type(layer)](layer, at, dtype))
+    return _At(value(layer, at.a), entry_of(_ERRORS, layer)(layer, at, dtype))
 
 
 def _sum(terms: Sequence[_At], dtype: DType, *, mean: bool = False) -> _At:

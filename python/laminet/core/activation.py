@@ -103,6 +103,8 @@ class Activation(Layer):
     array([-2., -1.], dtype=float32)
     """
 
+    _fields = ("name", "alpha", "beta")
+
     name: ActivationName
     # What __post_init__ makes of it is a float, an array of float64 or None.
     alpha: Any = None
@@ -179,8 +181,11 @@ class Activation(Layer):
     def __hash__(self) -> int:
         return hash(self._key())
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, dict):
+            super().__setstate__(state)
+            return
+        for name, value in state.items():  # of a pickle of version 0.1
             kept = read_only(value) if isinstance(value, np.ndarray) else value
             object.__setattr__(self, name, kept)
 

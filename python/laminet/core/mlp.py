@@ -134,7 +134,8 @@ class MLP(_core.NetworkCall, Differentiable):
     number.
 
     Networks are equal if all that is above is, bit for bit, and they are of one class. A subclass
-    keeps its class and its attributes through `pickle`, `copy`, `astype` and `with_outputs`.
+    keeps its class and its attributes through `pickle`, `copy`, `astype` and `with_outputs`, and so
+    does a subclass of a layer in a network; a file has it as what it is derived from.
 
     Examples
     --------
@@ -202,7 +203,7 @@ class MLP(_core.NetworkCall, Differentiable):
             if not isinstance(leaf, Dense):
                 return leaf
             i = next(numbers)
-            return Dense(core.weight(i), core.bias(i), leaf.activation)
+            return leaf._again(weight=core.weight(i), bias=core.bias(i))
 
         self._layers = tuple(layer._mapped(shown) for layer in own)
         self._places: dict[type[Any], tuple[str, ...]] = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from laminet.core.identity import reduced, restore
 from laminet.core.inputs import as_names
 from laminet.core.labels import as_labels
 from laminet.core.public_module import named_in
@@ -78,6 +79,9 @@ class Outputs(ABC):
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} never changes")
+
+    def __setstate__(self, state: Any) -> None:
+        restore(self, state)
 
     def __copy__(self) -> Outputs:
         return self
@@ -148,10 +152,10 @@ class Quantities(Outputs):
         return (self.names,)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Quantities, (self.names,)
+        return reduced(self, Quantities, {"names": self.names})
 
     def __repr__(self) -> str:
-        return f"Quantities({'' if self.names is None else list(self.names)})"
+        return f"{type(self).__name__}({'' if self.names is None else list(self.names)})"
 
 
 class _Labelled(Outputs):
@@ -170,7 +174,8 @@ class _Labelled(Outputs):
         return self.labels.dtype.str, tuple(type(v) for v in values), tuple(values)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.labels,)
+        kind = Classes if isinstance(self, Classes) else Labels
+        return reduced(self, kind, {"labels": self.labels})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}([{_listed(self.labels.tolist())}])"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+from laminet.core.layers.layer import entry_of
+
 if TYPE_CHECKING:
     from laminet.core.layers.layer import Layer
 
@@ -21,7 +23,7 @@ def of_kind(writers: Mapping[type, Writer], layer: Layer, function: str) -> Writ
     ValueError
         If there is none; the message says that `function` does not know the layer.
     """
-    for kind in type(layer).__mro__:
-        if kind in writers:
-            return writers[kind]
-    raise ValueError(f"{function} does not know the layer {type(layer).__name__}")
+    try:
+        return entry_of(writers, layer)
+    except KeyError:
+        raise ValueError(f"{function} does not know the layer {type(layer).__name__}") from None

@@ -99,24 +99,16 @@ def with_parameters(net: MLP, values: Mapping[str, ArrayLike]) -> MLP:
             )
     places = (place for place, _ in walk(net.layers))
 
+    def own(place: str, layer: Layer) -> dict[str, Any]:
+        return {k: given[f"{place}.{k}"] for k in layer._fields if f"{place}.{k}" in given}
+
     def change(layer: Layer) -> Layer:
         place = next(places)
+        changed = own(place, layer)
         spot, function = _function(place, layer)
-        named = [f"{place}.weight", f"{place}.bias", f"{spot}.alpha", f"{spot}.beta"]
-        if function is None or not any(name in given for name in named[2:]):
-            changed = function
-        else:
-            values = {k: given.get(f"{spot}.{k}", v) for k, v in function.parameters.items()}
-            changed = Activation(function.name, **values)
-        if kinds.is_dense(layer):
-            own = [given.get(name, getattr(layer, name[len(place) + 1 :])) for name in named[:2]]
-            dense: Any = type(layer)
-            return dense(*own, changed)  # type: ignore[no-any-return]  # a layer of the same class
-        if isinstance(layer, Norm):
-            return layer._again(
-                **{k: given[f"{place}.{k}"] for k in layer._fields if f"{place}.{k}" in given}
-            )
-        return layer if changed is None else changed
+        if function is not None and spot != place and (inside := own(spot, function)):
+            changed["activation"] = function._again(**inside)
+        return layer._again(**changed) if changed else layer
 
     return net._like([layer._mapped(change) for layer in net.layers], dtype="float64")
 
@@ -209,7 +201,8 @@ def _back_through(layer: Layer, place: str, a: Array, g: Array, found: Found) ->
     if function is not None:
         _by_unit(function, spot, a, g, found)
     if isinstance(layer, Norm):
-        normalized = kinds.value(type(layer)(eps=layer.eps), a)  # type: ignore[attr-defined,call-arg]  # each norm has it
+        bare = layer._again(**{k: None for k in ("weight", "bias") if k in layer._fields})
+        normalized = kinds.value(bare, a)
         found[f"{place}.weight"] = (g * normalized).sum(axis=0)
         found[f"{place}.bias"] = g.sum(axis=0)
     return _times(g, kinds.jacobian(layer, a))

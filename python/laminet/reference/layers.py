@@ -19,7 +19,7 @@ from laminet.core.activation import Activation
 from laminet.core.conversion import as_real_array
 from laminet.core.layers.dense_like import DenseLike
 from laminet.core.layers.dropout import Dropout
-from laminet.core.layers.layer import Layer
+from laminet.core.layers.layer import Layer, entry_of
 from laminet.core.layers.norms import LayerNorm, RMSNorm
 from laminet.core.layers.parallel import Parallel
 from laminet.core.layers.rescale import Rescale
@@ -42,11 +42,14 @@ AnyLayer = Layer | DenseLike
 Seen = Callable[[DenseLike, Array], None]
 
 _FLOAT64 = np.dtype(np.float64)
+_DENSE = ("weight", "bias", "activation")
 
 
 def is_dense(layer: Any) -> TypeGuard[DenseLike]:
     """Whether something has what a dense layer must have."""
-    return all(hasattr(layer, name) for name in ("weight", "bias", "activation"))
+    if isinstance(layer, Layer):  # a subclass of another kind may have all of these
+        return set(_DENSE) <= set(layer._fields)
+    return all(hasattr(layer, name) for name in _DENSE)
 
 
 def given(layers: Sequence[AnyLayer], features: int) -> int:
@@ -79,7 +82,7 @@ def value(layer: AnyLayer, a: Array, seen: Seen = lambda layer, z: None) -> Arra
         if isinstance(layer, Parallel):
             outputs = [_series(branch, a, seen) for branch in layer.branches]
             return _joined(layer, outputs)
-        return _VALUES[type(layer)](layer, a)
+        return entry_of(_VALUES, layer)(layer, a)
 
 
 def _series(layers: Sequence[Layer], a: Array, seen: Seen) -> Array:
@@ -147,7 +150,7 @@ def jacobian(layer: AnyLayer, a: Array) -> Array:
             return _identity(a) + _series_jacobian(layer.layers, a)
         if isinstance(layer, Parallel):
             return _joined(layer, [_series_jacobian(b, a) for b in layer.branches], axis=-2)
-        return _JACOBIANS[type(layer)](layer, a)
+        return entry_of(_JACOBIANS, layer)(layer, a)
 
 
 def dense_jacobian(layer: DenseLike, z: Array) -> Array:

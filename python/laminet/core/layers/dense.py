@@ -134,11 +134,11 @@ class Dense(Layer):
         return self.activation.name
 
     def _without_ending(self) -> Dense:
-        return Dense(self.weight, self.bias)
+        return self._again(activation="identity")
 
     def _rounded(self, dtype: np.dtype[Any]) -> Dense:
         bias = None if self.bias is None else rounded(self.bias, dtype, "bias")
-        return Dense(rounded(self.weight, dtype, "weight"), bias, self.activation)
+        return self._again(weight=rounded(self.weight, dtype, "weight"), bias=bias)
 
     def _num_parameters(self) -> int:
         return int(self.weight.size) + (0 if self.bias is None else int(self.bias.size))
@@ -147,17 +147,15 @@ class Dense(Layer):
         if not isinstance(other, Dense):
             return NotImplemented
         return (
-            self.activation == other.activation
+            type(self) is type(other)
+            and self.activation == other.activation
             and same(self.weight, other.weight)
             and same(self.bias, other.bias)
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Dense, (self.weight, self.bias, self.activation)
-
     def __repr__(self) -> str:
         return (
-            f"Dense({self.in_features} -> {self.out_features}, {self.activation}, "
+            f"{type(self).__name__}({self.in_features} -> {self.out_features}, {self.activation}, "
             f"bias={self.bias is not None}, {self.dtype})"
         )
 

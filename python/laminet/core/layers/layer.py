@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 
 from laminet.core.frozen import Frozen
 from laminet.core.hooks import hooks
+from laminet.core.identity import made_again, reduced, restore
 from laminet.core.layers.arrays import same
 from laminet.core.table_data import TableData
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-__all__ = ["ImmutableLayer", "Layer", "Leaf", "require_features"]
+__all__ = ["ImmutableLayer", "Layer", "Leaf", "entry_of", "require_features"]
+
+Entry = TypeVar("Entry")
 
 #: What is done to each layer that is not made of others.
 Leaf = Callable[["Layer"], "Layer"]
@@ -31,7 +34,8 @@ class Layer:
 
     __slots__ = ()
 
-    #: The constructor's arguments, in order, each an attribute of that name.
+    #: The constructor's arguments, in order, each an attribute of that name. A class that says them
+    #: is a kind; one derived from it, which may be constructed otherwise, is of the same kind.
     _fields: ClassVar[tuple[str, ...]] = ()
     #: Whether it gives as many features as it takes, whatever their number.
     _keeps_width: ClassVar[bool] = True
@@ -84,6 +88,19 @@ class Layer:
         """Return the layer with what it is made of changed."""
         return change(self)
 
+    @classmethod
+    def _kind(cls) -> type[Layer]:
+        """Return the class whose constructor takes `_fields`: this, or what it is derived from."""
+        return next(kind for kind in cls.__mro__ if "_fields" in kind.__dict__)
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments by name."""
+        return {name: getattr(self, name) for name in self._fields}
+
+    def _again(self, **changed: Any) -> Self:
+        """Return the layer with some of these changed; a subclass stays what it is."""
+        return made_again(self, self._kind(), {**self._arguments(), **changed})
+
     def _rounded(self, dtype: np.dtype[Any]) -> Layer:
         """Return the layer with arrays of its own, of this dtype."""
         return self
@@ -101,16 +118,17 @@ class Layer:
         """Return what two equal layers have equal beside the bits of arrays; it has a hash."""
         return (type(self), *(_hashable(getattr(self, name)) for name in self._fields))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reduced(self, self._kind(), self._arguments())
+
+    def __setstate__(self, state: Any) -> None:
+        restore(self, state)
+
 
 class ImmutableLayer(Layer, Frozen):
     """A layer that is what its constructor's arguments say, and never changes."""
 
     __slots__ = ()
-
-    def _again(self, **changed: Any) -> Self:
-        """Return the layer with some of its attributes changed."""
-        kept = {name: getattr(self, name) for name in self._fields}
-        return type(self)(**{**kept, **changed})
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} never changes")
@@ -128,9 +146,6 @@ class ImmutableLayer(Layer, Frozen):
     # As of Dense: comparing arrays is all that a hash would be good for.
     __hash__ = None  # type: ignore[assignment]  # mypy knows it as a method
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), tuple(getattr(self, name) for name in self._fields)
-
     def __repr__(self) -> str:
         values = [f"{name}={_shown(getattr(self, name))}" for name in self._fields]
         if self.dtype is not None:
@@ -140,6 +155,20 @@ class ImmutableLayer(Layer, Frozen):
     def _repr_html_(self) -> str:
         values = [_shown(getattr(self, name)) for name in self._fields]
         return hooks.html([TableData([self._fields, values], len(values), repr(self))], [])
+
+
+def entry_of(table: Mapping[type, Entry], layer: object) -> Entry:
+    """Return what a table has for the class of a layer, or for the nearest that it is derived from.
+
+    Raises
+    ------
+    KeyError
+        If it has nothing: the layer is of a kind that the table lacks.
+    """
+    for kind in type(layer).__mro__:
+        if kind in table:
+            return table[kind]
+    raise KeyError(type(layer).__name__)
 
 
 def require_features(takes: int, features: int, place: str, giver: str) -> None:

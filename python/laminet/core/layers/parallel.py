@@ -132,21 +132,21 @@ class Parallel(ImmutableLayer):
         return f"a {self.join} of {' and '.join(ends)}"
 
     def _without_ending(self) -> Parallel:
-        return Parallel([without_ending(branch) for branch in self.branches], self.join)
+        return self._again(branches=[without_ending(branch) for branch in self.branches])
 
     def _parts(self) -> list[tuple[str, Sequence[Layer]]]:
         return [(f"branches[{b}]", branch) for b, branch in enumerate(self.branches)]
 
     def _mapped(self, change: Leaf) -> Parallel:
         mapped = [[layer._mapped(change) for layer in branch] for branch in self.branches]
-        return Parallel(mapped, self.join)
+        return self._again(branches=mapped)
 
     def _arrays(self) -> list[NDArray[Any]]:
         return []  # those of its layers are theirs
 
     def __repr__(self) -> str:
         branches = ", ".join(f"[{', '.join(map(repr, branch))}]" for branch in self.branches)
-        return f"Parallel([{branches}], join={self.join!r})"
+        return f"{type(self).__name__}([{branches}], join={self.join!r})"
 
 
 def _as_join(value: object) -> JoinName:

@@ -105,10 +105,10 @@ class Residual(ImmutableLayer):
         return [("layers", self.layers)]
 
     def _mapped(self, change: Leaf) -> Residual:
-        return Residual(layer._mapped(change) for layer in self.layers)
+        return self._again(layers=[layer._mapped(change) for layer in self.layers])
 
     def _arrays(self) -> list[NDArray[Any]]:
         return []  # those of its layers are theirs
 
     def __repr__(self) -> str:
-        return f"Residual([{', '.join(map(repr, self.layers))}])"
+        return f"{type(self).__name__}([{', '.join(map(repr, self.layers))}])"

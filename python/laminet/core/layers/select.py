@@ -106,7 +106,8 @@ class Select(ImmutableLayer):
 
     def __repr__(self) -> str:
         columns = self.columns
-        return f"Select({columns if isinstance(columns, slice) else _listed(columns)})"
+        shown = columns if isinstance(columns, slice) else _listed(columns)
+        return f"{type(self).__name__}({shown})"
 
 
 def _as_slice(columns: slice) -> slice:

@@ -127,8 +127,6 @@ class Description:
             )
         except ValueError as error:
             fail(shortened(str(error), 200))
-        except RecursionError:
-            fail("layers within layers within layers, too deep for where this is called")
         return net, taken
 
     def to_json(self) -> str:

@@ -154,7 +154,10 @@ def read(path: str) -> MLP | Checkpoint:
     data, header, own = layout.read(path, KEY)
     metadata = header.pop(METADATA, None)
     if own:
-        return _network(data, header, Description.from_json(metadata))
+        try:
+            return _network(data, header, Description.from_json(metadata))
+        except RecursionError:
+            fail("layers within layers within layers, too deep for where this is called")
     return Checkpoint(_stored(data, header))
 
 
