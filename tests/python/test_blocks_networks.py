@@ -19,13 +19,13 @@ def test_attributes():
     net = network()
     assert net.sizes == (3, 4, 4, 4, 4, 4, 4, 4, 6, 6, 6, 5)
     assert (net.in_features, net.out_features, net.dtype) == (3, 5, np.float32)
-    assert net.num_parameters == (12 + 4) + 8 + 4 + (16 + 4) + (8 + 2) + (30 + 5)
+    assert net.num_parameters == (12 + 4) + 8 + 4 + (16 + 4) + (8 + 2) + 6 + (30 + 5)
     assert [type(layer) for layer in net.layers[1:-1]] == [type(x) for x in every_kind()]
     assert net.layers[1:-1] == tuple(every_kind())
     assert repr(net) == (
         "MLP(3 -> 4 tanh -> rescale, clip -> layer norm -> rms norm -> select [3, 0, -2, 0] -> "
         "select ::-1 -> residual(4 tanh -> dropout 0.25) -> concat(identity | 2 identity -> relu) "
-        "-> dropout 0.5 -> leaky_relu(alpha by unit) -> 5 identity, float32, 93 parameters)"
+        "-> dropout 0.5 -> leaky_relu(alpha by unit) -> 5 identity, float32, 99 parameters)"
     )
     assert "concat(identity | 2 identity -&gt; relu)" in net._repr_html_()
     assert "2 x (5 relu)" in repr(ln.MLP([ln.Parallel([[dense(2, 5, "relu")]] * 2)]))

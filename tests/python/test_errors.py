@@ -322,7 +322,7 @@ def test_activation_parameters():
         with pytest.raises(ValueError, match="beta must be finite"):
             ln.Activation("hard_sigmoid", beta=value)
     for value in (10**400, -(10**5000), Fraction(10**400)):
-        with pytest.raises(ValueError, match="alpha must be finite, and is too large for a float"):
+        with pytest.raises(ValueError, match=r"^alpha is too large for a float$"):
             ln.Activation("elu", alpha=value)
     for value in ("a", "1", b"1", True, np.True_, 1j, np.complex128(1)):
         expected = f"alpha must be a real number, got {type(value).__name__}"

@@ -93,7 +93,7 @@ def test_every_bit_is_kept(tmp_path, dtype):
     info = np.finfo(dtype)
     values = np.array([-0.0, info.smallest_subnormal, info.max, np.inf, np.nan, 0.1], dtype)
     layers = [
-        ln.Rescale(values, float("nan"), -math.inf),
+        ln.Rescale(np.where(np.isnan(values), 1, values), -math.inf, -math.inf),
         ln.LayerNorm(values, values[::-1], 0.0),
         ln.RMSNorm(None, 1e-300),
         ln.Rescale(0.1, math.inf, None, math.inf),
@@ -225,7 +225,7 @@ def test_what_load_would_refuse_is_not_written(tmp_path, monkeypatch):
     wide = ln.MLP([ln.Parallel([[], []])] * 31, in_features=1)
     many = ln.MLP([ln.Select(slice(None))] * 5, in_features=2**20)
     within_blocks = ln.MLP([ln.Residual([ln.Select(slice(None))] * 5)], in_features=2**20)
-    far = ln.MLP([ln.Select(slice(0, 2**63))], in_features=3)
+    far = ln.MLP([ln.Select(slice(-(2**63), None))], in_features=3)
     for net, message in (
         (wide, "a layer has more features than files can have"),
         (many, "slices select 5242880 columns; files can have 4194304"),

@@ -11,10 +11,9 @@ import numpy as np
 
 from laminet import _core
 from laminet.core.conversion import as_real_array
-from laminet.core.layers.arrays import read_only
+from laminet.core.layers.arrays import number_or_array, read_only
 from laminet.core.layers.layer import Layer
 from laminet.core.public_module import named_in
-from laminet.core.scalar_arguments import as_number
 from laminet.core.suggestions import did_you_mean, plain_key
 
 if TYPE_CHECKING:
@@ -163,7 +162,21 @@ class Activation(Layer):
         return self if self.name == "identity" else None
 
     def _arrays(self) -> list[NDArray[Any]]:
-        return []  # of the network they are no parameters, but part of its structure
+        return []  # they are of float64, whatever the network's dtype
+
+    def _num_parameters(self) -> int:
+        return sum(v.size for v in self.parameters.values() if isinstance(v, np.ndarray))
+
+    def _require_finite(self, dtype: np.dtype[Any]) -> None:
+        """Raise a ValueError where a parameter of a unit is too large for a dtype."""
+        for name, value in self.parameters.items():
+            if isinstance(value, np.ndarray):
+                with np.errstate(all="ignore"):
+                    wrong = value[~np.isfinite(value.astype(dtype))]
+                if wrong.size:
+                    raise ValueError(
+                        f"{name} of {self.name} must be finite in {dtype}, got {wrong[0]:g}"
+                    )
 
     def _key(self) -> tuple[Any, ...]:
         """Return what two equal ones have equal; of parameters that are numbers, these alone."""
@@ -208,24 +221,19 @@ class Activation(Layer):
 
 def _as_parameter(value: ArrayLike, parameter: str) -> float | NDArray[Any]:
     """Return a parameter as a float or, of units, as an array of float64 of its own."""
-    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0):
-        if np.asarray(value).dtype == bool:
-            raise TypeError(f"{parameter} must hold real numbers, got bool")
-        array = as_real_array(value, np.dtype(np.float64), parameter)
-        if array.ndim != 1 or array.size == 0:
-            raise ValueError(
-                f"{parameter} must be a number or have shape (units,), got shape {array.shape}"
-            )
-        if not np.isfinite(array).all():
-            raise ValueError(f"{parameter} must be finite, and holds a number that is not")
-        return read_only(array.copy())
-    try:
-        number = as_number(value, parameter)
-    except ValueError:
-        raise ValueError(f"{parameter} must be finite, and is too large for a float") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{parameter} must be finite, got {number}")
-    return number
+    given = number_or_array(value, parameter)
+    if isinstance(given, float):
+        if not math.isfinite(given):
+            raise ValueError(f"{parameter} must be finite, got {given}")
+        return given
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(
+            f"{parameter} must be a number or have shape (units,), got shape {given.shape}"
+        )
+    array = as_real_array(given, np.dtype(np.float64), parameter)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{parameter} must be finite, and holds a number that is not")
+    return read_only(array.copy())
 
 
 def _written(value: float | NDArray[Any]) -> str:

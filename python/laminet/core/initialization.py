@@ -46,9 +46,14 @@ def he_normal_layers(
     rng = _generator(seed)
     layers = []
     for n_in, n_out, function in zip(widths[:-1], widths[1:], functions, strict=True):
-        weight = rng.standard_normal((n_out, n_in)) * math.sqrt(2.0 / n_in)
-        zeros = np.zeros(n_out, dtype) if bias else None
-        layers.append(Dense(weight.astype(dtype), zeros, function))
+        try:
+            weight = (rng.standard_normal((n_out, n_in)) * math.sqrt(2.0 / n_in)).astype(dtype)
+            zeros = np.zeros(n_out, dtype) if bias else None
+        except MemoryError:
+            raise MemoryError(
+                f"there is no memory for a layer of {n_in} inputs and {n_out} outputs"
+            ) from None
+        layers.append(Dense(weight, zeros, function))
     return layers
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Mapping, Set
 
+from laminet.core.conversion.counts import shown
+
 __all__ = ["as_feature_names", "as_inputs", "as_names"]
 
 
@@ -33,16 +35,17 @@ def as_inputs(
     pairs = []
     for i, entry in enumerate(inputs):
         if not isinstance(entry, (tuple, list)) or len(entry) != 2:
-            raise TypeError(f"inputs[{i}] must be a name and a width, got {entry!r}")
+            raise TypeError(f"inputs[{i}] must be a name and a width, got {shown(entry)}")
         name, width = entry
         if isinstance(width, bool) or not hasattr(width, "__index__"):
-            raise TypeError(f"the width of inputs[{i}] must be an integer, got {width!r}")
+            raise TypeError(f"the width of inputs[{i}] must be an integer, got {shown(width)}")
         pairs.append((name, operator.index(width)))
     as_names([name for name, _ in pairs], "names of inputs")
     widths = [width for _, width in pairs]
     if min(widths, default=0) < 1 or sum(widths) != in_features:
         raise ValueError(
-            f"inputs have the widths {widths}, and the network takes {in_features} features"
+            f"inputs have the widths [{', '.join(map(shown, widths))}], and the network takes "
+            f"{in_features} features"
         )
     return tuple(pairs)
 

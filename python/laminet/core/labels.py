@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,11 +54,9 @@ def as_labels(values: ArrayLike, kind: str) -> Array:
             raise ValueError(f"{kind}: {value} is no label")
         if isinstance(value, int) and value.bit_length() > _LONGEST_LABEL:
             raise ValueError(f"{kind}: {shown(value)} is no label")
-    try:
-        different = len(set(listed)) == len(listed)
-    except TypeError:
-        raise TypeError(f"{kind} takes numbers or text as labels") from None
-    if not different:
+        if not isinstance(value, (str, Number)) or isinstance(value, complex):
+            raise TypeError(f"{kind} takes numbers or text as labels, got {type(value).__name__}")
+    if len(set(listed)) < len(listed):
         raise ValueError(f"{kind}: labels must all be different")
     labels.flags.writeable = False
     return labels

@@ -12,7 +12,13 @@ import numpy as np
 
 from laminet import _core
 from laminet.core.activation import Activation
-from laminet.core.conversion.counts import as_batch, as_count, largest_batch, shown
+from laminet.core.conversion.counts import (
+    as_batch,
+    as_count,
+    largest_batch,
+    require_width,
+    shown,
+)
 from laminet.core.derivatives import Differentiable
 from laminet.core.heads import as_head
 from laminet.core.hooks import hooks
@@ -106,7 +112,7 @@ class MLP(_core.NetworkCall, Differentiable):
     dtype : numpy.dtype
         float32 or float64.
     num_parameters : int
-        Weights and biases, of dense layers and of norms.
+        Weights and biases, of dense layers and of norms, and parameters of activations by unit.
 
     Raises
     ------
@@ -257,6 +263,8 @@ class MLP(_core.NetworkCall, Differentiable):
             layer, or as `MLP` raises it.
         TypeError
             If a size is not an integer, or as `MLP` raises it.
+        MemoryError
+            If there is no memory for the weights.
 
         Notes
         -----
@@ -326,7 +334,7 @@ class MLP(_core.NetworkCall, Differentiable):
 
     @property
     def num_parameters(self) -> int:
-        """Number of weights and biases, of dense layers and of norms."""
+        """Number of weights, biases, of dense layers and of norms, and of parameters by unit."""
         return sum(leaf._num_parameters() for _, leaf in walk(self._layers))
 
     def prepare(self, batch: int = 1, derivatives: bool = False) -> Self:
@@ -684,7 +692,9 @@ class MLP(_core.NetworkCall, Differentiable):
 def _features(layers: Sequence[Layer], in_features: int | None) -> int:
     """Return how many features layers take, as they or the argument say; both may."""
     if in_features is not None:
-        return as_count(in_features, "in_features")
+        said = as_count(in_features, "in_features")
+        require_width(said, "in_features is")
+        return said
     if (features := taken(layers)) is None:
         raise ValueError(
             "the layers do not say how many features the network takes; say in_features=..."
@@ -713,6 +723,9 @@ def _functions_by_unit(layers: Sequence[Layer]) -> Iterator[str]:
 
 def _owned(leaf: Layer, dtype: np.dtype[Any]) -> Layer:
     """Return a layer with arrays of its own, of a network's dtype."""
+    function = leaf.activation if isinstance(leaf, Dense) else leaf
+    if isinstance(function, Activation):
+        function._require_finite(dtype)
     # Of a dense layer the core makes the copy.
     kept = isinstance(leaf, Dense) and (leaf.dtype == dtype or dtype == np.float64)
     return leaf if kept else leaf._rounded(dtype)

@@ -106,7 +106,7 @@ class Quantities(Outputs):
     Raises
     ------
     ValueError
-        If a name is empty or comes twice.
+        If there is no name, or one is empty or comes twice.
     TypeError
         If a name is not a str.
 
@@ -123,7 +123,10 @@ class Quantities(Outputs):
     names: tuple[str, ...] | None
 
     def __init__(self, names: Iterable[str] | None = None) -> None:
-        object.__setattr__(self, "names", None if names is None else as_names(names, "names"))
+        known = None if names is None else as_names(names, "names")
+        if known == ():
+            raise ValueError("names is empty; leave it out where the quantities have none")
+        object.__setattr__(self, "names", known)
 
     def check(self, net: Network) -> None:
         """Raise ValueError unless there is a name for each output."""

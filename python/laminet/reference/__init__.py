@@ -26,7 +26,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import reduce
-from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -35,6 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 from laminet.core.conversion import as_real_array
 from laminet.core.layers.dense_like import DenseLike
 from laminet.core.layers.layer import Layer
+from laminet.core.numbers import as_number
 from laminet.reference import layers as kinds
 from laminet.reference.activations import (
     activation,
@@ -331,10 +331,9 @@ def check_step(step: float | None) -> None:
     """Raise if the step of `numerical_jacobian` is no positive number, nor None."""
     if step is None:
         return
-    if isinstance(step, (bool, np.bool_)) or not isinstance(step, Real):
-        raise TypeError(f"step must be a number, got {type(step).__name__}")
-    if not 0 < step < math.inf:
-        raise ValueError(f"step must be a positive number, not {step}")
+    number = as_number(step, "step")
+    if not 0 < number < math.inf:
+        raise ValueError(f"step must be a positive number, not {number:g}")
 
 
 def _layers(net: MLP | Sequence[Layer | DenseLike]) -> Sequence[Layer | DenseLike]:

@@ -22,6 +22,9 @@ _REAL_KINDS = "biuf"
 # their values is one of float32. Its complex types have other names.
 _SMALL_TYPES = ("bfloat16", "float8_", "float6_", "float4_", "int", "uint")
 
+# Of integers that no type of NumPy holds it makes an array of objects.
+_NUMBERS = {int, float, bool}
+
 # Before 1.24 NumPy made an array of objects of lists whose lengths differ, and gave a warning.
 _NUMPY_ALLOWS_RAGGED = np.lib.NumpyVersion(np.__version__) < "1.24.0"
 
@@ -114,6 +117,10 @@ def _real_array(
             return array.astype(np.float32)
     elif array.dtype.kind in _REAL_KINDS:
         return array
+    elif array.dtype.kind == "O" and isinstance(value, (list, tuple)):
+        refusals.refuse_large(value, name)
+        if _types_in(value) <= _NUMBERS:
+            return array.astype(np.float64)
     raise refusals.not_real(value, array, name)
 
 

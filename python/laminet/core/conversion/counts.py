@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_batch", "as_count", "as_integer", "largest_batch", "shown"]
+__all__ = ["as_batch", "as_count", "as_integer", "largest_batch", "require_width", "shown"]
+
+# Addresses tell so many numbers of float64 apart.
+_WIDEST = sys.maxsize // 8
 
 
 def as_integer(value: Any, name: str) -> int:
@@ -60,6 +63,14 @@ def as_batch(batch: Any, most: int, *, least: int = 1) -> int:
     if count > most:
         raise ValueError(f"batch is {shown(count)}, more than any memory holds: at most {most}")
     return count
+
+
+def require_width(features: int, what: str) -> None:
+    """Raise a ValueError that begins with `what` for more features than a sample can have."""
+    if features > _WIDEST:
+        raise ValueError(
+            f"{what} {shown(features)}, more than any memory holds: at most {_WIDEST} features"
+        )
 
 
 def largest_batch(sizes: Sequence[int]) -> int:

@@ -8,12 +8,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from laminet.core.conversion.counts import shown
+
 __all__ = [
     "NOT_ARRAYS",
     "NO_MISSING_VALUES",
     "items",
     "masked",
     "not_real",
+    "refuse_large",
     "refuse_masked",
     "refuse_object",
     "refuse_unreadable",
@@ -75,6 +78,13 @@ def refuse_unreadable(value: Any, name: str, error: Exception) -> NoReturn:
     raised = ValueError if isinstance(error, ValueError) else TypeError
     message = f"{name} is not an array of numbers: a {kind}, whose conversion to one fails"
     raise raised(message) from error
+
+
+def refuse_large(value: list[Any] | tuple[Any, ...], name: str) -> None:
+    """Raise a ValueError for an integer in nested lists that is too large for a float."""
+    for place, item in items(value, name):
+        if isinstance(item, int) and abs(item) > sys.float_info.max:
+            raise ValueError(f"{place} is {shown(item)}, too large for a float")
 
 
 def not_real(value: Any, array: Array, name: str) -> TypeError:

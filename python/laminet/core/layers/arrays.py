@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from laminet.core.conversion import as_real_array, real_array
+from laminet.core.conversion.refusals import NOT_ARRAYS
+from laminet.core.numbers import as_number
 
-__all__ = ["as_vectors", "common_dtype", "read_only", "same"]
+__all__ = ["as_vectors", "common_dtype", "number_or_array", "read_only", "same"]
 
 Array = NDArray[Any]
 
@@ -25,6 +28,26 @@ def read_only(array: Array) -> Array:
     view: Array = array.view()
     view.flags.writeable = False
     return view
+
+
+def number_or_array(value: Any, name: str) -> float | Array:
+    """Return what may be one number or several: a float, or an array of one axis or more.
+
+    Raises
+    ------
+    TypeError
+        If it holds something else than real numbers; bool is none.
+    ValueError
+        If a number is too large for a float, or rows have different lengths.
+    """
+    if isinstance(value, (Number, np.bool_, *NOT_ARRAYS)):
+        return as_number(value, name)
+    array = real_array(value, name)
+    # Of [True, 2.0] NumPy makes numbers.
+    listed = value if isinstance(value, (list, tuple)) else ()
+    if array.dtype == bool or any(isinstance(one, (bool, np.bool_)) for one in listed):
+        raise TypeError(f"{name} must hold real numbers, got bool")
+    return array if array.ndim > 0 else as_number(array[()], name)
 
 
 def as_vectors(**values: ArrayLike | None) -> dict[str, Array | None]:

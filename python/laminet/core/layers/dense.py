@@ -141,7 +141,8 @@ class Dense(Layer):
         return self._again(weight=rounded(self.weight, dtype, "weight"), bias=bias)
 
     def _num_parameters(self) -> int:
-        return int(self.weight.size) + (0 if self.bias is None else int(self.bias.size))
+        own = int(self.weight.size) + (0 if self.bias is None else int(self.bias.size))
+        return own + self.activation._num_parameters()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Dense):

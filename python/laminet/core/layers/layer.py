@@ -111,7 +111,7 @@ class Layer:
         return [value for value in values if isinstance(value, np.ndarray)]
 
     def _num_parameters(self) -> int:
-        """Return the number of its own weights and biases."""
+        """Return the number of its own weights, biases and parameters by unit."""
         return 0
 
     def _structure(self) -> Any:

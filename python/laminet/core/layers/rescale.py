@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.core.layers.arrays import as_vectors
+from laminet.core.floating_point import rounded
+from laminet.core.layers.arrays import as_vectors, number_or_array
 from laminet.core.layers.by_feature import ByFeature
 from laminet.core.public_module import named_in
-from laminet.core.scalar_arguments import as_number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+    from typing_extensions import Self
 
     Value = float | NDArray[Any]
 
@@ -46,13 +46,14 @@ class Rescale(ByFeature):
     Raises
     ------
     ValueError
-        If the shape of an array is wrong, a bound is NaN, or one of `low` above that of `high`.
+        If the shape of an array is wrong, a number is NaN, or one of `low` above that of `high`.
     TypeError
         If an argument does not hold real numbers; bool is none.
 
     Notes
     -----
-    A NaN stays one. The derivative is `scale` between the bounds and at them, as of
+    A NaN stays one. Bounds may be infinite; a `scale` or a `shift` that is goes where IEEE 754
+    arithmetic takes it. The derivative is `scale` between the bounds and at them, as of
     ``torch.clamp``, and 0 beyond. Arrays of the layer's dtype are referred to, not copied, as by
     `Dense`.
 
@@ -81,10 +82,11 @@ class Rescale(ByFeature):
         given = {"scale": scale, "shift": shift, "low": low, "high": high}
         if scale is None or shift is None:
             raise TypeError(f"{'scale' if scale is None else 'shift'} must be a number, got None")
-        numbers = {k: as_number(v, k) for k, v in given.items() if v is not None and _is_one(v)}
-        arrays = as_vectors(**{k: v for k, v in given.items() if k not in numbers})
+        read = {k: None if v is None else number_or_array(v, k) for k, v in given.items()}
+        numbers = {k: v for k, v in read.items() if isinstance(v, float)}
+        arrays = as_vectors(**{k: v for k, v in read.items() if not isinstance(v, float)})
         self._set(**numbers, **arrays)
-        for name in ("low", "high"):
+        for name in self._fields:
             if getattr(self, name) is not None and np.isnan(getattr(self, name)).any():
                 raise ValueError(f"{name} must be a number or infinity, got NaN")
         if self.low is not None and self.high is not None and np.any(self.low > self.high):
@@ -93,14 +95,23 @@ class Rescale(ByFeature):
     def _for_core(self, features: int) -> tuple[Any, ...]:
         return "rescale", self.scale, self.shift, self.low, self.high
 
+    def _rounded(self, dtype: np.dtype[Any]) -> Self:
+        arrays = {}
+        for name, value in self._arguments().items():
+            if value is None:
+                continue
+            with np.errstate(all="ignore"):
+                # A bound too large for the dtype is infinity: so is what it would cut off.
+                bound = name in ("low", "high")
+                array = np.asarray(value)
+                number = array.astype(dtype) if bound else rounded(array, dtype, name)
+            if isinstance(value, np.ndarray):
+                arrays[name] = number.copy()
+        return self._again(**arrays)
+
     def _brief(self) -> str:
         return "rescale" if self.low is None and self.high is None else "rescale, clip"
 
     def _ending(self, before: str) -> str:
         free = self.low is None and self.high is None and before == "identity"
         return "identity" if free else "rescale"
-
-
-def _is_one(value: Any) -> bool:
-    """Whether an argument is one number, and not one for each feature."""
-    return isinstance(value, Real) or (isinstance(value, np.ndarray) and value.ndim == 0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import operator
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from laminet.core.conversion.counts import shown
 from laminet.core.layers.layer import ImmutableLayer
 from laminet.core.public_module import named_in
 
@@ -39,7 +41,7 @@ class Select(ImmutableLayer):
     Raises
     ------
     ValueError
-        If there are no columns.
+        If there are no columns, or an index is beyond those that memory can hold.
     TypeError
         If `columns` is something else.
 
@@ -78,14 +80,14 @@ class Select(ImmutableLayer):
         ValueError
             If an index is beyond them, or there are none.
         """
-        return self._found(features, "Select")
+        return tuple(self._found(features, "Select"))
 
-    def _found(self, features: int, place: str) -> tuple[int, ...]:
+    def _found(self, features: int, place: str) -> Sequence[int]:
         if isinstance(self.columns, slice):
             found = range(*self.columns.indices(features))
             if not found:
                 raise ValueError(f"{place} selects no columns of {features}")
-            return tuple(found)
+            return found  # not as a tuple: who asks for their number makes no memory of them
         for index in self.columns:
             if not -features <= index < features:
                 raise ValueError(f"{place} selects column {index} of {features}")
@@ -95,7 +97,11 @@ class Select(ImmutableLayer):
         return len(self._found(features, place))
 
     def _for_core(self, features: int) -> tuple[Any, ...]:
-        return "select", list(self._found(features, "Select"))
+        try:
+            return "select", list(self._found(features, "Select"))
+        except MemoryError:
+            number = len(self._found(features, "Select"))
+            raise MemoryError(f"there is no memory for the numbers of {number} columns") from None
 
     def _brief(self) -> str:
         if isinstance(self.columns, slice):
@@ -106,17 +112,17 @@ class Select(ImmutableLayer):
 
     def __repr__(self) -> str:
         columns = self.columns
-        shown = columns if isinstance(columns, slice) else _listed(columns)
-        return f"{type(self).__name__}({shown})"
+        text = columns if isinstance(columns, slice) else _listed(columns)
+        return f"{type(self).__name__}({text})"
 
 
 def _as_slice(columns: slice) -> slice:
     ends = []
     for name in ("start", "stop", "step"):
         end = getattr(columns, name)
-        if end is not None and (isinstance(end, bool) or not hasattr(end, "__index__")):
+        if end is not None and not _is_index(end):
             raise TypeError(f"{name} of the slice must be an integer, got {type(end).__name__}")
-        ends.append(None if end is None else operator.index(end))
+        ends.append(None if end is None else _within(end, f"{name} of the slice"))
     if ends[2] == 0:
         raise ValueError("the step of the slice is 0")
     return slice(*ends)
@@ -128,13 +134,25 @@ def _indices(columns: Any) -> tuple[int, ...]:
         raise TypeError(f"{wanted}, got {type(columns).__name__}")
     found = []
     for index in columns:
-        # Of a mask the True are meant, and NumPy's indices would be 0 and 1.
-        if isinstance(index, (bool, np.bool_)) or not hasattr(index, "__index__"):
+        if not _is_index(index):
             raise TypeError(f"{wanted}, got one of {type(index).__name__}")
-        found.append(operator.index(index))
+        found.append(_within(index, "one of the columns"))
     if not found:
         raise ValueError("columns is empty; at least one must be selected")
     return tuple(found)
+
+
+def _is_index(value: Any) -> bool:
+    # Of a mask the True are meant, and NumPy's indices would be 0 and 1; an array has the method.
+    unfit = isinstance(value, (bool, np.bool_)) or (isinstance(value, np.ndarray) and value.ndim)
+    return hasattr(value, "__index__") and not unfit
+
+
+def _within(value: Any, what: str) -> int:
+    index = operator.index(value)
+    if not -sys.maxsize - 1 <= index <= sys.maxsize:
+        raise ValueError(f"{what} is {shown(index)}, beyond all that there can be")
+    return index
 
 
 def _listed(columns: tuple[int, ...]) -> str:

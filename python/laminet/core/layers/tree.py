@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
+from laminet.core.conversion.counts import require_width
 from laminet.core.layers.layer import Layer
 
 __all__ = [
@@ -74,6 +75,7 @@ def given(layers: Sequence[Layer], features: int, name: str, giver: str) -> list
     widths = []
     for i, layer in enumerate(layers):
         features = layer._gives(features, f"{name}[{i}]", giver)
+        require_width(features, f"{name}[{i}] gives")
         widths.append(features)
         giver = f"{name}[{i}] gives"
     return widths
