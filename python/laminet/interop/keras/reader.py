@@ -17,6 +17,7 @@ from laminet.interop.keras.files import read_model
 from laminet.interop.keras.layers import read_layer
 from laminet.interop.keras.operations import read_operation
 from laminet.interop.keras.tensors import RowsNeededError, Tensor
+from laminet.interop.origin import is_of
 from laminet.interop.symbolic.forms import Form
 from laminet.interop.symbolic.network import network_of_several
 from laminet.interop.symbolic.reading import Reading
@@ -96,6 +97,8 @@ def from_keras(
 
 
 def _network(model: Any, dtype: np.dtype[Any] | None) -> MLP:
+    if not is_of(model, "keras"):
+        raise TypeError(_no_model(model))
     import keras
 
     if not isinstance(model, keras.Model):

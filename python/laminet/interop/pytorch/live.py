@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from laminet.interop.origin import is_of
 from laminet.interop.pytorch.untouched import tensors_of, unwrapped
 
 __all__ = ["Live", "live"]
@@ -76,21 +77,27 @@ def live(thing: Any) -> Live:
     TypeError
         If it is no module and no program.
     """
+    if not is_of(thing, "torch"):
+        raise _no_module(thing)
     import torch
 
     program = getattr(getattr(torch, "export", None), "ExportedProgram", ())
     if isinstance(thing, program):
         return _program(thing)
     if not isinstance(thing, torch.nn.Module):
-        message = f"module must be a torch.nn.Module, got {_kind(thing)}"
-        if isinstance(thing, dict):
-            message += ": a state dict holds weights and no steps between them"
-        if isinstance(thing, (dict, str, os.PathLike)):
-            message += "; of a file ln.load(path, activations=[...]) reads it"
-        raise TypeError(message)
+        raise _no_module(thing)
     module = unwrapped(thing)
     dtype = next((t.dtype for t in tensors_of(module) if t.is_floating_point()), torch.float32)
     return Live(module, _required(module), None, (3, 1), lambda tensors: module(*tensors), dtype)
+
+
+def _no_module(thing: Any) -> TypeError:
+    message = f"module must be a torch.nn.Module, got {_kind(thing)}"
+    if isinstance(thing, dict):
+        message += ": a state dict holds weights and no steps between them"
+    if isinstance(thing, (dict, str, os.PathLike)):
+        message += "; of a file ln.load(path, activations=[...]) reads it"
+    return TypeError(message)
 
 
 def _kind(thing: Any) -> str:

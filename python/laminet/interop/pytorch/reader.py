@@ -92,9 +92,9 @@ def from_torch(
     rounded once. ``Softplus`` is the exact function also above its threshold, from which on PyTorch
     takes x itself (2e-9 less at 20).
     """
+    model = live(module)
     import torch
 
-    model = live(module)
     refuse_unready(model.module)
     stated = as_outputs(outputs)
     wide = any(t.dtype == torch.float64 for t in model.tensors)

@@ -12,6 +12,7 @@ from laminet.core.floating_point import silent
 from laminet.core.initialization import as_dtype
 from laminet.core.mlp import MLP
 from laminet.core.outputs import Classes, Labels, Quantities
+from laminet.interop.origin import is_of
 from laminet.interop.sklearn.maps import Map, in_series
 from laminet.interop.sklearn.refusals import estimator_refused, name_of
 from laminet.interop.sklearn.transformers import (
@@ -153,6 +154,8 @@ class _Parts:
 
 def _unwrapped(estimator: Any) -> _Parts:
     """Return what nested pipelines, searches and transformed targets hold."""
+    if not is_of(estimator, "sklearn"):
+        raise TypeError(estimator_refused(estimator))
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.model_selection import GridSearchCV
     from sklearn.neural_network import MLPClassifier, MLPRegressor
