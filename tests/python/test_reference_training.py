@@ -279,7 +279,7 @@ X, Y = np.ones((3, 2)), np.ones(3)
         (
             lambda: STEP(PLAIN, X, Y, "huber", "lbfgs"),
             TypeError,
-            "optimizer must be another one, training_step has no LBFGS(max_iterations=200)",
+            "optimizer must be one that follows gradients, or LevenbergMarquardt, got LBFGS",
         ),
         (
             lambda: STEP(PLAIN, X, Y, "huber", ln.optim.SGD(learning_rate_factors=[1, 1])),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from laminet.core.frozen import Frozen
 from laminet.core.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Described", "as_described"]
 
@@ -17,8 +20,19 @@ class Described(Frozen):
 
     __slots__ = ()
 
-    #: What it is called where a name will do.
+    #: What it is called where a name will do; what several have in common has none.
     name: ClassVar[str]
+    #: How one of the kinds is written: "ln.losses.Huber(delta=1.0)".
+    _example: ClassVar[str]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Refuse what is no choice itself."""
+        if not hasattr(cls, "name"):
+            raise TypeError(
+                f"{cls.__name__} is what several have in common, and none itself: take one such as "
+                f"{cls._example}, or give a class of your own a name"
+            )
+        return super().__new__(cls)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the name and all parameters as dicts, lists, numbers and strings, as for JSON.
@@ -52,7 +66,6 @@ def as_described(
     argument: str,
     base: type[Kind],
     kinds: Sequence[type[Kind]],
-    example: str,
     meanings: Mapping[str, str | None],
 ) -> Kind:
     """Return `value` if it is of `base`, or what its name says; refuse all else.
@@ -67,8 +80,6 @@ def as_described(
         Of all kinds.
     kinds : sequence of type
         Those that there are.
-    example : str
-        How one is written: "ln.losses.Huber(delta=1.0)".
     meanings : mapping of str to str or None
         As in `did_you_mean`.
 
@@ -82,12 +93,12 @@ def as_described(
     if isinstance(value, base):
         return value
     if isinstance(value, Mapping):
-        return _restored(value, argument, kinds)
+        return _restored(value, argument, kinds, meanings)
     names = {kind.name: kind for kind in kinds}
     expected = f"one of {', '.join(names)}"
     if not isinstance(value, str):
         got = f"{value.__name__} itself" if isinstance(value, type) else type(value).__name__
-        raise TypeError(f"{argument} must be one such as {example}, or a name, got {got}")
+        raise TypeError(f"{argument} must be one such as {base._example}, or a name, got {got}")
     if value in names:
         return names[value]()
     hint = did_you_mean(value, names, meanings)
@@ -96,13 +107,22 @@ def as_described(
     )
 
 
-def _restored(value: Mapping[str, Any], argument: str, kinds: Sequence[type[Kind]]) -> Kind:
+def _restored(
+    value: Mapping[str, Any],
+    argument: str,
+    kinds: Sequence[type[Kind]],
+    meanings: Mapping[str, str | None],
+) -> Kind:
     given = dict(value)
     name = given.pop("name", None)
     kind = next((kind for kind in kinds if kind.name == name), None)
     if kind is None:
-        expected = f"expected one of {', '.join(kind.name for kind in kinds)}"
-        raise ValueError(f"{argument} is a dict with the name {name!r}, {expected}")
+        names = [kind.name for kind in kinds]
+        hint = did_you_mean(name, names, meanings) if isinstance(name, str) else ""
+        raise ValueError(
+            f"{argument} is a dict with the name {name!r}, "
+            f"{f'{hint} Expected' if hint else 'expected'} one of {', '.join(names)}"
+        )
     known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # each kind is a dataclass
     if unknown := sorted(map(str, given.keys() - known)):
         raise ValueError(f"{argument} is a dict: {kind.__name__} has no {unknown[0]!r}")

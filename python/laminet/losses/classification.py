@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from laminet.core.conversion import real_array
+from laminet.core.conversion.counts import as_step
 from laminet.core.public_module import named_in
 from laminet.core.scalar_arguments import as_number_within
 from laminet.losses.loss import Loss, first_row
@@ -108,11 +109,12 @@ class CrossEntropy(Loss):
         TypeError
             If they are no real numbers, or labels are no integers.
         """
+        outputs = as_step(out_features, "out_features", least=1)
         array = real_array(targets, argument)
         column = array.ndim == 2 and array.shape[1] == 1
         if array.ndim != 1 and not column:
-            return super().as_targets(array, out_features, dtype, argument)
-        count = self.num_targets(out_features)
+            return super().as_targets(array, outputs, dtype, argument)
+        count = self.num_targets(outputs)
         if array.dtype.kind not in "biu":
             raise TypeError(
                 f"{argument} must hold integers where it holds labels, got {array.dtype}; "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet.core.conversion import as_real_array
+from laminet.core.conversion.counts import as_step, shown
 from laminet.core.described import Described
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Loss(Described):
     """
 
     __slots__ = ()
+    _example = "ln.losses.SquaredError()"
 
     def num_targets(self, out_features: int) -> int:
         """Return how many targets a sample has for so many outputs.
@@ -64,20 +66,21 @@ class Loss(Described):
         Raises
         ------
         ValueError
-            If the shape is wrong, a target is infinite, NaN or out of the loss's bounds: the
-            message names the first row.
+            If the shape is wrong, `out_features` below 1, or a target infinite, NaN or out of the
+            loss's bounds: the message names the first row.
         TypeError
             If they are no real numbers.
         """
-        count = self.num_targets(out_features)
-        array = as_real_array(targets, np.dtype(dtype), argument)
+        outputs = as_step(out_features, "out_features", least=1)
+        count = self.num_targets(outputs)
+        array = as_real_array(targets, _as_dtype(dtype), argument)
         if array.ndim == 1 and count == 1:
             array = array[:, None]
         if array.ndim != 2 or array.shape[1] != count:
             shape = f"(batch, {count})" + (" or (batch,)" if count == 1 else "")
             raise ValueError(
-                f"{argument} must have shape {shape} for {type(self).__name__} of {out_features} "
-                f"output{'' if out_features == 1 else 's'}, got shape {np.shape(targets)}"
+                f"{argument} must have shape {shape} for {type(self).__name__} of {outputs} "
+                f"output{'' if outputs == 1 else 's'}, got shape {np.shape(targets)}"
             )
         if (row := first_row(~np.isfinite(array))) is not None:
             raise ValueError(f"{argument} must be finite: row {row} holds {_worst(array[row])}")
@@ -86,6 +89,16 @@ class Loss(Described):
 
     def _check(self, targets: NDArray[Any], argument: str) -> None:
         """Raise a ValueError for finite targets that have no loss."""
+
+
+def _as_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    for kind in (np.float32, np.float64):
+        try:
+            if np.dtype(dtype) == kind:
+                return np.dtype(kind)
+        except TypeError:
+            break
+    raise ValueError(f"dtype must be float32 or float64, got {shown(dtype)}")
 
 
 def first_row(wrong: NDArray[Any]) -> int | None:

@@ -26,12 +26,16 @@ LOSSES: tuple[type[Loss], ...] = (
 # What others call them; and None for losses of similar names that are others.
 _MEANINGS: dict[str, str | None] = {
     **dict.fromkeys(
-        ["mse", "mseloss", "l2", "l2loss", "meansquarederror", "squared"], "squared_error"
+        ["mse", "mseloss", "l2", "l2loss", "meansquarederror", "meansquared", "squared"],
+        "squared_error",
     ),
-    **dict.fromkeys(["mae", "l1", "l1loss", "meanabsoluteerror", "absolute"], "absolute_error"),
-    **dict.fromkeys(["smoothl1", "smoothl1loss"], "huber"),
+    **dict.fromkeys(
+        ["mae", "maeloss", "l1", "l1loss", "meanabsoluteerror", "meanabsolute", "absolute"],
+        "absolute_error",
+    ),
+    **dict.fromkeys(["smoothl1", "smoothl1loss", "huberloss"], "huber"),
     **dict.fromkeys(["pinball", "pinballloss", "quantileloss"], "quantile"),
-    **dict.fromkeys(["poissonnll", "poissonnllloss"], "poisson"),
+    **dict.fromkeys(["poissonnll", "poissonnllloss", "poissonloss"], "poisson"),
     **dict.fromkeys(
         [
             *("crossentropyloss", "categoricalcrossentropy", "sparsecategoricalcrossentropy"),
@@ -81,4 +85,4 @@ def as_loss(value: Loss | str | Mapping[str, Any], argument: str = "loss") -> Lo
     >>> ln.losses.as_loss("huber")
     Huber(delta=1.0)
     """
-    return as_described(value, argument, Loss, LOSSES, "ln.losses.SquaredError()", _MEANINGS)
+    return as_described(value, argument, Loss, LOSSES, _MEANINGS)

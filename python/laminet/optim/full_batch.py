@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from laminet.core.conversion.counts import as_count
+from laminet.core.conversion.counts import as_step
 from laminet.core.public_module import named_in
 from laminet.core.scalar_arguments import as_number_within
 from laminet.optim.optimizer import FullBatch
@@ -61,7 +61,7 @@ class LBFGS(FullBatch):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(history=as_count(self.history, "history"))
+        self._set(history=as_step(self.history, "history", least=1))
 
 
 @named_in("laminet.optim")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-from laminet.core.conversion.counts import as_count
+from laminet.core.conversion.counts import as_step
 from laminet.core.public_module import named_in
 from laminet.core.scalar_arguments import as_flag, as_number_within
 from laminet.core.suggestions import did_you_mean
@@ -92,7 +92,7 @@ class Muon(FirstOrder):
         self._set(
             momentum=as_number_within(self.momentum, "momentum", least=0, below=1),
             nesterov=as_flag(self.nesterov, "nesterov"),
-            steps=as_count(self.steps, "steps"),
+            steps=as_step(self.steps, "steps", least=1),
             scale=_as_scale(self.scale),
             adamw_learning_rate=rate,
             adamw_betas=as_betas(self.adamw_betas, "adamw_betas"),

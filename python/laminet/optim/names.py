@@ -61,4 +61,4 @@ def as_optimizer(
     >>> ln.optim.as_optimizer("adamw")
     AdamW(learning_rate=0.001)
     """
-    return as_described(value, argument, Optimizer, OPTIMIZERS, "ln.optim.AdamW(1e-3)", _MEANINGS)
+    return as_described(value, argument, Optimizer, OPTIMIZERS, _MEANINGS)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from laminet.core.conversion.counts import as_count
+from laminet.core.conversion.counts import as_step
 from laminet.core.described import Described
 from laminet.core.scalar_arguments import as_flag, as_number_within
-from laminet.optim.schedules import Schedule, as_schedule
+from laminet.optim.schedules import Schedule, as_schedule, as_steps
 
 __all__ = ["FirstOrder", "FullBatch", "Optimizer"]
 
@@ -30,6 +30,8 @@ class Optimizer(Described):
     weight_decay : float
     decay_biases : bool
     """
+
+    _example = "ln.optim.AdamW(1e-3)"
 
     _: KW_ONLY
     weight_decay: float = 0.0
@@ -59,7 +61,7 @@ class FirstOrder(Optimizer):
     clip_norm : float or None
     schedule : Schedule or None
     average : float or None
-    learning_rate_factors : tuple
+    learning_rate_factors : tuple or None
     """
 
     learning_rate: float = 1e-3
@@ -68,8 +70,8 @@ class FirstOrder(Optimizer):
     # What __post_init__ makes of it is a Schedule or None.
     schedule: Schedule | str | Mapping[str, Any] | None = None
     average: float | None = None
-    # What __post_init__ makes of it is a tuple of float, or of pairs of str and float.
-    learning_rate_factors: Any = ()
+    # What __post_init__ makes of it is a tuple of float, or of pairs of str and float, or None.
+    learning_rate_factors: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,10 +87,11 @@ class FirstOrder(Optimizer):
         self, step: int, total_steps: int | None = None, losses: Sequence[float] = ()
     ) -> float:
         """Return what the schedule multiplies the learning rate by: see `Schedule.factor`."""
+        done, total = as_steps(step, total_steps)
         if self.schedule is None:
             return 1.0
         assert isinstance(self.schedule, Schedule)
-        return self.schedule.factor(step, total_steps, losses)
+        return self.schedule.factor(done, total, losses)
 
     def layer_factors(self, places: Sequence[str], num_layers: int) -> tuple[float, ...]:
         """Return the factor of the learning rate of each parameter.
@@ -109,11 +112,11 @@ class FirstOrder(Optimizer):
         Raises
         ------
         ValueError
-            If there are not as many factors as layers, or one is for a place that has none of the
-            parameters.
+            If there are not as many factors as layers, one is for a place that has none of the
+            parameters, or a place is in none of the layers.
         """
         factors = self.learning_rate_factors
-        if not factors:
+        if factors is None:
             return (1.0,) * len(places)
         if isinstance(factors[0], float):
             if len(factors) != num_layers:
@@ -121,13 +124,13 @@ class FirstOrder(Optimizer):
                     f"learning_rate_factors has {len(factors)} numbers, the network has "
                     f"{num_layers} layers"
                 )
-            found = (_PLACE.match(place) for place in places)
-            return tuple(factors[int(match[1])] if match else 1.0 for match in found)
+            return tuple(factors[_number(place, num_layers)] for place in places)
         for within, _ in factors:
             if not any(_is_within(place, within) for place in places):
+                known = ", ".join(dict.fromkeys(places))
+                expected = f"expected {known} or what they are part of" if known else "nor anywhere"
                 raise ValueError(
-                    f"learning_rate_factors: there are no parameters in {within!r}, expected "
-                    f"{', '.join(dict.fromkeys(places))} or what they are part of"
+                    f"learning_rate_factors: there are no parameters in {within!r}, {expected}"
                 )
         # The longest place that a parameter is within is the nearest one.
         ordered = sorted(factors, key=lambda factor: len(factor[0]), reverse=True)
@@ -154,7 +157,7 @@ class FullBatch(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(max_iterations=as_count(self.max_iterations, "max_iterations"))
+        self._set(max_iterations=as_step(self.max_iterations, "max_iterations", least=1))
         for name in ("tolerance_gradient", "tolerance_change"):
             self._set(**{name: as_number_within(getattr(self, name), name, least=0)})
 
@@ -163,17 +166,27 @@ def _or_none(value: Any, name: str, **bounds: float) -> float | None:
     return None if value is None else as_number_within(value, name, **bounds)
 
 
+def _number(place: str, num_layers: int) -> int:
+    """Return which layer of a network a place is in."""
+    match = _PLACE.match(place)
+    if match is None or int(match[1]) >= num_layers:
+        raise ValueError(f"{place!r} is no place in a network of {num_layers} layers")
+    return int(match[1])
+
+
 def _is_within(place: str, within: str) -> bool:
     rest = place.removeprefix(within)
     return place.startswith(within) and (not rest or rest[0] in ".[")
 
 
-def _as_factors(value: Any) -> tuple[Any, ...]:
+def _as_factors(value: Any) -> tuple[Any, ...] | None:
     """Return factors as a tuple: a number for each layer, or pairs of a place and a number."""
     name = "learning_rate_factors"
     if value is None:
-        return ()
+        return None
     if isinstance(value, np.ndarray):
+        if value.ndim != 1:
+            raise ValueError(f"{name} must have shape (layers,), got shape {value.shape}")
         value = value.tolist()
     items: Any = value.items() if isinstance(value, Mapping) else value
     if isinstance(value, str) or not isinstance(value, (Sequence, Mapping)):
@@ -181,6 +194,8 @@ def _as_factors(value: Any) -> tuple[Any, ...]:
             f"{name} must be a sequence of numbers, one for each layer, or a dict of places such "
             f"as 'layers[0]', got {type(value).__name__}"
         )
+    if not items:
+        raise ValueError(f"{name} is empty: leave it out where all layers learn alike")
     pairs = all(isinstance(item, (tuple, list)) and len(item) == 2 for item in items)
     if not pairs:
         return tuple(

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from laminet.core.conversion.counts import as_count, as_integer
+from laminet.core.conversion import as_real_array
+from laminet.core.conversion.counts import as_step
 from laminet.core.described import Described, as_described
 from laminet.core.public_module import named_in
 from laminet.core.scalar_arguments import as_number_within
@@ -30,6 +31,7 @@ __all__ = [
     "Step",
     "WarmUp",
     "as_schedule",
+    "as_steps",
 ]
 
 
@@ -43,6 +45,7 @@ class Schedule(Described):
     """
 
     __slots__ = ()
+    _example = "ln.optim.schedules.Cosine()"
 
     def factor(
         self, step: int, total_steps: int | None = None, losses: Sequence[float] = ()
@@ -67,8 +70,16 @@ class Schedule(Described):
         Raises
         ------
         ValueError
-            If the schedule needs `total_steps`, and it is not known.
+            If the schedule needs `total_steps`, and it is not known; or `step` is below 0, or
+            `total_steps` below 1.
+        TypeError
+            If these are no integers, or losses that are looked at no real numbers.
         """
+        done, total = as_steps(step, total_steps)
+        return self._factor(done, total, losses)
+
+    def _factor(self, step: int, total_steps: int | None, losses: Sequence[float]) -> float:
+        """Return what `factor` does."""
         raise NotImplementedError
 
     def _all(self, total_steps: int | None) -> int:
@@ -93,9 +104,7 @@ class Constant(Schedule):
 
     name: ClassVar[str] = "constant"
 
-    def factor(
-        self, step: int, total_steps: int | None = None, losses: Sequence[float] = ()
-    ) -> float:
+    def _factor(self, step: int, total_steps: int | None, losses: Sequence[float]) -> float:
         """Return 1."""
         return 1.0
 
@@ -134,10 +143,8 @@ class Cosine(Schedule):
             self._set(steps=_as_duration(self.steps, "steps"))
         self._set(final=as_number_within(self.final, "final", least=0, most=1))
 
-    def factor(
-        self, step: int, total_steps: int | None = None, losses: Sequence[float] = ()
-    ) -> float:
-        """Return ``final + (1 - final) (1 + cos(pi step / steps)) / 2``; see `Schedule.factor`."""
+    def _factor(self, step: int, total_steps: int | None, losses: Sequence[float]) -> float:
+        """Return ``final + (1 - final) (1 + cos(pi step / steps)) / 2``."""
         steps = (
             self._all(total_steps) if self.steps is None else self._steps(self.steps, total_steps)
         )
@@ -186,10 +193,8 @@ class OneCycle(Schedule):
             final_div_factor=as_number_within(self.final_div_factor, "final_div_factor", least=1),
         )
 
-    def factor(
-        self, step: int, total_steps: int | None = None, losses: Sequence[float] = ()
-    ) -> float:
-        """Return the factor on the way up, or down; see `Schedule.factor`."""
+    def _factor(self, step: int, total_steps: int | None, losses: Sequence[float]) -> float:
+        """Return the factor on the way up, or down."""
         last = self._all(total_steps) - 1
         first = 1 / self.div_factor
         top = self.pct_start * (last + 1) - 1  # PyTorch's: a step's number, and seldom an integer
@@ -234,10 +239,8 @@ class WarmUp(Schedule):
             then=Constant() if self.then is None else as_schedule(self.then, "then"),
         )
 
-    def factor(
-        self, step: int, total_steps: int | None = None, losses: Sequence[float] = ()
-    ) -> float:
-        """Return the factor on the way up, or that of `then`; see `Schedule.factor`."""
+    def _factor(self, step: int, total_steps: int | None, losses: Sequence[float]) -> float:
+        """Return the factor on the way up, or that of `then`."""
         assert isinstance(self.then, Schedule)
         steps = self._steps(self.steps, total_steps)
         if step < steps:
@@ -276,10 +279,8 @@ class Step(Schedule):
             gamma=as_number_within(self.gamma, "gamma", above=0, most=1),
         )
 
-    def factor(
-        self, step: int, total_steps: int | None = None, losses: Sequence[float] = ()
-    ) -> float:
-        """Return ``gamma`` to the power of how often it went down; see `Schedule.factor`."""
+    def _factor(self, step: int, total_steps: int | None, losses: Sequence[float]) -> float:
+        """Return ``gamma`` to the power of how often it went down."""
         return float(self.gamma ** (step // self._steps(self.step_size, total_steps)))
 
 
@@ -313,10 +314,8 @@ class InverseScaling(Schedule):
             steps=_as_duration(self.steps, "steps"),
         )
 
-    def factor(
-        self, step: int, total_steps: int | None = None, losses: Sequence[float] = ()
-    ) -> float:
-        """Return the factor; see `Schedule.factor`."""
+    def _factor(self, step: int, total_steps: int | None, losses: Sequence[float]) -> float:
+        """Return the factor."""
         return float((1 + step / self._steps(self.steps, total_steps)) ** -self.power)
 
 
@@ -362,16 +361,14 @@ class Plateau(Schedule):
             raise ValueError(f"threshold_mode must be 'rel' or 'abs', got {self.threshold_mode!r}")
         self._set(
             gamma=as_number_within(self.gamma, "gamma", above=0, below=1),
-            patience=_as_epochs(self.patience, "patience"),
+            patience=as_step(self.patience, "patience"),
             threshold=as_number_within(self.threshold, "threshold", least=0),
-            cooldown=_as_epochs(self.cooldown, "cooldown"),
+            cooldown=as_step(self.cooldown, "cooldown"),
             minimum=as_number_within(self.minimum, "minimum", least=0, most=1),
         )
 
-    def factor(
-        self, step: int, total_steps: int | None = None, losses: Sequence[float] = ()
-    ) -> float:
-        """Return `after` the losses of the epochs that are over; see `Schedule.factor`."""
+    def _factor(self, step: int, total_steps: int | None, losses: Sequence[float]) -> float:
+        """Return `after` the losses of the epochs that are over."""
         return self.after(losses)
 
     def after(self, losses: Sequence[float]) -> float:
@@ -385,9 +382,19 @@ class Plateau(Schedule):
         Returns
         -------
         float
+
+        Raises
+        ------
+        ValueError
+            If they are not in one row.
+        TypeError
+            If they are not real numbers.
         """
+        array = as_real_array(losses, np.dtype(np.float64), "losses")
+        if array.ndim != 1:
+            raise ValueError(f"losses must have shape (epochs,), got shape {array.shape}")
         factor, best, bad, cooling = 1.0, math.inf, 0, 0
-        for loss in losses:
+        for loss in array.tolist():
             if loss < self._to_beat(best):
                 best, bad = loss, 0
             else:
@@ -452,8 +459,7 @@ def as_schedule(value: Schedule | str | Mapping[str, Any], argument: str = "sche
     TypeError
         If it is neither of them.
     """
-    example = "ln.optim.schedules.Cosine()"
-    return as_described(value, argument, Schedule, SCHEDULES, example, _MEANINGS)
+    return as_described(value, argument, Schedule, SCHEDULES, _MEANINGS)
 
 
 def _half_cosine(start: float, end: float, part: float) -> float:
@@ -470,11 +476,10 @@ def _as_duration(value: Any, name: str) -> int | float:
                 f"1, got {value}"
             )
         return float(value)
-    return as_count(value, name)
+    return as_step(value, name, least=1)
 
 
-def _as_epochs(value: Any, name: str) -> int:
-    count = as_integer(value, name)
-    if count < 0:
-        raise ValueError(f"{name} must be at least 0, got {count}")
-    return count
+def as_steps(step: Any, total_steps: Any) -> tuple[int, int | None]:
+    """Return how many steps were made, and how many there will be, or None; refuse what is none."""
+    total = None if total_steps is None else as_step(total_steps, "total_steps", least=1)
+    return as_step(step, "step"), total

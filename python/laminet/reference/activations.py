@@ -188,11 +188,13 @@ def activation(spec: ActivationName | Activation, z: ArrayLike) -> Array:
 
     Raises
     ------
+    ValueError
+        If parameters are by unit, and the last axis is not one of so many units.
     TypeError
         If `z` does not hold real numbers.
     """
     spec = as_activation(spec)
-    values = as_real_array(z, _FLOAT64, "z")
+    values = _values(spec, z)
     with np.errstate(all="ignore"):
         return np.asarray(_FUNCTIONS[spec.name](values, **spec.parameters))
 
@@ -220,11 +222,13 @@ def activation_derivative(spec: ActivationName | Activation, z: ArrayLike) -> Ar
 
     Raises
     ------
+    ValueError
+        If parameters are by unit, and the last axis is not one of so many units.
     TypeError
         If `z` does not hold real numbers.
     """
     spec = as_activation(spec)
-    values = as_real_array(z, _FLOAT64, "z")
+    values = _values(spec, z)
     with np.errstate(all="ignore"):
         result = _DERIVATIVES[spec.name](values, **spec.parameters)
     if spec.name == "identity":
@@ -254,6 +258,8 @@ def activation_parameter_derivatives(
 
     Raises
     ------
+    ValueError
+        If parameters are by unit, and the last axis is not one of so many units.
     TypeError
         If `z` does not hold real numbers.
 
@@ -264,9 +270,18 @@ def activation_parameter_derivatives(
     {'alpha': array([-3.,  0.])}
     """
     spec = as_activation(spec)
+    values = _values(spec, z)
     if not spec.parameters:
         return {}
-    values = as_real_array(z, _FLOAT64, "z")
     with np.errstate(all="ignore"):
         found = _BY_PARAMETERS[spec.name](values, **spec.parameters)
     return {name: np.where(np.isnan(values), np.nan, part) for name, part in found.items()}
+
+
+def _values(spec: Activation, z: ArrayLike) -> Array:
+    values = as_real_array(z, _FLOAT64, "z")
+    if spec.in_features is not None and values.shape[-1:] != (spec.in_features,):
+        raise ValueError(
+            f"{spec.name} has parameters for {spec.in_features} units, z has shape {values.shape}"
+        )
+    return values

@@ -17,6 +17,7 @@ from laminet.core.layers.residual import Residual
 from laminet.core.layers.tree import walk
 from laminet.reference import layers as kinds
 from laminet.reference.activations import activation_derivative, activation_parameter_derivatives
+from laminet.reference.arguments import require_mapping, require_network
 from laminet.reference.heads import head_jacobian
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def parameters(net: MLP) -> dict[str, Array]:
     >>> list(ln.reference.parameters(ln.MLP.init([2, 3, 1], seed=0)))
     ['layers[0].weight', 'layers[0].bias', 'layers[1].weight', 'layers[1].bias']
     """
+    require_network(net)
     found: Found = {}
     for place, layer in walk(net.layers):
         if kinds.is_dense(layer) or isinstance(layer, Norm):
@@ -85,12 +87,13 @@ def with_parameters(net: MLP, values: Mapping[str, ArrayLike]) -> MLP:
     ValueError
         If there is no parameter of such a name, or its shape is another.
     TypeError
-        If values are not real numbers.
+        If values are not real numbers, or `net` is no MLP.
     """
     known, given = parameters(net), {}
-    for name, value in values.items():
+    for name, value in require_mapping(values, "values", "arrays by name").items():
         if name not in known:
-            raise ValueError(f"the network has no parameter {name!r}, expected {', '.join(known)}")
+            expected = f"parameter {name!r}, expected {', '.join(known)}" if known else "parameters"
+            raise ValueError(f"the network has no {expected}")
         # A copy: layers refer to their arrays.
         given[name] = np.array(as_real_array(value, _FLOAT64, name))
         if given[name].shape != known[name].shape:
@@ -136,7 +139,7 @@ def gradients(net: MLP, x: ArrayLike, grad_output: ArrayLike) -> dict[str, Array
     ValueError
         If a shape is wrong.
     TypeError
-        If an argument does not hold real numbers.
+        If an argument does not hold real numbers, or `net` is no MLP.
 
     Examples
     --------
@@ -145,6 +148,7 @@ def gradients(net: MLP, x: ArrayLike, grad_output: ArrayLike) -> dict[str, Array
     >>> ln.reference.gradients(net, [[1.0, 10.0], [1.0, 20.0]], [[1.0], [1.0]])["layers[0].weight"]
     array([[ 2., 30.]])
     """
+    require_network(net)
     a = as_real_array(x, _FLOAT64, "x", net.feature_names)
     if a.ndim not in (1, 2) or a.shape[-1] != net.in_features:
         raise ValueError(

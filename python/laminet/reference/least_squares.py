@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from laminet.core.conversion import as_real_array
+from laminet.reference.arguments import require_kind
+
 if TYPE_CHECKING:
     from laminet.optim import LevenbergMarquardt
 
 __all__ = ["DampingState", "levenberg_marquardt_step"]
 
 Array = NDArray[np.float64]
+
+_FLOAT64 = np.dtype(np.float64)
 
 
 class DampingState(NamedTuple):
@@ -62,6 +67,13 @@ def levenberg_marquardt_step(
         Those given where no step was found.
     state : DampingState
 
+    Raises
+    ------
+    ValueError
+        If a shape is wrong.
+    TypeError
+        If something is of a wrong type, or does not hold real numbers.
+
     Notes
     -----
     The loss ``F = r^T r + d/2 p^T p``, with the decay ``d`` of those that decay; its gradient
@@ -79,14 +91,25 @@ def levenberg_marquardt_step(
     >>> after.round(6)
     array([3.])
     """
-    now = DampingState() if state is None else state
-    decay = np.broadcast_to(optimizer.weight_decay * np.asarray(decayed, float), parameters.shape)
+    from laminet.optim import LevenbergMarquardt
+
+    require_kind(optimizer, LevenbergMarquardt, "optimizer")
+    now = DampingState() if state is None else require_kind(state, DampingState, "state")
+    parameters = as_real_array(parameters, _FLOAT64, "parameters")
+    if parameters.ndim != 1:
+        raise ValueError(f"parameters must have shape (P,), got shape {parameters.shape}")
+    marked = as_real_array(decayed, _FLOAT64, "decayed")
+    if marked.shape not in ((), parameters.shape):
+        raise ValueError(
+            f"decayed must be a bool or have shape {parameters.shape}, got shape {marked.shape}"
+        )
+    decay = np.broadcast_to(optimizer.weight_decay * marked, parameters.shape)
 
     def loss(p: Array, r: Array) -> float:
         return float(r @ r + decay @ (p * p) / 2)
 
     with np.errstate(all="ignore"):
-        r, jacobian = residuals(parameters)
+        r, jacobian = _linearised(residuals, parameters)
         before = loss(parameters, r)
         gradient = 2 * jacobian.T @ r + decay * parameters
         hessian = 2 * jacobian.T @ jacobian + np.diag(decay)
@@ -113,6 +136,24 @@ def levenberg_marquardt_step(
                     mu *= max(1 / 3, 1 - (2 * float(gain) - 1) ** 3)
                     return after, DampingState(mu, 2.0)
             mu, growth = mu * growth, growth * 2
+
+
+def _linearised(
+    residuals: Callable[[Array], tuple[Array, Array]], parameters: Array
+) -> tuple[Array, Array]:
+    """Return residuals and their derivatives; refuse other shapes than (N,) and (N, P)."""
+    if not callable(residuals):
+        raise TypeError(f"residuals must be a function, got {type(residuals).__name__}")
+    found = residuals(parameters)
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
+        raise TypeError("residuals must return a tuple of two arrays: residuals and derivatives")
+    r, jacobian = (as_real_array(one, _FLOAT64, "residuals") for one in found)
+    if r.ndim != 1 or jacobian.shape != (r.size, parameters.size):
+        raise ValueError(
+            f"residuals must return arrays of shapes (N,) and (N, {parameters.size}), got "
+            f"{r.shape} and {jacobian.shape}"
+        )
+    return r, jacobian
 
 
 def _solved(matrix: Array, right: Array) -> Array | None:

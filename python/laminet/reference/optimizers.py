@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from laminet.core.conversion import as_real_array
+from laminet.core.conversion.counts import as_step
+from laminet.core.numbers import as_flag, as_number_within
+from laminet.reference.arguments import require_items, require_kind
 
 if TYPE_CHECKING:
     from laminet.optim import SGD, Adam, AdamW, Muon, Optimizer
@@ -79,9 +82,11 @@ def optimizer_step(
     Raises
     ------
     ValueError
-        If there are not as many of one as of the other, or a shape is another.
+        If there are not as many of one as of the other, a shape is another, a factor or a number of
+        steps is below 0, or a factor not finite.
     TypeError
-        If something does not hold real numbers, or the optimiser is one that looks at all samples.
+        If something does not hold real numbers, or is of a wrong type, or the optimiser is one that
+        looks at all samples.
 
     Notes
     -----
@@ -115,14 +120,25 @@ def optimizer_step(
             f"optimizer must be one that follows gradients, SGD, Adam, AdamW or Muon, got "
             f"{type(chosen).__name__}"
         )
-    before = [as_real_array(p, _FLOAT64, f"parameters[{i}]") for i, p in enumerate(parameters)]
+    given = require_items(parameters, "parameters", "arrays")
+    before = [as_real_array(p, _FLOAT64, f"parameters[{i}]") for i, p in enumerate(given)]
     grads = _like(before, gradients, "gradients")
-    marked = [chosen.decays(p.ndim) for p in before] if decayed is None else list(decayed)
-    rates = [1.0] * len(before) if factors is None else [float(factor) for factor in factors]
-    for name, given in (("decayed", marked), ("factors", rates)):
-        if len(given) != len(before):
-            raise ValueError(f"{name} has {len(given)} elements, parameters has {len(before)}")
-    kept = OptimizerState() if state is None else state
+    marked = [chosen.decays(p.ndim) for p in before]
+    if decayed is not None:
+        flags = require_items(decayed, "decayed", "bool")
+        marked = [as_flag(flag, f"decayed[{i}]") for i, flag in enumerate(flags)]
+    rates = [1.0] * len(before)
+    if factors is not None:
+        numbers = require_items(factors, "factors", "numbers")
+        rates = [as_number_within(n, f"factors[{i}]", least=0) for i, n in enumerate(numbers)]
+    for name, count in (("decayed", len(marked)), ("factors", len(rates))):
+        if count != len(before):
+            raise ValueError(f"{name} has {count} elements, parameters has {len(before)}")
+    kept = OptimizerState()
+    if state is not None:
+        parts = require_kind(state, OptimizerState, "state")._asdict().items()
+        kept = OptimizerState(**{k: _remembered(before, v, f"state.{k}") for k, v in parts})
+    step_number = as_step(step_number, "step_number")
 
     rate = chosen.rate_factor(step_number, total_steps, losses)
     with np.errstate(all="ignore"):
@@ -266,9 +282,18 @@ def _norm(arrays: Sequence[Array]) -> float:
     return largest * math.sqrt(sum(float(np.sum((a / largest) ** 2)) for a in arrays))
 
 
+def _remembered(
+    parameters: list[Array], given: Sequence[ArrayLike], name: str
+) -> tuple[Array, ...]:
+    """Return arrays of the shapes of the parameters, or none."""
+    items = require_items(given, name, "arrays")
+    return tuple(_like(parameters, items, name)) if len(items) else ()
+
+
 def _like(parameters: list[Array], given: Sequence[ArrayLike], name: str) -> list[Array]:
     """Return arrays of the shapes of the parameters."""
-    arrays = [as_real_array(g, _FLOAT64, f"{name}[{i}]") for i, g in enumerate(given)]
+    items = require_items(given, name, "arrays")
+    arrays = [as_real_array(g, _FLOAT64, f"{name}[{i}]") for i, g in enumerate(items)]
     if len(arrays) != len(parameters):
         raise ValueError(f"{name} has {len(arrays)} arrays, parameters has {len(parameters)}")
     for i, (p, g) in enumerate(zip(parameters, arrays, strict=True)):

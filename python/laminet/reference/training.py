@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from laminet.core.conversion import as_real_array
+from laminet.core.conversion.counts import as_step
+from laminet.reference.arguments import require_kind, require_network
 from laminet.reference.gradients import gradients, parameters, with_parameters
 from laminet.reference.layers import value
 from laminet.reference.least_squares import DampingState, levenberg_marquardt_step
@@ -122,13 +124,15 @@ def training_step(
     from laminet.losses import as_loss  # for those alone who train
     from laminet.optim import FirstOrder, LevenbergMarquardt, as_optimizer
 
+    require_network(net)
     kind, method = as_loss(loss), as_optimizer(optimizer)
     if net.head is not None and kind.name != "cross_entropy":
         raise ValueError(
             f"the network ends in {net.head}, whose loss is cross_entropy, and the loss is "
             f"{kind.name}"
         )
-    now = TrainingState() if state is None else state
+    now = TrainingState() if state is None else require_kind(state, TrainingState, "state")
+    done = as_step(now.step, "state.step")
     bare = net._like(net.layers, head=None, outputs=None, dtype="float64")
     x = as_real_array(X, _FLOAT64, "X", net.feature_names)
     if x.ndim != 2 or x.shape[1] != net.in_features:
@@ -145,7 +149,7 @@ def training_step(
             list(values.values()),
             [found[name] for name in values],
             _remembered(now, OptimizerState),
-            now.step,
+            done,
             factors=_factors(method, net, values),
             total_steps=total_steps,
             losses=losses,
@@ -161,10 +165,13 @@ def training_step(
         roots = np.sqrt(shares / net.out_features)
         changed, new = _least_squares(method, bare, x, targets, roots, values, now)
     else:
-        raise TypeError(f"optimizer must be another one, training_step has no {method!r}")
+        raise TypeError(
+            "optimizer must be one that follows gradients, or LevenbergMarquardt, got "
+            f"{type(method).__name__}"
+        )
     return TrainingStep(
         net._like(with_parameters(bare, changed).layers, dtype="float64"),
-        TrainingState(now.step + 1, new),
+        TrainingState(done + 1, new),
         before,
     )
 
@@ -220,6 +227,8 @@ def _least_squares(
                 rows.append(np.concatenate([found[name].ravel() for name in values]))
         return r.ravel(), np.array(rows)
 
+    if not values:
+        return {}, DampingState(stopped="gradient")  # which has no element
     flat = np.concatenate([v.ravel() for v in values.values()])
     decayed = np.concatenate([np.full(v.size, method.decays(v.ndim)) for v in values.values()])
     after, new = levenberg_marquardt_step(

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_batch", "as_count", "as_integer", "largest_batch", "require_width", "shown"]
+__all__ = [
+    "as_batch",
+    "as_count",
+    "as_integer",
+    "as_step",
+    "largest_batch",
+    "require_width",
+    "shown",
+]
 
 # Addresses tell so many numbers of float64 apart.
 _WIDEST = sys.maxsize // 8
@@ -44,6 +52,23 @@ def as_count(value: Any, name: str) -> int:
     count = as_integer(value, name)
     if count < 1:
         raise ValueError(f"{name} must be at least 1, got {shown(count)}")
+    return count
+
+
+def as_step(value: Any, name: str, *, least: int = 0) -> int:
+    """Return how often something is done as an int of at least `least`.
+
+    Raises
+    ------
+    TypeError
+        If it is not an integer.
+    ValueError
+        If it is less than `least`, or more than anything is ever done.
+    """
+    count = as_integer(value, name)
+    if not least <= count <= sys.maxsize:
+        bounds = f"at least {least}" if count < least else f"at most {sys.maxsize}"
+        raise ValueError(f"{name} must be {bounds}, got {shown(count)}")
     return count
 
 
