@@ -24,6 +24,7 @@ NEEDED = {
     "test_torch_results.py": ("torch",),
     "test_torch_steps.py": ("torch",),
     "test_to_torch.py": ("torch",),
+    "test_torch_round_trips.py": ("torch",),
     "test_to_torch_blocks.py": ("torch",),
     "test_losses_torch.py": ("torch",),
     "test_from_sklearn.py": ("sklearn", "joblib"),

@@ -10,7 +10,8 @@ from pathlib import Path
 def test_stub_matches_the_module(tmp_path: Path) -> None:
     # The classes alone, not their methods: a stub cannot name pybind11's metaclass.
     allowed = tmp_path / "allowed.txt"
-    names = [f"{name}F{bits}" for name in ("Network", "Derivatives", "Trainer") for bits in (32, 64)]
+    kinds = ("Network", "Derivatives", "Trainer")
+    names = [f"{name}F{bits}" for name in kinds for bits in (32, 64)]
     allowed.write_text("".join(f"laminet._core.{name}\n" for name in names))
     check = subprocess.run(
         [sys.executable, "-m", "mypy.stubtest", "laminet._core", "--allowlist", str(allowed)],

@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 from laminet.core.conversion import as_real_array
 from laminet.core.layers.dense_like import DenseLike
 from laminet.core.layers.layer import Layer
-from laminet.core.numbers import as_number
+from laminet.core.scalar_arguments import as_number
 from laminet.reference import layers as kinds
 from laminet.reference.activations import (
     activation,

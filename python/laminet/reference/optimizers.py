@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from laminet.core.conversion import as_real_array
 from laminet.core.conversion.counts import as_step
-from laminet.core.numbers import as_flag, as_number_within
+from laminet.core.scalar_arguments import as_flag, as_number_within
 from laminet.reference.arguments import require_items, require_kind
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from laminet.core.conversion import as_real_array, real_array
 from laminet.core.conversion.refusals import NOT_ARRAYS
-from laminet.core.numbers import as_number
+from laminet.core.scalar_arguments import as_number
 
 __all__ = ["as_vectors", "common_dtype", "number_or_array", "read_only", "same"]
 

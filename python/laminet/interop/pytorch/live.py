@@ -88,7 +88,12 @@ def live(thing: Any) -> Live:
         raise _no_module(thing)
     module = unwrapped(thing)
     dtype = next((t.dtype for t in tensors_of(module) if t.is_floating_point()), torch.float32)
-    return Live(module, _required(module), None, (3, 1), lambda tensors: module(*tensors), dtype)
+    shapes = None
+    if type(module) is torch.nn.Sequential and isinstance(
+        getattr(module, "in_features", None), int
+    ):
+        shapes = ((module.in_features,),)  # as to_torch says
+    return Live(module, _required(module), shapes, (3, 1), lambda tensors: module(*tensors), dtype)
 
 
 def _no_module(thing: Any) -> TypeError:

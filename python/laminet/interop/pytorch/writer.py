@@ -41,7 +41,8 @@ def to_torch(net: MLP) -> Any:
     torch.nn.Sequential
         ``Linear`` layers, activations and norms, a ``Dropout`` for a dropout, and a ``Softmax`` or
         ``LogSoftmax`` over the last dimension for a head; parameters of the network's dtype,
-        copied, on the CPU, with gradients. It is in evaluation mode: ``module.train()`` before
+        copied, on the CPU, with gradients. Its ``in_features`` is the network's, and where nothing
+        has the dtype an empty buffer does. It is in evaluation mode: ``module.train()`` before
         training it. `laminet.from_torch` makes an equal network of a chain, but that a module has
         no place for what the outputs stand for and for names of features: give it
         ``outputs=net.outputs``.
@@ -79,7 +80,12 @@ def to_torch(net: MLP) -> Any:
     if net.head is not None:
         head = torch.nn.Softmax if net.head == "softmax" else torch.nn.LogSoftmax
         modules.append(head(dim=-1))
-    return torch.nn.Sequential(*modules).eval()
+    module = torch.nn.Sequential(*modules)
+    # What no layer may say, for those who read it; no part of the state.
+    module.in_features = net.in_features
+    if not any(t.is_floating_point() for t in (*module.parameters(), *module.buffers())):
+        module.register_buffer("numbers", _tensor(np.zeros(0), net.dtype), persistent=False)
+    return module.eval()
 
 
 def _series(layers: Sequence[Layer], features: int, dtype: np.dtype[Any]) -> list[Any]:

@@ -306,6 +306,12 @@ class Form:
             raise ValueError(f"selects feature {int(indices.max())} of {self.width}")
         if len(indices) == self.width and (indices == np.arange(self.width)).all():
             return self
+        # The same however often it is asked for: a model may compute two things of it.
+        key = "selected", indices.astype(np.int64).tobytes()
+        return self.kept(key, lambda: self._selected(indices))
+
+    def _selected(self, indices: Array) -> Form:
+        assert self.width is not None  # selected() has looked
         scale, shift = (
             None if a is None else np.broadcast_to(a, self.width)[indices]
             for a in (self.scale, self.shift)

@@ -28,6 +28,7 @@ __all__ = [
     "applies",
     "apply",
     "clip",
+    "contains",
     "depth",
     "in_terms_of",
     "line",
@@ -268,6 +269,17 @@ def in_terms_of(f: Function, inner: Function) -> Function:
     if len(f.coefficients) == 1:
         return f
     raise ValueError(f"{text(f)} is no function of {text(inner)}")
+
+
+def contains(f: Function, inner: Function) -> bool:
+    """Whether f is a function of `inner`, which is nowhere cut apart in it."""
+    if f == inner:
+        return True
+    if isinstance(f, Poly):
+        return len(f.coefficients) == 1
+    if isinstance(f, Product):
+        return all(contains(factor, inner) for factor in f.factors)
+    return contains(f.function if isinstance(f, Scaled) else f.argument, inner)
 
 
 def where_greater(u: Function, bound: float, f: Function, g: Function) -> Function | None:

@@ -235,11 +235,13 @@ class Value:
             If they are no functions of the same features, nor a normalisation in its parts, nor a
             gate by numbers for each feature, nor a sum.
         """
-        mine, its = self.open(), other.open()
+        mine, its = _of_a_layer(self.open(), other.open())
         if mine.form is its.form:
             function = _OF_FUNCTIONS[operation](mine.function, its.function)
+            if function is None and operation == "add" and (parts := _activations(mine, its)):
+                return Value(summed(parts))
             text = functions.text(its.function)
-            return self.with_function(function, f"the {operation} with {text}")
+            return mine.with_function(function, f"the {operation} with {text}")
         pairs = (mine.form, mine.function), (its.form, its.function)
         found = statistics.combined(*pairs, operation)
         if found is None and operation == "multiply":
@@ -258,6 +260,39 @@ class Value:
     def joined(cls, values: Sequence[Value]) -> Value:
         """Return the features of several values, one after the other."""
         return cls(joined([value.open().resolved() for value in values]))
+
+
+def _activations(*values: Value) -> list[Form]:
+    """Return values as forms; none where one is no activation, or no width is known."""
+    try:
+        forms = [value.resolved() for value in values]
+    except ValueError:
+        return []
+    return [] if any(form.width is None for form in forms) else forms
+
+
+def _of_a_layer(a: Value, b: Value) -> tuple[Value, Value]:
+    """Return two functions of one form, of which one is a function of the other, as such of that.
+
+    ``silu(u)`` is ``u sigmoid(u)`` also where u is an activation itself: that is a layer, and what
+    is made of it begins anew. Multiplied out nobody would find it again.
+    """
+    for inner, other in ((a, b), (b, a)):
+        u = inner.function
+        u = u.function if isinstance(u, functions.Scaled) else u
+        if a.form is not b.form or isinstance(u, functions.Poly) or a.function == b.function:
+            continue
+        if isinstance(other.function, functions.Poly) or not functions.contains(other.function, u):
+            continue
+        try:
+            form = resolved(a.form, u)
+        except ValueError:  # part of an activation
+            continue
+        return (
+            Value(form, functions.in_terms_of(a.function, u)),
+            Value(form, functions.in_terms_of(b.function, u)),
+        )
+    return a, b
 
 
 def _minimum(f: Function, g: Function) -> Function | None:
