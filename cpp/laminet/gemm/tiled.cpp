@@ -1,6 +1,6 @@
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
+#include <cstring>
 
 #include "laminet/base/cpu_info.h"
 #include "laminet/base/interruption.h"
@@ -242,8 +242,10 @@ constexpr std::size_t kLeastToPack = 16384;
 template <class T, std::size_t width>
 void pack_row(const T* from, std::size_t columns, T* to, std::size_t stride) {
   std::size_t j = 0;
-  // A copy of constant size is a few moves.
-  for (; j + width <= columns; j += width, to += stride) std::copy_n(from + j, width, to);
+  // A few moves, as the size is constant; copy_n would call memmove.
+  for (; j + width <= columns; j += width, to += stride) {
+    std::memcpy(to, from + j, width * sizeof(T));
+  }
   if (j == columns) return;
   std::copy(from + j, from + columns, to);
   std::fill(to + (columns - j), to + width, T{0});

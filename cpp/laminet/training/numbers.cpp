@@ -69,6 +69,7 @@ TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program,
     return of.empty() ? 1.0 : of[i];
   };
   for (std::size_t s = 0; s < program.steps().size(); ++s) {
+    pulls_back_.push_back(program.steps()[s].inputs[0].buffer != program.input().buffer);
     column_factors_.emplace_back(program.dense(s) ? program.steps()[s].output.count : 0, 1.0);
   }
   for (std::size_t l = 0; l < start.layers().size(); ++l) {
@@ -149,7 +150,7 @@ T* TrainedNumbers<T>::parameters(const TrainedPart& part) {
 
 template <class T>
 void TrainedNumbers<T>::changed(const TrainedPart& part) {
-  if (part.what != TrainedPart::What::weight) return;
+  if (part.what != TrainedPart::What::weight || !pulls_back_[part.step]) return;
   // Of W^T the rows are inputs.
   const ConstMatrixView<T> w =
       dense_view<const T>(panels_.data() + part.offset, part.inputs, part.stride)

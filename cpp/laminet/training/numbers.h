@@ -103,6 +103,7 @@ class TrainedNumbers {
   Prepared<T> transposed_;
   std::vector<HugePageArray<T>> buffers_;
   std::vector<std::vector<double>> column_factors_;  // by step
+  std::vector<bool> pulls_back_;                     // by step: the gradient of its input is wanted
   std::vector<DenseOperands<T>> steps_;
   Operands<T> operands_;
   std::vector<TrainedPart> parts_;

@@ -1,6 +1,7 @@
 #include "laminet/training/pass.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "laminet/base/cpu_info.h"
 #include "laminet/base/scratch.h"
@@ -14,6 +15,8 @@ namespace laminet {
 namespace {
 
 struct TargetsPurpose;
+
+constexpr std::size_t kRowsAhead = 8;
 
 }  // namespace
 
@@ -64,11 +67,15 @@ void Pass<T>::pack(const Tape<T>& tape, std::size_t row, std::size_t count,
 template <class T>
 void Pass<T>::load(Tape<T>& tape, std::size_t row, std::size_t count, std::size_t place) const {
   const ConstMatrixView<T>& x = samples.x;
+  const std::size_t end = place + count;
   for (std::size_t i = 0; i < count; ++i) {
+    // Shuffled rows come from far away: the next ones are on their way meanwhile.
+    if (place + i + kRowsAhead < end) {
+      __builtin_prefetch(x.row(batches.sample(place + i + kRowsAhead)));
+    }
     const std::size_t sample = batches.sample(place + i);
-    T* const to = tape.input().row(row + i);
     if (x.column_stride == 1) {
-      std::copy_n(x.row(sample), x.columns, to);
+      std::memcpy(tape.input().row(row + i), x.row(sample), x.columns * sizeof(T));
     } else {
       copy<T>(x.row_block(sample, 1), tape.input().row_block(row + i, 1));
     }
@@ -82,6 +89,9 @@ void Pass<T>::loss(Tape<T>& tape, std::size_t row, std::size_t count, std::size_
   const std::size_t stride = row_stride(out.columns);
   T* const wanted = thread_scratch<T, TargetsPurpose>(count * stride);
   for (std::size_t i = 0; i < count; ++i) {
+    if (i + kRowsAhead < count) {
+      targets.prefetch(samples, batches.sample(place + i + kRowsAhead));
+    }
     targets.write(samples, batches.sample(place + i), wanted + i * stride);
   }
   const T* const weights = batches.weights(place);

@@ -13,6 +13,8 @@ Targets<T>::Targets(const Loss& loss, std::size_t out_features)
     : out_features_(out_features),
       columns_(out_features),
       cross_entropy_(loss.kind == kernels::LossKind::cross_entropy),
+      as_given_(loss.kind != kernels::LossKind::quantile && loss.label_smoothing == 0 &&
+                loss.class_weights.empty()),
       smoothing_(loss.label_smoothing),
       even_(loss.label_smoothing / (cross_entropy_ ? static_cast<double>(out_features) : 2)),
       class_weights_(loss.class_weights) {
@@ -79,6 +81,11 @@ void Targets<T>::write(const Samples<T>& samples, std::size_t row, T* to) const 
       const double p = j == own ? 1 - smoothing_ + even_ : even_;
       to[j] = static_cast<T>(share > 0 ? p * class_shares_[j] / share : 0);
     }
+    return;
+  }
+  if (as_given_ && samples.targets.column_stride == 1) {
+    const T* const from = samples.targets.row(row);
+    for (std::size_t j = 0; j < columns_; ++j) to[j] = from[j];
     return;
   }
   const std::size_t repeat = out_features_ / columns_;

@@ -46,6 +46,14 @@ class Targets {
   }
   // A row of n_L targets.
   void write(const Samples<T>& samples, std::size_t row, T* to) const;
+  // Asks for what write() will read.
+  void prefetch(const Samples<T>& samples, std::size_t row) const {
+    if (samples.classes) {
+      __builtin_prefetch(samples.classes + row);
+    } else {
+      __builtin_prefetch(samples.targets.row(row));
+    }
+  }
 
   // By output.
   const T* levels() const { return levels_.data(); }
@@ -55,6 +63,7 @@ class Targets {
   std::size_t out_features_;
   std::size_t columns_;
   bool cross_entropy_;
+  bool as_given_;  // targets are what the kernel takes
   double smoothing_;
   double even_;  // what smoothing adds to a target
   std::vector<T> levels_;
