@@ -2,11 +2,15 @@
 // parameters.
 #include "laminet/training/trainer.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <optional>
 #include <random>
 #include <vector>
 
 #include "allocations.h"
+#include "laminet/base/interruption.h"
 #include "laminet/base/thread_count.h"
 #include "laminet/gemm/backend.h"
 #include "laminet/gradients/derivatives.h"
@@ -173,6 +177,7 @@ std::vector<float> after_steps(std::size_t threads, std::size_t rows, const Opti
 TEST(Trainer, SameBitsForAnyThreads) {
   const std::size_t threads = num_threads();
   Optimizer adam;
+  adam.clip_norm = 0.1;
   adam.decay = 0.01;
   adam.decoupled = true;
   for (const std::size_t rows : {64u, 1100u}) {
@@ -191,11 +196,179 @@ TEST(Trainer, AllocatesNothingAfterTheFirstStep) {
   const Trained trained;
   const Mlp<float> net(std::span<const LayerView<float>>(trained.layers));
   Trainer<float> trainer(net, {}, {});
+  const std::vector<double> rates(4, 1e-3);
   for (const std::size_t rows : {1100u, 64u}) {
     const Data data(rows, 7, 5);
     EXPECT_TRUE(becomes_quiet([&] { trainer.step(data.samples(false), 1e-3); })) << rows;
+    EXPECT_TRUE(becomes_quiet([&] {
+      trainer.epoch(data.samples(true), rows / 4, Shuffle{1, 2}, rates);
+    })) << rows;
   }
   set_num_threads(threads);
+}
+
+// All numbers, weights first.
+std::vector<float> numbers_of(const Mlp<float>& net, const Trainer<float>& trainer) {
+  std::vector<float> found;
+  for (std::size_t l = 0; l < net.layers().size(); ++l) {
+    const DenseView<float>& layer = net.layers()[l];
+    std::vector<float> now(layer.weight.rows * layer.weight.columns);
+    trainer.numbers().copy_weight(l,
+                                  dense_view(now.data(), layer.weight.rows, layer.weight.columns));
+    found.insert(found.end(), now.begin(), now.end());
+    const float* bias =
+        trainer.numbers().row(static_cast<std::size_t>(layer.bias - net.parameters().data()));
+    found.insert(found.end(), bias, bias + layer.weight.rows);
+  }
+  return found;
+}
+
+Samples<float> rows_of(const Samples<float>& all, std::size_t first, std::size_t count) {
+  return {all.x.row_block(first, count), all.targets.row_block(first, count), nullptr,
+          all.weights ? all.weights + first : nullptr};
+}
+
+TEST(Trainer, AnEpochIsItsSteps) {
+  const Trained trained;
+  const Mlp<float> net(std::span<const LayerView<float>>(trained.layers));
+  const Data data(1500, 7, 5);
+  Optimizer optimizer;
+  optimizer.clip_norm = 0.5;
+  optimizer.average_keep = 0.9;
+  // More steps than a job has phases for, a last batch of its own size, batches of several passes.
+  for (const std::size_t batch : {11u, 64u, 700u, 1400u}) {
+    for (const bool weighted : {false, true}) {
+      Trainer<float> whole(net, {}, optimizer), single(net, {}, optimizer);
+      const Samples<float> samples = data.samples(weighted);
+      std::vector<double> rates, losses, weights;
+      for (std::size_t first = 0; first < 1500; first += batch) {
+        const std::size_t rows = std::min<std::size_t>(batch, 1500 - first);
+        rates.push_back(1e-3 * static_cast<double>(1 + rates.size() % 3));
+        losses.push_back(single.step(rows_of(samples, first, rows), rates.back()));
+        double& weight = weights.emplace_back(0);
+        for (std::size_t i = 0; i < rows; ++i) {
+          weight += weighted ? data.weights[first + i] : 1.0;
+        }
+      }
+      const EpochResult result = whole.epoch(samples, batch, std::nullopt, rates);
+      EXPECT_EQ(result.steps, rates.size());
+      EXPECT_EQ(whole.steps(), rates.size());
+      double loss = 0, weight = 0;
+      for (std::size_t i = 0; i < losses.size(); ++i) {
+        loss += losses[i] * weights[i];
+        weight += weights[i];
+      }
+      EXPECT_NEAR(result.loss, loss / weight, 1e-6 * result.loss);
+      EXPECT_EQ(numbers_of(net, whole), numbers_of(net, single)) << batch << weighted;
+      for (std::size_t i = 0; i < whole.numbers().size(); ++i) {
+        ASSERT_EQ(whole.numbers().buffer(2)[i], single.numbers().buffer(2)[i]) << i;
+      }
+    }
+  }
+}
+
+TEST(Trainer, ShufflesBySeedAndEpoch) {
+  const Trained trained;
+  const Mlp<float> net(std::span<const LayerView<float>>(trained.layers));
+  const Data data(90, 7, 5);
+  const auto after = [&](const std::optional<Shuffle>& shuffle, const double* weights) {
+    Trainer<float> trainer(net, {}, {});
+    Samples<float> samples = data.samples(false);
+    samples.weights = weights;
+    std::size_t rows = 90;
+    if (weights) rows = static_cast<std::size_t>(std::count(weights, weights + 90, 1.0));
+    trainer.epoch(samples, 20, shuffle, std::vector<double>((rows + 19) / 20, 1e-3));
+    return numbers_of(net, trainer);
+  };
+  const auto first = after(Shuffle{1, 0}, nullptr);
+  EXPECT_EQ(first, after(Shuffle{1, 0}, nullptr));
+  EXPECT_NE(first, after(Shuffle{1, 1}, nullptr));
+  EXPECT_NE(first, after(Shuffle{2, 0}, nullptr));
+  EXPECT_NE(first, after(std::nullopt, nullptr));
+
+  // A sample of weight 0 is as if it were not there.
+  std::vector<double> weights(90, 1.0);
+  std::vector<std::size_t> kept;
+  for (std::size_t i = 0; i < 90; ++i) {
+    if (i % 7 == 3) weights[i] = 0;
+    if (weights[i] > 0) kept.push_back(i);
+  }
+  Data rest(kept.size(), 7, 5);
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    std::copy_n(data.x.data() + kept[i] * 7, 7, rest.x.data() + i * 7);
+    std::copy_n(data.t.data() + kept[i] * 5, 5, rest.t.data() + i * 5);
+  }
+  std::vector<double> ones(kept.size(), 1.0);
+  Samples<float> without = rest.samples(false);
+  without.weights = ones.data();
+  Trainer<float> trainer(net, {}, {});
+  trainer.epoch(without, 20, Shuffle{5, 2}, std::vector<double>((kept.size() + 19) / 20, 1e-3));
+  EXPECT_EQ(after(Shuffle{5, 2}, weights.data()), numbers_of(net, trainer));
+}
+
+// Two layers whose outputs lie in one panel, of which one never changes.
+TEST(Trainer, FactorsOfLayersThatShareAPanel) {
+  Numbers numbers;
+  const LayerView<float> a{numbers.dense(5, 7, ActivationKind::tanh)};
+  const LayerView<float> b{numbers.dense(5, 7, ActivationKind::tanh)};
+  const std::vector<LayerView<float>> layers{{ParallelView<float>{{{a}, {b}}, Join::concat}},
+                                             {numbers.dense(5, 10, ActivationKind::identity)}};
+  const Mlp<float> net(layers);
+  const Data data(40, 7, 5);
+  Optimizer sgd;
+  sgd.kind = Optimizer::Kind::sgd;
+  sgd.average_keep = 0.5;
+  const auto after = [&](const RateFactors& factors) {
+    Trainer<float> trainer(net, {}, sgd, factors);
+    trainer.step(data.samples(false), 0.25);
+    return numbers_of(net, trainer);
+  };
+  Trainer<float> untouched(net, {}, sgd);
+  const std::vector<float> start = numbers_of(net, untouched), all = after({});
+  const std::vector<float> some = after({{0, 1, 0.5}, {}, {}});
+  const std::size_t own = 5 * 7 + 5;
+  for (std::size_t i = 0; i < own; ++i) {
+    EXPECT_EQ(some[i], start[i]);
+    EXPECT_EQ(some[own + i], all[own + i]);
+  }
+  for (std::size_t i = 2 * own; i < all.size(); ++i) {
+    const float change = all[i] - start[i];
+    EXPECT_NEAR(some[i] - start[i], change / 2, 1e-6f * (1 + std::abs(change)));
+  }
+}
+
+TEST(Trainer, StopsBeforeAStepWhoseLossIsNotFinite) {
+  const Trained trained;
+  const Mlp<float> net(std::span<const LayerView<float>>(trained.layers));
+  Data data(100, 7, 5);
+  data.t[5 * 45] = std::numeric_limits<float>::infinity();
+  Trainer<float> trainer(net, {}, {}), before(net, {}, {});
+  const std::vector<double> rates(5, 1e-3);
+  const EpochResult result = trainer.epoch(data.samples(false), 20, std::nullopt, rates);
+  EXPECT_EQ(result.steps, 2u);
+  EXPECT_FALSE(std::isfinite(result.loss));
+  EXPECT_EQ(trainer.steps(), 2u);
+  before.epoch(rows_of(data.samples(false), 0, 40), 20, std::nullopt, std::span(rates).first(2));
+  EXPECT_EQ(numbers_of(net, trainer), numbers_of(net, before));
+}
+
+// What is asked between steps may end an epoch; then the steps before have been made, and no half.
+TEST(Trainer, IsWholeAfterAnInterruption) {
+  const Trained trained;
+  const Mlp<float> net(std::span<const LayerView<float>>(trained.layers));
+  const Data data(20000, 7, 5);
+  struct Enough {};
+  Trainer<float> trainer(net, {}, {});
+  const std::vector<double> rates(20000, 1e-4);
+  {
+    const Interruptible interruptible([](void*) { throw Enough(); }, nullptr);
+    EXPECT_THROW(trainer.epoch(data.samples(false), 1, std::nullopt, rates), Enough);
+  }
+  const std::size_t made = trainer.steps();
+  ASSERT_LT(made, 20000u);
+  Trainer<float> again(net, {}, {});
+  again.epoch(rows_of(data.samples(false), 0, made), 1, std::nullopt, std::span(rates).first(made));
+  EXPECT_EQ(numbers_of(net, trainer), numbers_of(net, again));
 }
 
 TEST(Trainer, RefusesWhatDoesNotFit) {
