@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from variants import same_name
 
 import laminet as ln
 from laminet import reference
@@ -51,7 +52,9 @@ def test_one_number(name: str, value: Any) -> None:
 
 @each_of_these
 @pytest.mark.parametrize(
-    "values", [[2, 3], (2.0, 3.0), np.array([2.0, 3.0]), range(2, 4), Tensor([2.0, 3.0])], ids=repr
+    "values",
+    [[2, 3], (2.0, 3.0), np.array([2.0, 3.0]), range(2, 4), Tensor([2.0, 3.0])],
+    ids=same_name,
 )
 def test_one_for_each(name: str, values: Any) -> None:
     layer = ONE_OR_SEVERAL[name](values)
@@ -82,7 +85,7 @@ def test_one_for_each(name: str, values: Any) -> None:
         object(),
         iter([1.0]),
     ],
-    ids=repr,
+    ids=same_name,
 )
 def test_no_numbers(name: str, value: Any) -> None:
     with pytest.raises(TypeError, match=f"^{name}( must |$)"):
@@ -135,7 +138,7 @@ def test_integers_of_any_size_in_arrays() -> None:
 # --- Not finite ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [math.nan, [1.0, math.nan], np.array([math.nan])], ids=repr)
+@pytest.mark.parametrize("value", [math.nan, [1.0, math.nan], np.array([math.nan])], ids=same_name)
 def test_nan(value: Any) -> None:
     for name in ("scale", "shift", "low", "high"):
         with pytest.raises(ValueError, match=f"^{name} must be a number or infinity, got NaN$"):
@@ -216,7 +219,7 @@ def test_ends_of_slices_as_others_write_them() -> None:
 @pytest.mark.parametrize(
     "columns",
     [[[1, 2], [3, 4]], [[1], [2, 3]], np.array([[1, 2], [3, 4]]), [np.array([1])]],
-    ids=repr,
+    ids=same_name,
 )
 def test_columns_are_of_one_axis(columns: Any) -> None:
     with pytest.raises(TypeError, match=r"^columns must be a slice or a sequence of integers, got"):
@@ -228,7 +231,7 @@ def test_columns_are_of_one_axis(columns: Any) -> None:
 @pytest.mark.parametrize(
     "layer",
     [ln.Activation("relu"), ln.Select(slice(None)), ln.Parallel([[], []]), ln.LayerNorm()],
-    ids=repr,
+    ids=same_name,
 )
 def test_widths_that_no_memory_holds(layer: Layer, features: int) -> None:
     with pytest.raises(ValueError, match=r"^in_features is .*, more than any memory holds"):
@@ -280,7 +283,7 @@ def test_steps_too_large(step: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [ln.Classes, ln.Labels])
-@pytest.mark.parametrize("label", [object(), (1, 2), b"a", [], {}, {1}, 1j], ids=repr)
+@pytest.mark.parametrize("label", [object(), (1, 2), b"a", [], {}, {1}, 1j], ids=same_name)
 def test_labels_are_numbers_or_text(kind: Any, label: Any) -> None:
     labels = np.empty(2, object)
     labels[:] = [label, "b"]
