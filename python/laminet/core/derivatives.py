@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from laminet.core.activation import Activation
 from laminet.core.gradients import Gradients, assembled, given_arrays
-from laminet.core.layers.dense import Dense
-from laminet.core.layers.norms import Norm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+    from laminet.core.parameters import Places
 
     Array = NDArray[Any]
 
@@ -25,8 +24,8 @@ class Differentiable:
     __slots__ = ()
 
     _derivatives: Any
-    #: Where layers of a kind stand, by kind; of activations those with parameters by unit.
-    _places: dict[type[Any], tuple[str, ...]]
+    #: Where layers stand that have parameters.
+    _places: Places
 
     def jacobian(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Return the Jacobian of the outputs with respect to the inputs.
@@ -241,5 +240,4 @@ class Differentiable:
         found = self._derivatives.gradients(
             x, grad_output, None if out is None else given_arrays(out)
         )
-        places = self._places
-        return assembled(found, places[Dense], places[Norm], places[Activation])
+        return assembled(found, *self._places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -28,9 +28,9 @@ from laminet.core.inputs import as_feature_names, as_inputs
 from laminet.core.layers.chain import is_chain
 from laminet.core.layers.dense import Dense
 from laminet.core.layers.layer import Layer
-from laminet.core.layers.norms import Norm
 from laminet.core.layers.tree import as_series, brief, for_core, given, taken, walk
 from laminet.core.outputs import UNSTATED, Outputs, as_outputs
+from laminet.core.parameters import places_of
 from laminet.core.plan import Plan, plan_of
 from laminet.core.public_module import named_in
 from laminet.core.runtime import check_environment
@@ -212,11 +212,7 @@ class MLP(_core.NetworkCall, Differentiable):
             return leaf._again(weight=core.weight(i), bias=core.bias(i))
 
         self._layers = tuple(layer._mapped(shown) for layer in own)
-        self._places: dict[type[Any], tuple[str, ...]] = {
-            sort: tuple(place for place, leaf in walk(self._layers) if isinstance(leaf, sort))
-            for sort in (Dense, Norm)
-        }
-        self._places[Activation] = tuple(_functions_by_unit(self._layers))
+        self._places = places_of(self._layers)
         if stated is not None:
             stated.check(self)
 
@@ -710,15 +706,6 @@ def _giver(in_features: int | None) -> str:
 def _widest(layers: Sequence[Layer]) -> np.dtype[Any]:
     wide = any(leaf.dtype == np.float64 for _, leaf in walk(layers))
     return np.dtype(np.float64 if wide else np.float32)
-
-
-def _functions_by_unit(layers: Sequence[Layer]) -> Iterator[str]:
-    """Yield where activations with parameters by unit stand."""
-    for place, leaf in walk(layers):
-        if isinstance(leaf, Dense) and leaf.activation.in_features is not None:
-            yield f"{place}.activation"
-        elif isinstance(leaf, Activation) and leaf.in_features is not None:
-            yield place
 
 
 def _owned(leaf: Layer, dtype: np.dtype[Any]) -> Layer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +14,9 @@ from laminet.core.layers.layer import Layer
 from laminet.core.layers.norms import Norm
 from laminet.core.layers.parallel import Parallel
 from laminet.core.layers.residual import Residual
-from laminet.core.layers.tree import walk
+from laminet.core.parameters import function_of
+from laminet.core.parameters import parameters as own_parameters
+from laminet.core.parameters import with_parameters as with_other_parameters
 from laminet.reference import layers as kinds
 from laminet.reference.activations import activation_derivative, activation_parameter_derivatives
 from laminet.reference.arguments import require_mapping, require_network
@@ -54,18 +56,7 @@ def parameters(net: MLP) -> dict[str, Array]:
     ['layers[0].weight', 'layers[0].bias', 'layers[1].weight', 'layers[1].bias']
     """
     require_network(net)
-    found: Found = {}
-    for place, layer in walk(net.layers):
-        if kinds.is_dense(layer) or isinstance(layer, Norm):
-            for name in ("weight", "bias"):
-                if (value := getattr(layer, name, None)) is not None:
-                    found[f"{place}.{name}"] = np.array(as_real_array(value, _FLOAT64, name))
-        spot, function = _function(place, layer)
-        if function is not None:
-            for name, value in function.parameters.items():
-                if isinstance(value, np.ndarray):
-                    found[f"{spot}.{name}"] = np.array(value, np.float64)
-    return found
+    return {name: np.array(value, np.float64) for name, value in own_parameters(net).items()}
 
 
 def with_parameters(net: MLP, values: Mapping[str, ArrayLike]) -> MLP:
@@ -89,31 +80,9 @@ def with_parameters(net: MLP, values: Mapping[str, ArrayLike]) -> MLP:
     TypeError
         If values are not real numbers, or `net` is no MLP.
     """
-    known, given = parameters(net), {}
-    for name, value in require_mapping(values, "values", "arrays by name").items():
-        if name not in known:
-            expected = f"parameter {name!r}, expected {', '.join(known)}" if known else "parameters"
-            raise ValueError(f"the network has no {expected}")
-        # A copy: layers refer to their arrays.
-        given[name] = np.array(as_real_array(value, _FLOAT64, name))
-        if given[name].shape != known[name].shape:
-            raise ValueError(
-                f"{name} must have shape {known[name].shape}, got shape {given[name].shape}"
-            )
-    places = (place for place, _ in walk(net.layers))
-
-    def own(place: str, layer: Layer) -> dict[str, Any]:
-        return {k: given[f"{place}.{k}"] for k in layer._fields if f"{place}.{k}" in given}
-
-    def change(layer: Layer) -> Layer:
-        place = next(places)
-        changed = own(place, layer)
-        spot, function = _function(place, layer)
-        if function is not None and spot != place and (inside := own(spot, function)):
-            changed["activation"] = function._again(**inside)
-        return layer._again(**changed) if changed else layer
-
-    return net._like([layer._mapped(change) for layer in net.layers], dtype="float64")
+    require_network(net)
+    require_mapping(values, "values", "arrays by name")
+    return with_other_parameters(net, values, _FLOAT64)
 
 
 def gradients(net: MLP, x: ArrayLike, grad_output: ArrayLike) -> dict[str, Array]:
@@ -194,7 +163,7 @@ def _back_through(layer: Layer, place: str, a: Array, g: Array, found: Found) ->
                 part, first = g[:, first : first + width], first + width
             total = total + _back(branch, f"{place}.branches[{i}]", a, part, found)
         return total
-    spot, function = _function(place, layer)
+    spot, function = function_of(place, layer)
     if kinds.is_dense(layer):
         weight = np.asarray(layer.weight, np.float64)
         z = a @ weight.T + (0.0 if layer.bias is None else np.asarray(layer.bias, np.float64))
@@ -210,13 +179,6 @@ def _back_through(layer: Layer, place: str, a: Array, g: Array, found: Found) ->
         found[f"{place}.weight"] = (g * normalized).sum(axis=0)
         found[f"{place}.bias"] = g.sum(axis=0)
     return _times(g, kinds.jacobian(layer, a))
-
-
-def _function(place: str, layer: Any) -> tuple[str, Activation | None]:
-    """Return the activation that a layer has or is, and where it stands."""
-    if kinds.is_dense(layer):
-        return f"{place}.activation", layer.activation
-    return place, layer if isinstance(layer, Activation) else None
 
 
 def _by_unit(function: Activation, place: str, z: Array, g: Array, found: Found) -> None:

@@ -1,0 +1,8 @@
+"""Making networks: `laminet.fit`, and `laminet.Trainer` for loops of one's own."""
+
+from __future__ import annotations
+
+from laminet.training.errors import TrainingError
+from laminet.training.trainer import Trainer
+
+__all__ = ["Trainer", "TrainingError"]

@@ -1,0 +1,43 @@
+"""A run that came to nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from laminet.core.public_module import named_in
+
+if TYPE_CHECKING:
+    from laminet.core.mlp import MLP
+
+__all__ = ["TrainingError"]
+
+
+@named_in("laminet")
+class TrainingError(RuntimeError):
+    """A loss that is not finite: the run diverged, and what it made before is kept.
+
+    Attributes
+    ----------
+    network : MLP or None
+        Of `laminet.fit`, the best network so far, which is the one given where no epoch ended; of a
+        `Trainer`, its network before the step that was not made.
+    history : History or None
+        Of `laminet.fit`, the epochs that ended.
+    epoch, step : int
+        When: both count from 1. Of a `Trainer`, ``epoch`` counts the calls of `Trainer.epoch`.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        network: MLP | None = None,
+        history: Any = None,
+        epoch: int = 0,
+        step: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.network, self.history, self.epoch, self.step = network, history, epoch, step
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, self.__dict__

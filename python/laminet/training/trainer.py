@@ -1,0 +1,454 @@
+"""A network in training, a step or an epoch at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laminet import _core
+from laminet.core.conversion.counts import as_count, as_integer, shown
+from laminet.core.layers.dropout import Dropout
+from laminet.core.layers.tree import walk, without_ending
+from laminet.core.mlp import MLP
+from laminet.core.public_module import named_in
+from laminet.core.parameters import by_kind, by_name, parameters, with_parameters
+from laminet.losses import as_loss
+from laminet.optim import AdamW, FirstOrder, as_optimizer
+from laminet.training import descriptions
+from laminet.training.errors import TrainingError
+from laminet.training.samples import as_sample_weight, as_samples, refuse_not_finite, require_rows
+from laminet.training.targets import Goal, chosen_loss
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from laminet.losses import Loss
+    from laminet.optim import Optimizer
+
+    Array = NDArray[Any]
+
+__all__ = ["Trainer"]
+
+_CORES: dict[np.dtype[Any], Any] = {
+    np.dtype(np.float32): _core.TrainerF32.make,
+    np.dtype(np.float64): _core.TrainerF64.make,
+}
+
+# Of the arrays of a state: what the optimiser keeps beside the parameters.
+_BUFFERS = ("first", "second", "average")
+
+_WHAT_TO_TRY = (
+    "try a smaller learning rate, optimizer=ln.optim.AdamW(..., clip_norm=1.0), or inputs and "
+    "targets of a scale near 1"
+)
+
+
+@named_in("laminet")
+class Trainer:
+    """A network in training, a step or an epoch at a time; `laminet.fit` does all of it at once.
+
+    For online learning, reinforcement learning and loops of one's own. One caller at a time.
+
+    Parameters
+    ----------
+    net : MLP
+        Where to start. It does not change: `network` gives what has become of it.
+    loss : Loss, str or None, default "cross_entropy"
+        One of `laminet.losses`; None for that of ``net.outputs``. Cross entropies take logits: a
+        head, or for ``binary_cross_entropy`` a sigmoid at the end, stays the network's and is left
+        out of training.
+    optimizer : FirstOrder or str, optional
+        One of `laminet.optim` that makes steps; ``AdamW(1e-3)`` if nothing is said.
+    class_weight : dict or array_like of shape (classes,), optional
+        Of a network of classes: a factor of the weight of each sample, by label or one for each
+        class; 1 for labels that are not in the dict.
+    seed : int, optional
+        At least 0: of the order of samples. Without one it is another in each run.
+    total_steps : int, optional
+        How many steps there will be in all, for schedules that need to know.
+
+    Attributes
+    ----------
+    loss_function : Loss
+    optimizer : FirstOrder
+    steps, epochs : int
+        How many were made.
+
+    Raises
+    ------
+    ValueError
+        If loss, optimiser and network do not go together, or a number is out of its bounds.
+    TypeError
+        If an argument is of a wrong type.
+
+    Notes
+    -----
+    The tiled back end trains, whatever is set. A trained network has the same bits for any number
+    of threads and any instruction set from AVX2 on, and after being saved and resumed
+    (`state`). An array of the network's dtype is read in place, batch by batch: it may be a file
+    that is larger than memory (``numpy.load(..., mmap_mode="r")``).
+
+    Examples
+    --------
+    >>> import numpy as np, laminet as ln
+    >>> net = ln.MLP.init([2, 16, 2], "tanh", seed=0)
+    >>> trainer = ln.Trainer(net, optimizer=ln.optim.AdamW(0.01), seed=0)
+    >>> X = np.random.default_rng(0).standard_normal((512, 2))
+    >>> y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    >>> losses = [trainer.epoch(X, y, batch_size=32) for _ in range(30)]
+    >>> bool(losses[-1] < 0.2 < losses[0]), trainer.steps
+    (True, 480)
+    >>> trainer.network.predict([[1.0, 1.0], [1.0, -1.0]])
+    array([1, 0])
+    """
+
+    def __init__(
+        self,
+        net: MLP,
+        loss: Loss | str | Mapping[str, Any] | None = "cross_entropy",
+        optimizer: Optimizer | str | Mapping[str, Any] | None = None,
+        *,
+        class_weight: Any = None,
+        seed: int | None = None,
+        total_steps: int | None = None,
+    ) -> None:
+        if not isinstance(net, MLP):
+            raise TypeError(f"net must be an ln.MLP, got {type(net).__name__}")
+        method = AdamW(1e-3) if optimizer is None else as_optimizer(optimizer)
+        if not isinstance(method, FirstOrder):
+            raise TypeError(
+                f"optimizer must be one that makes steps, such as ln.optim.AdamW, got {method!r}: "
+                "ln.fit takes it"
+            )
+        if not parameters(net):
+            raise ValueError("the network has no parameters that could be trained")
+        if any(isinstance(leaf, Dropout) and leaf.rate > 0 for _, leaf in walk(net.layers)):
+            raise NotImplementedError("networks with Dropout cannot be trained yet")
+        kind = chosen_loss(net, None) if loss is None else as_loss(loss)
+        self._goal = Goal(net, kind, class_weight)
+        self._start = net
+        layers = without_ending(net.layers) if self._goal.strips_sigmoid else net.layers
+        self._trained = MLP(
+            layers,
+            head=net.head,
+            in_features=net.in_features,
+            feature_names=net.feature_names,
+            dtype=net.dtype,
+        )
+        self.loss_function, self.optimizer = kind, method
+        self._seed = _as_seed(seed)
+        self._total_steps = None if total_steps is None else as_count(total_steps, "total_steps")
+        self._epochs = 0
+        self._losses: list[float] = []
+        of_core = self._goal.class_weight if kind.name == "cross_entropy" else None
+        self._core = _CORES[net.dtype](
+            self._trained._core,
+            descriptions.loss_for_core(kind, of_core),
+            descriptions.optimizer_for_core(method),
+            descriptions.factors_for_core(method, net),
+        )
+
+    @property
+    def steps(self) -> int:
+        """How many steps were made."""
+        return int(self._core.steps)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were made."""
+        return self._epochs
+
+    @property
+    def network(self) -> MLP:
+        """The network as it is now, a new one each time: of the average, if one is kept."""
+        average = getattr(self.optimizer, "average", None) is not None and self.steps > 0
+        return self._network(self._core.arrays("average" if average else "parameters"))
+
+    def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Make a step of the optimiser with one batch, and return its mean loss before it.
+
+        Parameters
+        ----------
+        X : array_like of shape (batch, in_features)
+            Read as ``net(X)`` reads it.
+        y : array_like of shape (batch, targets) or (batch,)
+            What the outputs should be: labels of ``net.outputs``, if these are `Classes`; else as
+            the loss takes them (`Loss.as_targets`).
+        sample_weight : array_like of shape (batch,), optional
+            At least 0, and not all 0. A sample of weight 0 is as if it were not there.
+
+        Returns
+        -------
+        float
+            ``sum_i w_i loss_i / sum_i w_i``, without decay.
+
+        Raises
+        ------
+        ValueError
+            If a shape is wrong, a number is not finite (it names the first row), a target is out of
+            bounds, or the schedule needs `total_steps`.
+        TypeError
+            If something does not hold real numbers.
+        TrainingError
+            If the loss is not finite though all that came is: the step is not made.
+        """
+        x, targets, weights = self._taken(X, y, sample_weight)
+        rates = descriptions.learning_rates(
+            self.optimizer, self.steps, 1, self._total_steps, self._losses
+        )
+        loss: float = self._core.step(x, targets, weights, rates[0])
+        if not math.isfinite(loss):
+            refuse_not_finite(x, X, "X")
+            raise self._diverged(loss, self._epochs, self.steps + 1)
+        return loss
+
+    def epoch(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        batch_size: int | None = 128,
+        *,
+        sample_weight: ArrayLike | None = None,
+        shuffle: bool = True,
+    ) -> float:
+        """Make a step with each batch of the samples, and return the mean of their losses.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As of `step`, all samples.
+        batch_size : int or None, default 128
+            How many samples make a step; the last one takes those that are left. None for all.
+        shuffle : bool, default True
+            Whether they come in a new order, which depends on the seed and the number of the epoch
+            alone.
+
+        Returns
+        -------
+        float
+            The mean loss of the samples, each before the step that it was part of.
+
+        Raises
+        ------
+        ValueError, TypeError, TrainingError
+            As of `step`. The steps before stay made.
+        KeyboardInterrupt
+            After Ctrl-C, between two steps: those before stay made, and the trainer is whole.
+        """
+        x, targets, weights = self._taken(X, y, sample_weight)
+        try:
+            loss = self._epoch(x, targets, weights, batch_size, shuffle)
+        except TrainingError:
+            refuse_not_finite(x, X, "X")
+            raise
+        self._losses.append(loss)
+        return loss
+
+    def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the mean loss of `network` over samples, without a step.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As of `step`.
+
+        Returns
+        -------
+        float
+            It may be infinite or NaN.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As of `step`.
+        """
+        return self._loss(*self._taken(X, y, sample_weight))
+
+    def state(self) -> dict[str, Any]:
+        """Return all that `restore` needs to go on, to the same bits.
+
+        Returns
+        -------
+        dict of str to ndarray, int, float or str
+            Plain: it pickles, and ``numpy.savez(path, **state)`` holds it. The network's own
+            structure is not part of it.
+
+        Examples
+        --------
+        >>> import numpy as np, laminet as ln
+        >>> net = ln.MLP.init([2, 1], seed=0)
+        >>> trainer = ln.Trainer(net, "squared_error", "adam")
+        >>> loss = trainer.step([[1.0, 2.0]], [3.0])
+        >>> again = ln.Trainer.restore(trainer.state(), net)
+        >>> again.step([[1.0, 2.0]], [3.0]) == trainer.step([[1.0, 2.0]], [3.0])
+        True
+        """
+        state: dict[str, Any] = {
+            "format": 1,
+            "loss": json.dumps(self.loss_function.to_dict()),
+            "optimizer": json.dumps(self.optimizer.to_dict()),
+            "class_weight": np.array([] if (w := self._goal.class_weight) is None else w),
+            "seed": self._seed,
+            "total_steps": -1 if self._total_steps is None else self._total_steps,
+            "steps": self.steps,
+            "epochs": self._epochs,
+            "losses": np.array(self._losses, np.float64),
+        }
+        for which in ("parameters", *self._kept()):
+            arrays = by_name(self._core.arrays(which), self._trained._places)
+            state.update({f"{which}/{name}": array for name, array in arrays.items()})
+        return state
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], net: MLP) -> Trainer:
+        """Return the trainer that `state` was of.
+
+        Parameters
+        ----------
+        state : mapping of str to ndarray, int, float or str
+            What `state` returned, or ``numpy.load`` of it.
+        net : MLP
+            A network of the same layers as that which was trained, whatever its parameters: the one
+            that it started from, or ``trainer.network``.
+
+        Returns
+        -------
+        Trainer
+
+        Raises
+        ------
+        ValueError
+            If something is missing in `state`, or it is of a network of other layers.
+        TypeError
+            If an argument is of a wrong type.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a dict, got {type(state).__name__}")
+        try:
+            if int(state["format"]) != 1:
+                raise ValueError(f"state is of format {int(state['format'])}, expected 1")
+            weights, total = np.asarray(state["class_weight"]), int(state["total_steps"])
+            trainer = cls(
+                net,
+                json.loads(str(state["loss"])),
+                json.loads(str(state["optimizer"])),
+                class_weight=weights if weights.size else None,
+                seed=int(state["seed"]),
+                total_steps=None if total < 0 else total,
+            )
+            trainer._core.steps = int(state["steps"])
+            trainer._epochs = int(state["epochs"])
+            trainer._losses = np.asarray(state["losses"], np.float64).tolist()
+            known = parameters(trainer._trained)
+            for which in ("parameters", *trainer._kept()):
+                found = {name: np.asarray(state[f"{which}/{name}"]) for name in known}
+                for name, array in found.items():
+                    if array.shape != known[name].shape or array.dtype != net.dtype:
+                        raise ValueError(
+                            f"state has {which} of {name} of shape {array.shape} and {array.dtype}, "
+                            f"the network has shape {known[name].shape} and {net.dtype}"
+                        )
+                trainer._assign(which, found)
+        except KeyError as error:
+            raise ValueError(f"state has no {error.args[0]!r}: it is of another network") from None
+        return trainer
+
+    # --- What fit needs, too ------------------------------------------------------------------
+
+    def _taken(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Array, Array, Array | None]:
+        """Return samples, targets and weights as the core takes them."""
+        x = as_samples(self._start, X)
+        targets = self._goal.targets(y)
+        require_rows(targets, len(x), "y")
+        weights = as_sample_weight(sample_weight, len(x))
+        return x, targets, self._goal.weights(targets, weights)
+
+    def _epoch(
+        self,
+        x: Array,
+        targets: Array,
+        weights: Array | None,
+        batch_size: int | None,
+        shuffle: bool,
+    ) -> float:
+        rows = self._goal.count(targets, weights)
+        if rows == 0:
+            raise ValueError("all samples have the weight 0: there is nothing to learn from")
+        size = rows if batch_size is None else min(as_count(batch_size, "batch_size"), rows)
+        count, first = -(-rows // size), self.steps
+        rates = descriptions.learning_rates(
+            self.optimizer, first, count, self._total_steps, self._losses
+        )
+        order = (self._seed, self._epochs) if shuffle else None
+        loss: float
+        loss, made = self._core.epoch(x, targets, weights, size, order, rates)
+        if made < count or not math.isfinite(loss):
+            raise self._diverged(loss, self._epochs + 1, first + made + 1)
+        self._epochs += 1
+        return loss
+
+    def _loss(self, x: Array, targets: Array, weights: Array | None) -> float:
+        if not self._averages():
+            return float(self._core.loss(x, targets, weights))
+        # That of the average, put in the parameters' place for as long as it takes.
+        own, average = self._core.arrays("parameters"), self._core.arrays("average")
+        try:
+            self._core.assign("parameters", average)
+            return float(self._core.loss(x, targets, weights))
+        finally:
+            self._core.assign("parameters", own)
+
+    def _arrays(self) -> Any:
+        """Return the parameters of `network` as the core has them."""
+        return self._core.arrays("average" if self._averages() else "parameters")
+
+    def _network(self, arrays: Any) -> MLP:
+        values = by_name(arrays, self._trained._places)
+        # A sigmoid has no parameters: the others come in the same order with and without it.
+        names = dict(zip(parameters(self._trained), parameters(self._start), strict=True))
+        return with_parameters(self._start, {names[name]: v for name, v in values.items()})
+
+    def _assign(self, which: str, values: Mapping[str, Array]) -> None:
+        self._core.assign(which, by_kind(values, self._trained._places))
+
+    def _averages(self) -> bool:
+        return self.optimizer.average is not None and self.steps > 0
+
+    def _kept(self) -> list[str]:
+        """Return which buffers the optimiser keeps beside the parameters."""
+        found = []
+        for which in _BUFFERS:
+            try:
+                self._core.arrays(which)
+            except ValueError:  # keeps none
+                continue
+            found.append(which)
+        return found
+
+    def _diverged(self, loss: float, epoch: int, step: int) -> TrainingError:
+        what = "NaN" if math.isnan(loss) else "infinite"
+        when = f"step {step}" if epoch == 0 else f"epoch {epoch}, step {step}"
+        return TrainingError(
+            f"the loss is {what} in {when}: {_WHAT_TO_TRY}",
+            network=self.network,
+            epoch=epoch,
+            step=step,
+        )
+
+
+def _as_seed(seed: Any) -> int:
+    """Return a seed of 64 bits, a random one for None."""
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(0, 2**63))
+    value = as_integer(seed, "seed")
+    if not 0 <= value < 2**64:
+        raise ValueError(f"seed must be at least 0 and below 2**64, got {shown(value)}")
+    return value
