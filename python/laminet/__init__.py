@@ -48,13 +48,16 @@ from laminet.interop import from_keras, from_onnx, from_sklearn, from_torch, loa
 
 if TYPE_CHECKING:
     from laminet import losses, optim
+    from laminet.training import Trainer, TrainingError, fit
 else:
-    # Those who only run networks do not wait for the twenty dataclasses of training.
+    # Those who only run networks do not wait for the many classes of training.
     def __getattr__(name):
-        if name in ("losses", "optim"):
-            import importlib
+        import importlib
 
+        if name in ("losses", "optim"):
             return importlib.import_module(f"laminet.{name}")
+        if name in ("Trainer", "TrainingError", "fit"):
+            return getattr(importlib.import_module("laminet.training"), name)
         raise AttributeError(f"module 'laminet' has no attribute {name!r}")
 
     def __dir__():
@@ -84,11 +87,14 @@ __all__ = [
     "Residual",
     "Select",
     "Trace",
+    "Trainer",
+    "TrainingError",
     "__version__",
     "backend",
     "build_info",
     "check_jacobian",
     "cost",
+    "fit",
     "from_keras",
     "from_onnx",
     "from_sklearn",

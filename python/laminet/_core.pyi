@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import disjoint_base
 
-from laminet.core.names import ActivationName, BackendName, InstructionSetName
+from laminet.core.name_types import ActivationName, BackendName, InstructionSetName
 
 _Layer = tuple[Any, ...]
 # Weights, biases, pairs of norms, pairs of functions with parameters by unit.

@@ -28,10 +28,11 @@ ROOMS = {
     "reference": {"core", "losses", "optim"},
     "analysis": {"core", "files", "show", "losses", "optim", "reference"},
     "interop": {"core", "files", "show", "losses", "optim"},
-    "data": {"core", "files", "interop"},
+    "training": {"core", "files", "show", "losses", "optim", "reference"},
+    "data": {"core", "files", "interop", "training"},
     "cli": {
         *("core", "files", "show", "losses", "optim", "reference", "analysis", "interop", "data"),
-        "laminet",
+        *("training", "laminet"),
     },
 }
 #: Files beside the rooms. `laminet` is the package's ``__init__``, which no room but cli imports.
@@ -47,7 +48,7 @@ KNOWN_TO_SHOW = {"core.table_data", "files.atomic"}
 NETWORKS = {"core.mlp", "core.network", "core.layers", "core.outputs"}
 #: These alone know the extension, and so the types that it tells apart.
 KNOW_THE_EXTENSION = {"laminet", "core.activation", "core.layers.dense", "core.mlp"}
-KNOW_THE_EXTENSION |= {"core.probes", "core.runtime", "core.stepwise"}
+KNOW_THE_EXTENSION |= {"core.probes", "core.runtime", "core.stepwise", "training.trainer"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from laminet.training.errors import TrainingError
+from laminet.training.fitting import fit
+from laminet.training.history import Epoch, Fit, History
 from laminet.training.trainer import Trainer
 
-__all__ = ["Trainer", "TrainingError"]
+__all__ = ["Epoch", "Fit", "History", "Trainer", "TrainingError", "fit"]

@@ -9,8 +9,8 @@ import numpy as np
 
 from laminet.core.conversion import as_real_array, real_array
 from laminet.core.layers.tree import ending
-from laminet.core.scalar_arguments import as_number_within
 from laminet.core.outputs import Classes, Labels, Quantities
+from laminet.core.scalar_arguments import as_number_within
 from laminet.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["Goal", "chosen_loss", "label_array"]
+__all__ = ["Goal", "balanced", "chosen_loss", "label_array"]
 
 # So many labels stand in a message.
 _SHOWN = 6
@@ -158,6 +158,28 @@ def chosen_loss(net: MLP, y: ArrayLike | None) -> Loss:
     )
 
 
+def balanced(
+    value: str, goal: Goal, targets: Array, weights: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Return weights of classes that have the same weight in sum; a class without samples has 0.
+
+    Raises
+    ------
+    ValueError
+        If `value` is another word, or targets are no classes.
+    """
+    count = goal.num_classes
+    classes = targets if targets.ndim == 1 else targets[:, 0]
+    if value != "balanced" or count is None or (targets.ndim == 2 and goal.labels is None):
+        expected = "a dict by label or a number for each class"
+        if value == "balanced":
+            raise ValueError(f"class_weight='balanced' needs targets that are classes; {expected}")
+        raise ValueError(f"class_weight must be 'balanced', {expected}, got {value!r}")
+    sums = np.bincount(classes.astype(np.intp), weights, minlength=count).astype(np.float64)
+    there = sums > 0
+    return np.where(there, sums.sum() / (there.sum() * np.where(there, sums, 1)), 0.0)
+
+
 def label_array(y: Any, name: str) -> Array:
     """Return labels or numbers as an array: text stays text."""
     values = y
@@ -221,7 +243,10 @@ def _as_class_weight(value: Any, labels: Array | None, count: int) -> NDArray[np
             raise ValueError(f"{name} has {unknown[0]!r}, which is no class of the network")
         given: Any = [value.get(label, 1.0) for label in known]
         weights = np.array(
-            [as_number_within(w, f"{name}[{k!r}]", least=0) for k, w in zip(known, given, strict=True)]
+            [
+                as_number_within(w, f"{name}[{k!r}]", least=0)
+                for k, w in zip(known, given, strict=True)
+            ]
         )
     else:
         weights = as_real_array(value, np.dtype(np.float64), name)

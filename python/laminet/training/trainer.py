@@ -14,8 +14,8 @@ from laminet.core.conversion.counts import as_count, as_integer, shown
 from laminet.core.layers.dropout import Dropout
 from laminet.core.layers.tree import walk, without_ending
 from laminet.core.mlp import MLP
-from laminet.core.public_module import named_in
 from laminet.core.parameters import by_kind, by_name, parameters, with_parameters
+from laminet.core.public_module import named_in
 from laminet.losses import as_loss
 from laminet.optim import AdamW, FirstOrder, as_optimizer
 from laminet.training import descriptions
@@ -144,6 +144,7 @@ class Trainer:
         self._total_steps = None if total_steps is None else as_count(total_steps, "total_steps")
         self._epochs = 0
         self._losses: list[float] = []
+        self._last_rate = method.learning_rate
         of_core = self._goal.class_weight if kind.name == "cross_entropy" else None
         self._core = _CORES[net.dtype](
             self._trained._core,
@@ -165,8 +166,7 @@ class Trainer:
     @property
     def network(self) -> MLP:
         """The network as it is now, a new one each time: of the average, if one is kept."""
-        average = getattr(self.optimizer, "average", None) is not None and self.steps > 0
-        return self._network(self._core.arrays("average" if average else "parameters"))
+        return self._network(self._arrays())
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Make a step of the optimiser with one batch, and return its mean loss before it.
@@ -349,8 +349,9 @@ class Trainer:
                 for name, array in found.items():
                     if array.shape != known[name].shape or array.dtype != net.dtype:
                         raise ValueError(
-                            f"state has {which} of {name} of shape {array.shape} and {array.dtype}, "
-                            f"the network has shape {known[name].shape} and {net.dtype}"
+                            f"state has {which} of {name} of shape {array.shape} and "
+                            f"{array.dtype}, the network has shape {known[name].shape} and "
+                            f"{net.dtype}"
                         )
                 trainer._assign(which, found)
         except KeyError as error:
@@ -385,6 +386,7 @@ class Trainer:
         rates = descriptions.learning_rates(
             self.optimizer, first, count, self._total_steps, self._losses
         )
+        self._last_rate = float(rates[-1])
         order = (self._seed, self._epochs) if shuffle else None
         loss: float
         loss, made = self._core.epoch(x, targets, weights, size, order, rates)
@@ -403,6 +405,11 @@ class Trainer:
             return float(self._core.loss(x, targets, weights))
         finally:
             self._core.assign("parameters", own)
+
+    def _outputs(self, x: Array) -> Array:
+        """Return what the loss takes of samples: outputs of `network`, logits for cross entropy."""
+        bare = self._trained._like(self._trained.layers, head=None, outputs=None)
+        return with_parameters(bare, by_name(self._arrays(), self._trained._places))(x)
 
     def _arrays(self) -> Any:
         """Return the parameters of `network` as the core has them."""

@@ -1,0 +1,326 @@
+"""Training from first to last."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laminet.core.conversion.counts import as_count
+from laminet.core.mlp import MLP
+from laminet.core.scalar_arguments import as_number_within
+from laminet.losses import as_loss
+from laminet.optim import AdamW, FirstOrder, as_optimizer
+from laminet.training.data import Data, prepared
+from laminet.training.errors import TrainingError
+from laminet.training.full_batch import fit_full_batch
+from laminet.training.history import Epoch, Fit, History
+from laminet.training.metrics import chosen_metrics
+from laminet.training.progress import progress_bar
+from laminet.training.standardized import standardized
+from laminet.training.targets import Goal, balanced, chosen_loss
+from laminet.training.trainer import Trainer, _as_seed
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from laminet.losses import Loss
+    from laminet.optim import Optimizer
+    from laminet.training.metrics import Metric
+
+__all__ = ["fit"]
+
+
+def fit(
+    net: MLP,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    loss: Loss | str | Mapping[str, Any] | None = None,
+    optimizer: Optimizer | str | Mapping[str, Any] | None = None,
+    batch_size: int | None = 128,
+    epochs: int = 100,
+    validation: float | tuple[Any, ...] | None = None,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Any = None,
+    patience: int | None = None,
+    min_delta: float = 0.0,
+    standardize: bool | str = False,
+    metrics: Any = None,
+    seed: int | None = None,
+    progress: bool | None = None,
+    callbacks: Callable[[Epoch], Any] | Sequence[Callable[[Epoch], Any]] = (),
+) -> Fit:
+    """Train a network, and return the new one with the history of the run.
+
+    Parameters
+    ----------
+    net : MLP
+        Where to start, as `MLP.init` gives it. It does not change.
+    X : array_like of shape (batch, in_features)
+        The samples: an array, a table, or a file mapped into memory, which is read batch by batch.
+    y : array_like of shape (batch, targets) or (batch,)
+        What the outputs should be: labels of ``net.outputs`` if these are `Classes`, numbers for
+        quantities.
+    loss : Loss or str, optional
+        One of `laminet.losses`. If nothing is said, that of what the outputs stand for:
+        cross entropy of `Classes`, binary cross entropy of `Labels`, squared error of `Quantities`;
+        without ``net.outputs`` cross entropy of integers where there are several outputs, squared
+        error of floats.
+    optimizer : Optimizer or str, optional
+        One of `laminet.optim`; ``AdamW(1e-3)`` if nothing is said. `LBFGS` and `LevenbergMarquardt`
+        look at all samples in each iteration, which is an epoch then: `epochs` is how many at most,
+        where the optimiser does not say less, and `batch_size` means nothing.
+    batch_size : int or None, default 128
+        How many samples make a step; None for all.
+    epochs : int, default 100
+        How often each sample is seen, at most.
+    validation : float or tuple of arrays, optional
+        What is held out: a part of the samples, of each class its share, or ``(X, y)`` or
+        ``(X, y, sample_weight)``.
+    sample_weight : array_like of shape (batch,), optional
+        At least 0. A sample of weight 0 is as if it were not there.
+    class_weight : "balanced", dict or array_like of shape (classes,), optional
+        Of classes: a factor of the weight of each sample, by label, one for each class, or such
+        that all classes have the same weight in sum.
+    patience : int, optional
+        End after so many epochs that bring no smaller validation loss, or loss where nothing is
+        held out.
+    min_delta : float, default 0
+        By how much a loss must be smaller to count.
+    standardize : bool, "inputs" or "both", default False
+        Whether inputs are shifted and scaled to mean 0 and standard deviation 1 ("inputs" or True),
+        and targets, too ("both"; losses are then those of such targets). Each becomes a `Rescale`
+        of the network.
+    metrics : str, sequence of str, or dict of callables, optional
+        Of validation data, after each epoch: "accuracy", "r2" or "mean_absolute_error". Accuracy
+        for cross entropies and r2 for others if nothing is said. Callables take outputs (logits for
+        cross entropies) and targets.
+    seed : int, optional
+        Of the order of samples, of what is held out and what `Dropout` drops; without one it is
+        another in each run.
+    progress : bool, optional
+        Whether a bar shows how far it is; if nothing is said, where stderr is a terminal.
+    callbacks : callable or sequence of callables
+        Each is called with an `Epoch` after each epoch; its ``stop()`` ends the run, its
+        ``network`` is the network of that moment.
+
+    Returns
+    -------
+    Fit
+        ``network``, ``history``, ``best_epoch``, ``stopped``.
+
+    Raises
+    ------
+    ValueError
+        If data has NaN or infinity (it names the first row), or something does not go together.
+    TypeError
+        If an argument is of a wrong type.
+    TrainingError
+        If the loss is not finite though all data is: it carries the best network so far, and the
+        history.
+
+    Warns
+    -----
+    UserWarning
+        After Ctrl-C: what is returned is what had been made.
+
+    Examples
+    --------
+    >>> import numpy as np, laminet as ln
+    >>> X = np.random.default_rng(0).uniform(-1, 1, (400, 2))
+    >>> y = np.sin(3 * X[:, 0]) * X[:, 1]
+    >>> net = ln.MLP.init([2, 32, 32, 1], "tanh", seed=0)
+    >>> fit = ln.fit(net, X, y, optimizer=ln.optim.Adam(0.01), validation=0.2, seed=0)
+    >>> fit.history.metrics["r2"][fit.best_epoch - 1] > 0.98
+    True
+    """
+    if not isinstance(net, MLP):
+        raise TypeError(f"net must be an ln.MLP, got {type(net).__name__}")
+    method = AdamW(1e-3) if optimizer is None else as_optimizer(optimizer)
+    kind = chosen_loss(net, y) if loss is None else as_loss(loss)
+    most = as_count(epochs, "epochs")
+    delta = as_number_within(min_delta, "min_delta", least=0)
+    wait = None if patience is None else as_count(patience, "patience")
+    calls = [callbacks] if callable(callbacks) else list(callbacks)
+    for call in calls:
+        if not callable(call):
+            raise TypeError(f"callbacks must be callable, got {type(call).__name__}")
+    own_seed = _as_seed(seed)
+    plain = Goal(net, kind)
+    data = prepared(net, plain, X, y, sample_weight, validation, own_seed)
+    if isinstance(class_weight, str):
+        class_weight = balanced(class_weight, plain, data.y, data.weights)
+    start, data, finish = standardized(net, kind, data, standardize)
+    goal = Goal(start, kind, class_weight)
+    chosen = chosen_metrics(metrics, goal, net.out_features)
+    if data.validation is None and metrics is not None:
+        raise ValueError("metrics are of validation data, and validation is None")
+    with progress_bar(progress, most) as show:
+        run = _Run(most, wait, delta, [show, *calls], data, chosen, finish)
+        if not isinstance(method, FirstOrder):
+            fit_full_batch(run, start, goal, method, most)
+        else:
+            _fit_in_steps(run, start, goal, method, batch_size, most, own_seed, class_weight)
+    return run.result()
+
+
+class _Run:
+    """What is known of a run so far."""
+
+    def __init__(
+        self,
+        epochs: int,
+        patience: int | None,
+        min_delta: float,
+        calls: Sequence[Callable[[Epoch], Any]],
+        data: Data,
+        metrics: Mapping[str, Metric],
+        finish: Callable[[MLP], MLP],
+    ) -> None:
+        self.epochs, self.patience, self.min_delta = epochs, patience, min_delta
+        self.calls, self.data, self.metrics, self.finish = calls, data, metrics, finish
+        self.rows: list[Epoch] = []
+        self.best_epoch, self.best = 0, np.inf
+        self.stopped = "epochs"
+        # How to get at the network that is the best one, and at the last.
+        self.best_network: Callable[[], MLP] | None = None
+        self.last_network: Callable[[], MLP] | None = None
+        self._since = time.perf_counter()
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the best epoch's network is the result."""
+        return self.data.validation is not None or self.patience is not None
+
+    def over(
+        self,
+        loss: float,
+        validation_loss: float | None,
+        learning_rate: float,
+        network: Callable[[], MLP],
+        keep: Callable[[], Callable[[], MLP]],
+        outputs: Callable[[Any], Any],
+    ) -> bool:
+        """Take note of an epoch; whether the run ends with it.
+
+        `network` gives the network of now, and what `keep` returns gives it later, too.
+        """
+        found = {}
+        if self.data.validation is not None and self.metrics:
+            given = outputs(self.data.validation.x)
+            targets = self.data.validation.y
+            found = {name: float(metric(given, targets)) for name, metric in self.metrics.items()}
+        now = time.perf_counter()
+        epoch = Epoch(
+            len(self.rows) + 1,
+            self.epochs,
+            loss,
+            validation_loss,
+            found,
+            learning_rate,
+            now - self._since,
+            lambda: self.finish(network()),
+        )
+        self.rows.append(epoch)
+        self.last_network = network
+        watched = loss if validation_loss is None else validation_loss
+        if watched < self.best - (self.min_delta if self.best_epoch else 0):
+            self.best_epoch, self.best = epoch.number, watched
+            if self.keeps_best:
+                self.best_network = keep()
+        elif self.patience is not None and epoch.number - self.best_epoch >= self.patience:
+            self.stopped = "patience"
+        for call in self.calls:
+            call(epoch)
+        if epoch._stopped:
+            self.stopped = "callback"
+        self._since = time.perf_counter()
+        return self.stopped != "epochs"
+
+    def network(self) -> MLP | None:
+        """Return the network that the run has come to."""
+        made = self.best_network if self.keeps_best else self.last_network
+        return None if made is None else self.finish(made())
+
+    def history(self) -> History:
+        """Return what the epochs were like."""
+        names = list(self.rows[0].metrics) if self.rows else []
+        held_out = [r.validation_loss for r in self.rows if r.validation_loss is not None]
+        return History(
+            tuple(row.loss for row in self.rows),
+            tuple(held_out),
+            {name: tuple(row.metrics[name] for row in self.rows) for name in names},
+            tuple(row.learning_rate for row in self.rows),
+            tuple(row.seconds for row in self.rows),
+        )
+
+    def result(self) -> Fit:
+        """Return what `fit` returns."""
+        network = self.network()
+        assert network is not None
+        return Fit(network, self.history(), self.best_epoch, self.stopped)
+
+    def interrupted(self, network: Callable[[], MLP]) -> None:
+        """Say that Ctrl-C has ended the run, and keep what there is."""
+        self.stopped = "interrupted"
+        if self.last_network is None:
+            self.last_network = self.best_network = network
+        warnings.warn(
+            f"training was interrupted in epoch {len(self.rows) + 1}: the network is that of what "
+            "had been made",
+            stacklevel=4,
+        )
+
+    def diverged(self, error: TrainingError, net: MLP) -> TrainingError:
+        """Return the error with what the run had come to before."""
+        network = self.network()
+        error.network = self.finish(net) if network is None else network
+        error.history = self.history()
+        return error
+
+
+def _fit_in_steps(
+    run: _Run,
+    net: MLP,
+    goal: Goal,
+    method: FirstOrder,
+    batch_size: int | None,
+    epochs: int,
+    seed: int,
+    class_weight: Any,
+) -> None:
+    data = run.data
+    rows = goal.count(data.y, data.weights)
+    size = rows if batch_size is None else min(as_count(batch_size, "batch_size"), max(1, rows))
+    total = epochs * -(-rows // max(1, size))
+    trainer = Trainer(
+        net, goal.loss, method, class_weight=class_weight, seed=seed, total_steps=total
+    )
+    weights = goal.weights(data.y, data.weights)
+    held_out = data.validation
+
+    def kept() -> Callable[[], MLP]:
+        arrays = trainer._arrays()
+        return lambda: trainer._network(arrays)
+
+    for _ in range(epochs):
+        try:
+            loss = trainer._epoch(data.x, data.y, weights, size, True)
+        except TrainingError as error:
+            raise run.diverged(error, net) from None
+        except KeyboardInterrupt:
+            return run.interrupted(lambda: trainer.network)
+        after = None
+        if held_out is not None:
+            after = trainer._loss(
+                held_out.x, held_out.y, goal.weights(held_out.y, held_out.weights)
+            )
+        trainer._losses.append(loss if after is None else after)
+        rate = trainer._last_rate
+        if run.over(loss, after, rate, lambda: trainer.network, kept, trainer._outputs):
+            return None
+    return None

@@ -1,0 +1,94 @@
+"""How well a network does on data, beside its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laminet.core.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from laminet.training.targets import Goal
+
+    Metric = Callable[[NDArray[Any], NDArray[Any]], float]
+
+__all__ = ["chosen_metrics"]
+
+
+def _accuracy(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+    """Return the share of samples whose class, or all of whose labels, are right."""
+    if targets.ndim == 1:
+        return float((outputs.argmax(axis=1) == targets).mean())
+    if outputs.shape[1] > 1 and np.allclose(targets.sum(axis=1), 1):
+        return float((outputs.argmax(axis=1) == targets.argmax(axis=1)).mean())
+    return float(((outputs > 0) == (targets > 0.5)).all(axis=1).mean())
+
+
+def _r2(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+    """Return the coefficient of determination, the mean of those of all outputs."""
+    wide = targets.astype(np.float64)
+    residual = ((outputs - wide) ** 2).sum(axis=0)
+    total = ((wide - wide.mean(axis=0)) ** 2).sum(axis=0)
+    # Of what does not vary there is nothing to explain: 1 where it is met exactly, else 0.
+    shares = np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), residual == 0)
+    return float(shares.mean())
+
+
+def _mean_absolute_error(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+    return float(np.abs(outputs - targets.astype(np.float64)).mean())
+
+
+_METRICS: dict[str, Metric] = {
+    "accuracy": _accuracy,
+    "r2": _r2,
+    "mean_absolute_error": _mean_absolute_error,
+}
+
+
+def chosen_metrics(metrics: Any, goal: Goal, outputs: int) -> dict[str, Metric]:
+    """Return metrics by name: those that were asked for, or what the loss is mostly seen with.
+
+    Parameters
+    ----------
+    metrics : None, str, sequence of str, or mapping of str to callable
+        Callables take outputs (batch, out_features), logits for cross entropies, and targets.
+    goal : Goal
+    outputs : int
+
+    Raises
+    ------
+    ValueError
+        If there is no metric of such a name, or it is not for this loss.
+    TypeError
+        If it is none of these.
+    """
+    of_classes = goal.loss.name in ("cross_entropy", "binary_cross_entropy")
+    one_each = goal.loss.num_targets(outputs) == outputs
+    if metrics is None:
+        names: Sequence[Any] = ["accuracy"] if of_classes else ["r2"] if one_each else []
+        if goal.loss.name == "poisson":
+            names = []
+        return {name: _METRICS[name] for name in names}
+    if isinstance(metrics, Mapping):
+        for name, function in metrics.items():
+            if not callable(function):
+                raise TypeError(
+                    f"metrics[{name!r}] must be callable, got {type(function).__name__}"
+                )
+        return dict(metrics)
+    names = [metrics] if isinstance(metrics, str) else metrics
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"metrics must be names or a dict of callables, got {metrics!r}")
+    for name in names:
+        if name not in _METRICS:
+            raise ValueError(
+                f"there is no metric {name!r}{did_you_mean(name, _METRICS)}, expected "
+                f"{', '.join(_METRICS)}, or a dict of callables"
+            )
+        if (name == "accuracy") != of_classes:
+            raise ValueError(f"the metric {name!r} is not for the loss {goal.loss.name}")
+    return {name: _METRICS[name] for name in names}

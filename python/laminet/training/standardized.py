@@ -1,0 +1,94 @@
+"""Inputs and targets of mean 0 and standard deviation 1, as layers of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laminet.core.layers.rescale import Rescale
+from laminet.training.data import Data
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from laminet.core.mlp import MLP
+    from laminet.losses import Loss
+
+__all__ = ["standardized"]
+
+# Numbers that are summed at once: of a file that is larger than memory, by and by.
+_AT_ONCE = 2**22
+
+
+def standardized(
+    net: MLP, loss: Loss, data: Data, wanted: bool | str
+) -> tuple[MLP, Data, Callable[[MLP], MLP]]:
+    """Return what to train on which data, and what makes of it the network that users get.
+
+    Parameters
+    ----------
+    net : MLP
+    loss : Loss
+    data : Data
+    wanted : bool, "inputs" or "both"
+
+    Raises
+    ------
+    ValueError
+        If `wanted` is something else, or targets have no mean: of cross entropies and Poisson.
+    """
+    if not isinstance(wanted, str):
+        wanted = "inputs" if wanted else "none"
+    if wanted not in ("none", "inputs", "both"):
+        raise ValueError(f"standardize must be True, False, 'inputs' or 'both', got {wanted!r}")
+    if wanted == "none":
+        return net, data, lambda made: made
+    mean, deviation = _moments(data.x, data.weights)
+    # A feature that never varies is only shifted.
+    scale = 1 / np.where(deviation > 0, deviation, 1)
+    start = net._like([Rescale(scale, -mean * scale), *net.layers], in_features=net.in_features)
+    if wanted == "inputs":
+        return start, data, lambda made: made
+    if loss.name not in ("squared_error", "absolute_error", "huber", "quantile"):
+        raise ValueError(
+            f"standardize='both' is for targets that are quantities, and the loss is {loss.name}"
+        )
+    shift, size = _moments(data.y, data.weights)
+    size = np.where(size > 0, size, 1)
+
+    def scaled(part: Data) -> Data:
+        return replace(part, y=((part.y - shift) / size).astype(part.y.dtype))
+
+    held_out = None if data.validation is None else scaled(data.validation)
+    repeat = net.out_features // len(shift)  # the quantiles of each target
+
+    def finish(made: MLP) -> MLP:
+        end = Rescale(np.repeat(size, repeat), np.repeat(shift, repeat))
+        result: MLP = made._like([*made.layers, end])
+        return result
+
+    return start, replace(scaled(data), validation=held_out), finish
+
+
+def _moments(values: NDArray[Any], weights: NDArray[Any] | None) -> tuple[Any, Any]:
+    """Return means and standard deviations of the columns, in float64."""
+    rows = max(1, _AT_ONCE // max(1, values.shape[1]))
+    blocks = range(0, len(values), rows)
+
+    def mean(of: Callable[[Any], Any]) -> Any:
+        total, weight = np.zeros(values.shape[1]), 0.0
+        for first in blocks:
+            part = of(np.asarray(values[first : first + rows], np.float64))
+            own = None if weights is None else weights[first : first + rows, None]
+            total += part.sum(axis=0) if own is None else (own * part).sum(axis=0)
+            weight += len(part) if own is None else float(own.sum())
+        return total / weight
+
+    center = mean(lambda part: part)
+    deviation = np.sqrt(mean(lambda part: (part - center) ** 2))
+    # What rounding leaves of a column that never varies.
+    tiny = 1e-12 * np.maximum(np.abs(center), 1e-300)
+    return center, np.where(deviation > tiny, deviation, 0.0)
