@@ -41,13 +41,14 @@ void only_by_make(Class& type) {
   };
 }
 
-void register_runtime(pybind11::module_& module);      // back end, threads, what this build has
-void register_functions(pybind11::module_& module);    // linear
-void register_network(pybind11::module_& module);      // NetworkF32, NetworkF64
-void register_call(pybind11::module_& module);         // NetworkCall
-void register_derivatives(pybind11::module_& module);  // DerivativesF32, DerivativesF64
-void register_trainer(pybind11::module_& module);      // TrainerF32, TrainerF64
-void register_plan(pybind11::module_& module);         // how a batch is worked through
-void register_probe(pybind11::module_& module);        // what the machine can do
+void register_runtime(pybind11::module_& module);        // back end, threads, what this build has
+void register_functions(pybind11::module_& module);      // linear
+void register_network(pybind11::module_& module);        // NetworkF32, NetworkF64
+void register_call(pybind11::module_& module);           // NetworkCall
+void register_derivatives(pybind11::module_& module);    // DerivativesF32, DerivativesF64
+void register_least_squares(pybind11::module_& module);  // LeastSquares
+void register_trainer(pybind11::module_& module);        // TrainerF32, TrainerF64
+void register_plan(pybind11::module_& module);           // how a batch is worked through
+void register_probe(pybind11::module_& module);          // what the machine can do
 
 }  // namespace laminet

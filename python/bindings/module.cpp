@@ -14,4 +14,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   laminet::register_probe(module);
   laminet::register_derivatives(module);
   laminet::register_trainer(module);
+  laminet::register_least_squares(module);
 }

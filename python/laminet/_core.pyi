@@ -160,6 +160,33 @@ class TrainerF64:
     @steps.setter
     def steps(self, steps: int) -> None: ...
 
+class LeastSquares:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...  # a TypeError: `make` makes them
+    @staticmethod
+    def make(
+        network: NetworkF64,
+        damping: float,
+        max_damping: float,
+        tolerance_gradient: float,
+        tolerance_change: float,
+        weight_decay: float,
+        decay_biases: bool,
+    ) -> LeastSquares: ...
+    def run(
+        self, x: Any, y: Any, weights: Any, iterations: int
+    ) -> tuple[NDArray[Any], str | None]: ...
+    def loss(self, x: Any, y: Any, weights: Any) -> float: ...
+    def parameters(
+        self,
+    ) -> tuple[
+        list[NDArray[Any]],
+        list[NDArray[Any] | None],
+        list[tuple[NDArray[Any] | None, NDArray[Any] | None]],
+        list[tuple[NDArray[Any] | None, NDArray[Any] | None]],
+    ]: ...
+    @property
+    def damping(self) -> float: ...
+
 def jacobian_rule(sizes: Sequence[int]) -> tuple[str, float]: ...
 def linear_f32(x: Any, weight: Any, bias: Any, activation: Any, out: Any) -> NDArray[Any]: ...
 def linear_f64(x: Any, weight: Any, bias: Any, activation: Any, out: Any) -> NDArray[Any]: ...

@@ -48,7 +48,8 @@ KNOWN_TO_SHOW = {"core.table_data", "files.atomic"}
 NETWORKS = {"core.mlp", "core.network", "core.layers", "core.outputs"}
 #: These alone know the extension, and so the types that it tells apart.
 KNOW_THE_EXTENSION = {"laminet", "core.activation", "core.layers.dense", "core.mlp"}
-KNOW_THE_EXTENSION |= {"core.probes", "core.runtime", "core.stepwise", "training.trainer"}
+KNOW_THE_EXTENSION |= {"core.probes", "core.runtime", "core.stepwise"}
+KNOW_THE_EXTENSION |= {"training.least_squares", "training.trainer"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from variants import normal, same_bits
 
 import laminet as ln
 from laminet.cli import main
 from laminet.core import probes as probe
+from laminet.training.least_squares import LeastSquaresRun
 
 NET = ln.MLP.init([1024, 4096, 4096, 1024], "gelu", seed=0)
 RELU = ln.MLP([ln.Dense(layer.weight, layer.bias, "relu") for layer in NET.layers])
@@ -98,6 +100,27 @@ def test_what_was_not_computed_is_not_written():
     with interrupted():
         NET(X, out=out)
     assert (out[-1] == 7).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("sizes", [[1, 5, 1], [10, 50, 1]])
+def test_a_signal_ends_least_squares_after_an_iteration(sizes, threads):
+    net = ln.MLP.init(sizes, "tanh", dtype="float64", seed=0)
+    x = normal((20_000, sizes[0]), "float64")
+    method = ln.optim.LevenbergMarquardt(tolerance_gradient=0, tolerance_change=0)
+
+    def start() -> LeastSquaresRun:
+        return LeastSquaresRun(net, x, np.sin(x.sum(axis=1)), method)
+
+    run, again = start(), start()
+    with ln.num_threads(threads):
+        with interrupted():
+            run.run(10**6)
+        found = run.network()
+        while again.network() != found:
+            assert again.run().size == 1
+            assert again.iterations < 10_000
+        assert_array_equal(run.run(2), again.run(2))
 
 
 def test_a_signal_ends_the_making_of_a_network():

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet.core.parameters import by_kind, by_name, parameters
-from laminet.optim import LBFGS
+from laminet.optim import LBFGS, LevenbergMarquardt
 from laminet.optim.first_order import SGD
 from laminet.training.errors import TrainingError
+from laminet.training.least_squares import LeastSquaresRun
 from laminet.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def fit_full_batch(run: Any, net: MLP, goal: Goal, method: Optimizer, epochs: in
     """Make iterations until the run ends or nothing is to be gained; an iteration is an epoch."""
     if isinstance(method, LBFGS):
         _lbfgs(run, net, goal, method, min(epochs, method.max_iterations))
+    elif isinstance(method, LevenbergMarquardt):
+        _least_squares(run, net, goal, method, min(epochs, method.max_iterations))
     else:
         raise TypeError(f"optimizer must be another one, ln.fit has no {method!r}")
 
@@ -125,3 +128,43 @@ def _note(run: Any, trainer: Trainer, goal: Goal, loss: float) -> bool:
         loss, after, 1.0, lambda: trainer._network(arrays), kept, trainer._outputs
     )
     return over
+
+
+def _least_squares(
+    run: Any, net: MLP, goal: Goal, method: LevenbergMarquardt, iterations: int
+) -> None:
+    if goal.loss.name != "squared_error":
+        raise ValueError(
+            f"LevenbergMarquardt is for squared_error alone, and the loss is {goal.loss.name}"
+        )
+    data, held_out = run.data, run.data.validation
+    steps = LeastSquaresRun(net, data.x, data.y, method, data.weights)
+    if not np.isfinite(steps.loss):
+        error = TrainingError("the loss is not finite at the start: use smaller weights or inputs")
+        raise run.diverged(error, net)
+    while len(run.rows) < iterations:
+        try:
+            made = steps.run(1)
+        except KeyboardInterrupt:
+            run.interrupted(steps.network)
+            return
+        if len(made) == 0 and run.rows:
+            break
+        now = steps.network()
+        after = None if held_out is None else _mean_square(now, held_out)
+        if run.over(float(steps.loss), after, 1.0, *_networks(now)):
+            return
+        if steps.stopped is not None:
+            break
+    run.stopped = "iterations" if steps.stopped is None else "converged"
+
+
+def _networks(net: MLP) -> tuple[Any, Any, Any]:
+    """Return what gives a network, what keeps it, and what gives its outputs."""
+    return lambda: net, lambda: lambda: net, net
+
+
+def _mean_square(net: MLP, data: Any) -> float:
+    """Return the mean squared error, by the weights."""
+    errors = ((net(data.x) - data.y.astype(np.float64)) ** 2).mean(axis=1)
+    return float(np.average(errors, weights=data.weights))

@@ -1,0 +1,214 @@
+"""`ln.fit`, from data to a network."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import laminet as ln
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.uniform(-1, 1, (400, 2))
+WAVE = np.sin(3 * X[:, 0]) * X[:, 1]
+SIDES = np.where(X[:, 0] * X[:, 1] > 0, "same", "other")
+
+
+def net(count=1, **options):
+    return ln.MLP.init([2, 24, 24, count], "tanh", seed=0, **options)
+
+
+ADAM = ln.optim.Adam(0.01)
+
+
+def test_a_surface():
+    fit = ln.fit(net(), X, WAVE, optimizer=ADAM, validation=0.2, seed=0, epochs=80)
+    assert fit.history.metrics["r2"][fit.best_epoch - 1] > 0.95
+    assert len(fit.history) == len(fit.history.validation_loss) == 80
+    assert fit.stopped == "epochs"
+    assert min(fit.history.validation_loss) == fit.history.validation_loss[fit.best_epoch - 1]
+    assert "best" in str(fit)
+    assert fit.to_dict()["best_epoch"] == fit.best_epoch
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_labels(count):
+    start = net(count, outputs=ln.Classes(["other", "same"]))
+    fit = ln.fit(start, X, SIDES, optimizer=ADAM, epochs=60, seed=0, class_weight="balanced")
+    assert (fit.network.predict(X) == SIDES).mean() > 0.95
+    assert fit.network.outputs == start.outputs
+    with pytest.raises(ValueError, match="row 0 holds 'neither'"):
+        ln.fit(start, X[:1], ["neither"])
+
+
+def test_the_same_seed_gives_the_same_network():
+    runs = [ln.fit(net(), X, WAVE, epochs=3, validation=0.1, seed=s).network for s in (4, 4, 5)]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_patience_gives_the_best_network():
+    noise = np.random.default_rng(1).standard_normal(400)
+    fit = ln.fit(net(), X, noise, optimizer=ln.optim.Adam(0.03), validation=0.3, patience=5, seed=0)
+    assert fit.stopped == "patience"
+    assert len(fit.history) == fit.best_epoch + 5
+    again = ln.fit(
+        *(net(), X, noise),
+        optimizer=ln.optim.Adam(0.03),
+        validation=0.3,
+        epochs=fit.best_epoch,
+        seed=0,
+    )
+    assert again.network == fit.network
+
+
+def test_without_anything_held_out_the_last_network_is_given():
+    seen = []
+    fit = ln.fit(
+        net(), X, WAVE, epochs=4, seed=0, callbacks=lambda epoch: seen.append(epoch.network)
+    )
+    assert fit.network == seen[-1]
+    assert fit.history.validation_loss == ()
+
+
+def test_callbacks_may_stop():
+    numbers = []
+
+    def call(epoch):
+        numbers.append(epoch.number)
+        if epoch.number == 3:
+            epoch.stop()
+
+    fit = ln.fit(net(), X, WAVE, callbacks=[call], seed=0)
+    assert (fit.stopped, numbers) == ("callback", [1, 2, 3])
+
+    def fail(epoch):
+        raise LookupError("of the callback's own")
+
+    with pytest.raises(LookupError, match="of the callback's own"):
+        ln.fit(net(), X, WAVE, callbacks=fail)
+
+
+def test_standardized_data_becomes_layers():
+    far, large = 1000 + 50 * X, 7 + 300 * WAVE
+    fit = ln.fit(
+        net(), far, large, optimizer=ADAM, standardize="both", validation=0.2, seed=0, epochs=80
+    )
+    assert isinstance(fit.network.layers[0], ln.Rescale)
+    assert isinstance(fit.network.layers[-1], ln.Rescale)
+    error = fit.network(far)[:, 0] - large
+    assert 1 - (error**2).sum() / ((large - large.mean()) ** 2).sum() > 0.95
+    only = ln.fit(net(), far, WAVE, standardize=True, epochs=1, seed=0).network
+    inputs = ln.MLP([only.layers[0]], dtype="float64")(far)
+    # The shift, some 35, and the scale are rounded to float32.
+    np.testing.assert_allclose(inputs.mean(axis=0), 0, atol=35 * 2**-22)
+    np.testing.assert_allclose(inputs.std(axis=0), 1, rtol=2**-22)
+    with pytest.raises(ValueError, match="standardize='both' is for targets that are quantities"):
+        ln.fit(net(2), X, (X[:, 0] > 0).astype(int), standardize="both")
+
+
+@pytest.mark.parametrize("method", [ln.optim.LBFGS(60), ln.optim.LevenbergMarquardt(60)], ids=repr)
+def test_full_batch(method):
+    start = ln.MLP.init([2, 10, 1], "tanh", seed=0, dtype="float64")
+    fit = ln.fit(start, X, WAVE, optimizer=method, validation=0.2, seed=0)
+    assert fit.history.metrics["r2"][fit.best_epoch - 1] > 0.9
+    assert len(fit.history) <= 60
+    assert all(a >= b for a, b in zip(fit.history.loss, fit.history.loss[1:], strict=False))
+
+
+def test_a_file_is_read_where_it_lies(tmp_path):
+    np.save(tmp_path / "x.npy", X.astype(np.float32))
+    samples = np.load(tmp_path / "x.npy", mmap_mode="r")
+    fit = ln.fit(net(), samples, WAVE, optimizer=ADAM, validation=0.2, epochs=60, seed=0)
+    assert fit.history.metrics["r2"][-1] > 0.9
+
+
+def test_what_is_held_out_is_not_learnt():
+    """Targets of the held-out part change nothing but the validation loss."""
+    half = np.arange(400) < 200
+    kept = ln.fit(net(), X[half], WAVE[half], epochs=2, seed=0, validation=(X[~half], WAVE[~half]))
+    other = ln.fit(
+        net(), X[half], WAVE[half], epochs=2, seed=0, validation=(X[~half], 1 + WAVE[~half])
+    )
+    assert kept.history.loss == other.history.loss
+    assert kept.history.validation_loss != other.history.validation_loss
+
+
+def test_a_part_of_each_class_is_held_out():
+    few = np.array(["many"] * 380 + ["few"] * 20)
+    held = []
+
+    def count(outputs, targets):
+        held.append(np.bincount(targets).tolist())
+        return 0.0
+
+    start = net(2, outputs=ln.Classes(["few", "many"]))
+    ln.fit(start, X, few, validation=0.2, epochs=1, seed=0, metrics={"count": count})
+    assert held == [[4, 76]]
+
+
+def test_divergence_keeps_what_was_made():
+    start = ln.MLP.init([2, 8, 1], "relu", seed=0)
+    with pytest.raises(ln.TrainingError, match=r"the loss is (NaN|infinite) in epoch") as error:
+        ln.fit(start, X, 1e3 * WAVE, optimizer=ln.optim.SGD(1e4), seed=0)
+    assert isinstance(error.value.network, ln.MLP)
+    assert len(error.value.history) == error.value.epoch - 1
+
+
+def test_ctrl_c_gives_what_was_made():
+    main = threading.main_thread().ident
+    epochs = []
+
+    def interrupt(epoch):
+        epochs.append(epoch.number)
+        if epoch.number == 2:
+            threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
+
+    rows = np.random.default_rng(0).standard_normal((20000, 2))
+    with pytest.warns(UserWarning, match="training was interrupted"):
+        fit = ln.fit(net(), rows, rows[:, 0], epochs=10**6, seed=0, callbacks=interrupt)
+    assert fit.stopped == "interrupted"
+    assert len(fit.history) == epochs[-1] >= 2
+
+
+def test_plot(tmp_path):
+    pytest.importorskip("matplotlib", reason="an extra")
+    fit = ln.fit(net(), X, WAVE, epochs=3, validation=0.2, seed=0)
+    fit.plot(tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"validation": 1.5}, "validation must be a fraction between 0 and 1"),
+        ({"validation": 1e-6}, "of 400 samples holds out 0"),
+        ({"validation": (X,)}, "got a tuple of 1"),
+        ({"validation": (X, WAVE[:3])}, "validation y has 3 rows, and validation X has 400"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"patience": 0}, "patience must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"standardize": "all"}, "standardize must be True, False"),
+        ({"metrics": "accuracy", "validation": 0.2}, "is not for the loss squared_error"),
+        ({"metrics": "r2"}, "metrics are of validation data"),
+        ({"loss": "huberr"}, "huber"),
+        ({"class_weight": "balanced"}, "needs targets that are classes"),
+        ({"sample_weight": np.zeros(400)}, "is 0 for all samples"),
+        ({"optimizer": ln.optim.LevenbergMarquardt(), "loss": "huber"}, "for squared_error alone"),
+    ],
+)
+def test_what_fit_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ln.fit(net(), X, WAVE, **{"seed": 0, **arguments})
+
+
+def test_what_the_data_must_be():
+    bad = X.copy()
+    bad[7, 1] = np.nan
+    with pytest.raises(ValueError, match="X must be finite: row 7 holds NaN"):
+        ln.fit(net(), bad, WAVE)
+    with pytest.raises(ValueError, match="nothing tells what the network's outputs stand for"):
+        ln.fit(net(), X, np.arange(400))
+    with pytest.raises(TypeError, match=r"net must be an ln\.MLP"):
+        ln.fit("net", X, WAVE)
