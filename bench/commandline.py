@@ -12,8 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import markdown
-from runtimes import FLOAT64_RUNTIMES, NUMPY_OTHER, OTHER, RUNTIMES, AnyNetwork, versions
+from runtimes import (
+    FLOAT64_RUNTIMES,
+    NUMPY_OTHER,
+    OTHER,
+    RUNTIMES,
+    TRAINING,
+    AnyNetwork,
+    versions,
+)
 from workers import Worker
+
+ALL_RUNTIMES = tuple(dict.fromkeys((*RUNTIMES, *TRAINING)))
 
 
 def parser(description: str | None, seconds: float, rounds: int) -> argparse.ArgumentParser:
@@ -27,9 +37,9 @@ def parser(description: str | None, seconds: float, rounds: int) -> argparse.Arg
         "--skip",
         nargs="+",
         default=[],
-        choices=list(RUNTIMES),
+        choices=list(ALL_RUNTIMES),
         metavar="RUNTIME",
-        help=f"leave out: {', '.join(RUNTIMES)}",
+        help=f"leave out: {', '.join(ALL_RUNTIMES)}",
     )
     result.add_argument(
         "--against",
@@ -69,8 +79,16 @@ def set_environment(threads: int | None) -> None:
 
 def chosen_runtimes(options: argparse.Namespace, dtype: str = "float32") -> list[str]:
     """Those that are installed and not left out; the missing ones are named."""
+    return _chosen(FLOAT64_RUNTIMES if dtype == "float64" else tuple(RUNTIMES), options)
+
+
+def chosen_to_train(options: argparse.Namespace) -> list[str]:
+    """As `chosen_runtimes`, those that train; all of them do so in float64 too."""
+    return _chosen(tuple(TRAINING), options)
+
+
+def _chosen(names: tuple[str, ...], options: argparse.Namespace) -> list[str]:
     installed = versions()
-    names = FLOAT64_RUNTIMES if dtype == "float64" else tuple(RUNTIMES)
     missing = [n for n in names if n.split(" (")[0] not in installed]
     if missing:
         print("not installed, not compared:", ", ".join(missing), file=sys.stderr)

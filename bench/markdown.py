@@ -51,6 +51,21 @@ def figures(report: dict[str, Any]) -> str:
     return _table(lines)
 
 
+def training(report: dict[str, Any]) -> str:
+    """Median microseconds of a step in every runtime, and laminet's share of its roof."""
+    runtimes = list(report["cells"][0]["us"])
+    lines = [["network", "loss", "batch", *runtimes, "ratio", "arithmetic + Adam", "share"]]
+    for cell in report["cells"]:
+        line = [f"{cell['network']} {cell['activation']}", cell["loss"].replace("_", " ")]
+        line.append(f"{cell['batch']:,}")
+        line += [f"{cell['us'][name]['median_us']:,.4g}" for name in runtimes]
+        line.append(_ratio(cell.get("ratio")))
+        known = "roof_us" in cell
+        line += [f"{cell['roof_us']:,.4g}", f"{100 * cell['share']:.0f} %"] if known else ["", ""]
+        lines.append(line)
+    return _table(lines)
+
+
 def together(report: dict[str, Any]) -> str:
     """Medians in one process, laminet's over its own alone, and how a series begins."""
     runtimes = list(report["cells"][0]["us"])
@@ -139,6 +154,7 @@ def _table(lines: list[list[str]]) -> str:
 
 TABLES = {
     "peers": (glance, figures),
+    "training": (training,),
     "together": (glance, together),
     "control loop": (control_loop,),
     "serving": (serving_processes, serving_threads),

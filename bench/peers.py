@@ -8,9 +8,10 @@ them; figures are medians over all rounds. `--threads 1` holds every runtime to 
 `--dtype float64` compares with NumPy and PyTorch in double precision, `--against PATH` with another
 build of laminet.
 
-Instead: `--together` puts all runtimes into one process (together.py), `--every 1e-3` calls each
-once a millisecond (control_loop.py), `--derivatives` compares Jacobians, vector-Jacobian products
-and gradients with JAX and PyTorch (derivatives.py).
+Instead: `--training` compares steps of training with PyTorch, JAX and scikit-learn (training.py),
+`--together` puts all runtimes into one process (together.py), `--every 1e-3` calls each once a
+millisecond (control_loop.py), `--derivatives` compares Jacobians, vector-Jacobian products and
+gradients with JAX and PyTorch (derivatives.py).
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ def main() -> int:
     commandline.set_environment(options.threads)
     if options.derivatives:
         return compare_derivatives(options)
+    if options.training:
+        import training
+
+        return training.compare(options)
     if options.together:
         import together
 
@@ -72,6 +77,7 @@ def arguments() -> argparse.Namespace:
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--together", action="store_true", help="all runtimes in one process")
     instead.add_argument("--every", type=float, metavar="SECONDS", help="one call each so often")
+    instead.add_argument("--training", action="store_true", help="compare steps of training")
     instead.add_argument("--derivatives", action="store_true", help="compare derivatives")
     parser.add_argument("--calls", type=int, default=700, help="of each runtime, with --every")
     parser.add_argument("--picture", help="where to draw (.png or .svg)")

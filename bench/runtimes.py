@@ -15,7 +15,9 @@ from typing import Any
 
 import block_runtimes
 import numpy as np
+import training_runtimes
 from blocks import Blocks
+from tasks import Task
 
 Call = Callable[[np.ndarray], np.ndarray]
 Weights = list[tuple[np.ndarray, np.ndarray]]
@@ -71,7 +73,7 @@ class Network:
         return np.random.default_rng(2).standard_normal(shape).astype(dtype)
 
 
-AnyNetwork = Network | Blocks
+AnyNetwork = Network | Blocks | Task
 
 
 def laminet_layers(net: Network, weights: Weights) -> list[Any]:
@@ -294,10 +296,20 @@ _OF_BLOCKS: dict[str, Callable[[Any, Weights, int, int | None], Call]] = {
     "OpenVINO": openvino,
     "JAX": block_runtimes.jax_jit,
 }
+TRAINING: dict[str, type[training_runtimes.Training]] = {
+    "laminet": training_runtimes.Laminet,
+    OTHER: training_runtimes.Laminet,
+    "PyTorch": training_runtimes.PyTorch,
+    "PyTorch (compile)": training_runtimes.PyTorchCompiled,
+    "JAX": training_runtimes.Jax,
+    "scikit-learn": training_runtimes.ScikitLearn,
+}
 
 
 def make(runtime: str, net: AnyNetwork, dtype: str, batch: int, threads: int | None) -> Call:
-    """Return the network as a runtime's users call it."""
+    """Return the network as a runtime's users call it, or what trains it."""
+    if isinstance(net, Task):
+        return TRAINING[runtime](net, dtype, batch, threads)
     table = _OF_BLOCKS if isinstance(net, Blocks) else RUNTIMES
     return table[runtime](net, net.weights(dtype), batch, threads)
 
@@ -311,6 +323,7 @@ _PACKAGES = {
     "ONNX Runtime": "onnxruntime",
     "OpenVINO": "openvino",
     "JAX": "jax",
+    "scikit-learn": "scikit-learn",
 }
 
 
