@@ -66,6 +66,23 @@ def training(report: dict[str, Any]) -> str:
     return _table(lines)
 
 
+def estimators(report: dict[str, Any]) -> str:
+    """Seconds an epoch and scores of scikit-learn's estimators and of laminet's."""
+    lines = [["estimator", "rows", "library", "ms an epoch", "ratio", "score", "of seeds"]]
+    for cell in report["cells"]:
+        for name, of in cell["libraries"].items():
+            lines.append(
+                [
+                    *(f"{cell['estimator']} {cell['network']}", f"{cell['rows']:,}", name),
+                    f"{1e3 * of['epoch_s']:,.4g}",
+                    _ratio(cell["ratio"] if name == "laminet" else None),
+                    f"{of['score']:.4f} ± {of['score_error']:.4f}",
+                    str(len(of["scores"])),
+                ]
+            )
+    return _table(lines)
+
+
 def together(report: dict[str, Any]) -> str:
     """Medians in one process, laminet's over its own alone, and how a series begins."""
     runtimes = list(report["cells"][0]["us"])
@@ -155,6 +172,7 @@ def _table(lines: list[list[str]]) -> str:
 TABLES = {
     "peers": (glance, figures),
     "training": (training,),
+    "estimators": (estimators,),
     "together": (glance, together),
     "control loop": (control_loop,),
     "serving": (serving_processes, serving_threads),
