@@ -28,6 +28,8 @@ NEEDED = {
     "test_to_torch_blocks.py": ("torch",),
     "test_losses_torch.py": ("torch",),
     "test_from_sklearn.py": ("sklearn", "joblib"),
+    "test_sklearn_estimators.py": ("sklearn", "pandas"),
+    "test_sklearn_training.py": ("sklearn",),
     "test_sklearn_pipelines.py": ("sklearn", "pandas"),
     "test_sklearn_refused.py": ("sklearn", "pandas"),
     "test_cli_convert.py": ("onnx", "torch"),

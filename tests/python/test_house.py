@@ -29,6 +29,7 @@ ROOMS = {
     "analysis": {"core", "files", "show", "losses", "optim", "reference"},
     "interop": {"core", "files", "show", "losses", "optim"},
     "training": {"core", "files", "show", "losses", "optim", "reference"},
+    "sklearn": {"core", "losses", "optim", "training"},
     "data": {"core", "files", "interop", "training"},
     "cli": {
         *("core", "files", "show", "losses", "optim", "reference", "analysis", "interop", "data"),
@@ -37,7 +38,7 @@ ROOMS = {
 }
 #: Files beside the rooms. `laminet` is the package's ``__init__``, which no room but cli imports.
 BESIDE_ROOMS = {
-    "laminet": {*ROOMS, "_core", "_former_names", "_wiring"} - {"cli"},
+    "laminet": {*ROOMS, "_core", "_former_names", "_wiring"} - {"cli", "sklearn"},
     "_former_names": {"core"},
     "_wiring": {"core", "files", "show", "analysis"},
     "__main__": {"cli"},
@@ -72,6 +73,8 @@ def imports(text: str, package: str, modules: set[str]) -> Imports:
     found = Imports(set(), set(), set())
 
     def note(base: str, names: list[str], kind: set[str]) -> None:
+        if base.partition(".")[0] != "laminet":  # a library may have the name of a room
+            return
         for name in names:
             inside = [f"{base}.{name}".removeprefix("laminet."), base.removeprefix("laminet.")]
             kind |= set([m for m in inside if m in modules][:1])

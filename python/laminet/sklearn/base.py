@@ -1,0 +1,293 @@
+"""What both estimators share: fitting as scikit-learn fits, with laminet's training inside."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from laminet.core.mlp import MLP
+from laminet.optim import FirstOrder
+from laminet.sklearn.held_out import HeldOut, split
+from laminet.sklearn.networks import (
+    coefficients,
+    hidden_activations,
+    hidden_sizes,
+    initial,
+    is_of,
+    with_coefficients,
+)
+from laminet.sklearn.objective import Objective, Samples
+from laminet.sklearn.quasi_newton import minimized
+from laminet.sklearn.steps import Steps
+from laminet.sklearn.versions import validate_data
+from laminet.training.samples import as_sample_weight
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+__all__ = ["BaseMLP", "keep"]
+
+
+def keep(estimator: Any, given: dict[str, Any]) -> None:
+    """Set the arguments of a constructor, ``locals()``, as attributes, untouched."""
+    for name, value in given.items():
+        if name != "self" and not name.startswith("__"):
+            setattr(estimator, name, value)
+
+
+class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """An MLP as scikit-learn knows it; `MLPClassifier` and `MLPRegressor` say what is learnt."""
+
+    # --- What the classifier and the regressor say --------------------------------------------
+
+    def _samples_of(self, X: Array, y: Array, weights: Any, *, define: bool) -> Samples:
+        """Return what is learnt from; note what targets are, or refuse others than those noted."""
+        raise NotImplementedError
+
+    def _objective(self, samples: Samples) -> Objective:
+        raise NotImplementedError
+
+    def _score_of(self, net: MLP, samples: Samples, steps: Steps) -> float:
+        """Return how good a network is for samples held out; NaN where it is not finite."""
+        raise NotImplementedError
+
+    def _stratified(self) -> bool:
+        """Return whether samples are held out class by class."""
+        return False
+
+    # --- Fitting ------------------------------------------------------------------------------
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any = None, incremental: bool = False
+    ) -> Any:
+        sizes = hidden_sizes(self.hidden_layer_sizes)
+        functions = hidden_activations(self.activation, len(sizes))
+        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        if self.early_stopping and incremental:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True: it makes one epoch a call, and "
+                "holds nothing out"
+            )
+        if self.solver == "lbfgs" and (eval_set is not None or self.callbacks):
+            raise ValueError(
+                "eval_set and callbacks are for solvers that go step by step, and solver='lbfgs'"
+            )
+        X, y = self._validated(X, y, reset=first)
+        weights = None
+        if sample_weight is not None:
+            checked = _check_sample_weight(sample_weight, X, dtype=np.float64)
+            weights = as_sample_weight(checked, len(X))
+        samples = self._samples_of(X, y, weights, define=first and not incremental).counted
+        objective = self._objective(samples)
+        self._random_state = check_random_state(self.random_state)
+        if first:
+            self._begin([X.shape[1], *sizes, self.n_outputs_], functions, X.dtype)
+        net = self._current()
+        if net.dtype != X.dtype:
+            net = net.astype(X.dtype.name)
+        if self.solver == "lbfgs":
+            net, self.loss_, self.n_iter_ = minimized(self, net, objective, samples)
+            self._take(net)
+        else:
+            # a warm start may follow another solver, or another way to stop
+            if not hasattr(self, "loss_curve_") or self.early_stopping != (self.best_loss_ is None):
+                self._begin_curves()
+            held = self._held_out(samples, eval_set, X.dtype)
+            self._fit_by_steps(net, objective, samples, held, incremental)
+        if not all(np.isfinite(a).all() for a in (*self.coefs_, *self.intercepts_)):
+            raise ValueError(
+                "training diverged: the network's parameters are no longer finite. Scale the data "
+                "(StandardScaler), or make learning_rate_init smaller"
+            )
+        return self
+
+    def _validated(self, X: Any, y: Any = None, *, reset: bool) -> Any:
+        """Return X, or X and y, as arrays; sparse ones are written out."""
+        kinds = (np.float64, np.float32) if self.dtype is None else np.dtype(self.dtype)
+        how: dict[str, Any] = {"accept_sparse": ["csr", "csc"], "dtype": kinds, "reset": reset}
+        if y is not None or reset:
+            X, y = validate_data(self, X, y, multi_output=True, **how, **self._of_targets())
+        else:
+            X = validate_data(self, X, **how)
+        X = X.toarray() if hasattr(X, "toarray") else X
+        return X if y is None else (X, y)
+
+    def _of_targets(self) -> dict[str, Any]:
+        """Return what else `validate_data` is told of targets."""
+        return {}
+
+    def _begin(self, sizes: list[int], functions: Any, dtype: np.dtype[Any]) -> None:
+        self.n_iter_ = self.t_ = 0
+        self.n_layers_ = len(sizes)
+        self._take(initial(sizes, functions, self.dropout, self._random_state, dtype))
+        self._state: dict[str, Any] | None = None
+        self._no_improvement = 0
+        if self.solver != "lbfgs":
+            self._begin_curves()
+
+    def _begin_curves(self) -> None:
+        self.loss_curve_: list[float] = []
+        self.best_loss_: Any = None if self.early_stopping else np.inf
+        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+        self.best_validation_score_: Any = -np.inf if self.early_stopping else None
+
+    def _held_out(self, samples: Samples, eval_set: Any, dtype: Any) -> HeldOut:
+        """Return what is learnt from and what is scored after each epoch."""
+        if eval_set is not None:
+            if not isinstance(eval_set, (list, tuple)) or len(eval_set) not in (2, 3):
+                raise ValueError("eval_set must be (X, y) or (X, y, sample_weight)")
+            X, y = self._validated(eval_set[0], eval_set[1], reset=False)
+            weights = None
+            if len(eval_set) == 3:
+                weights = as_sample_weight(eval_set[2], len(X), "eval_set[2]")
+            scored = self._samples_of(X.astype(dtype, copy=False), y, weights, define=False)
+            if self.validation_scores_ is None:
+                self.validation_scores_, self.best_validation_score_ = [], -np.inf
+            return HeldOut(samples, scored)
+        if not self.early_stopping:
+            return HeldOut(samples)
+        return split(samples, self.validation_fraction, self._random_state, self._stratified())
+
+    def _fit_by_steps(
+        self, net: MLP, objective: Objective, samples: Samples, held: HeldOut, incremental: bool
+    ) -> None:
+        learnt = held.learnt
+        if self.batch_size == "auto":
+            size = min(200, len(learnt))
+        else:
+            size = min(self.batch_size, len(learnt))
+            if size < self.batch_size:
+                warnings.warn(
+                    f"batch_size is {self.batch_size}, and there are {len(learnt)} samples: all "
+                    "of them are one batch",
+                    stacklevel=4,
+                )
+        seed = int(self._random_state.randint(2**31))
+        state = self._state if incremental else None
+        steps = Steps(self, net, objective, learnt, size, seed, state)
+        best: MLP | None = None
+        diverged = False
+        self.n_iter_ = 0
+        try:
+            for _ in range(1 if incremental else self.max_iter):
+                loss = steps.epoch()
+                diverged = not np.isfinite(loss)
+                self.n_iter_ += 1
+                self.t_ += len(learnt)
+                self.loss_ = loss
+                self.loss_curve_.append(loss)
+                if self.verbose:
+                    print(f"Iteration {self.n_iter_}, loss = {loss:.8f}")
+                if diverged:
+                    break
+                if held.scored is not None and self._note_score(steps, held.scored):
+                    best = steps.network
+                if not self.early_stopping:
+                    self._note_loss()
+                if self._called_back(steps):
+                    break
+                steps.epoch_ends(self.t_)
+                if self._no_improvement > self.n_iter_no_change:
+                    if not steps.goes_on():
+                        if self.verbose:
+                            print(f"Nothing improved by tol={self.tol:g} for too long: stopping")
+                        break
+                    self._no_improvement = 0
+                if not incremental and self.n_iter_ == self.max_iter:
+                    warnings.warn(
+                        f"{self.solver} reached max_iter={self.max_iter} epochs before the "
+                        f"{'score' if self.early_stopping else 'loss'} stopped improving by "
+                        f"tol={self.tol:g}",
+                        ConvergenceWarning,
+                        stacklevel=4,
+                    )
+        except KeyboardInterrupt:
+            warnings.warn("Interrupted: the network is as it was then", stacklevel=4)
+        if diverged and best is None:
+            raise ValueError(
+                f"training diverged: the loss is not finite in epoch {self.n_iter_}. Scale the "
+                "data (StandardScaler), or make learning_rate_init smaller"
+            )
+        if diverged:
+            warnings.warn(
+                f"training diverged in epoch {self.n_iter_}: the network of the best score is kept",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        self._take(best if self.early_stopping and best is not None else steps.network)
+        self._state = steps.state()
+
+    def _note_score(self, steps: Steps, scored: Samples) -> bool:
+        """Note the score of an epoch, and return whether it is the best."""
+        assert self.validation_scores_ is not None
+        score = self._score_of(steps.network, scored, steps)
+        self.validation_scores_.append(score)
+        if self.verbose:
+            print(f"Validation score: {score:.6f}")
+        if self.early_stopping:
+            worse = not score >= self.best_validation_score_ + self.tol
+            self._no_improvement = self._no_improvement + 1 if worse else 0
+        is_best: bool = score > self.best_validation_score_
+        if is_best:
+            self.best_validation_score_ = score
+        return is_best
+
+    def _note_loss(self) -> None:
+        worse = self.loss_ > self.best_loss_ - self.tol
+        self._no_improvement = self._no_improvement + 1 if worse else 0
+        self.best_loss_ = min(self.best_loss_, self.loss_)
+
+    def _called_back(self, steps: Steps) -> bool:
+        """Call what the user wants called after an epoch, and return whether one said to stop."""
+        if not self.callbacks:
+            return False
+        self._take(steps.network)
+        said = [call(self) for call in self.callbacks]
+        return any(value is True for value in said)
+
+    def _require_steps(self) -> bool:
+        if self.solver not in ("sgd", "adam") and not isinstance(self.solver, FirstOrder):
+            raise AttributeError(
+                f"partial_fit needs a solver that goes step by step, and solver={self.solver!r}"
+            )
+        return True
+
+    # --- The network --------------------------------------------------------------------------
+
+    def _take(self, net: MLP) -> None:
+        self._network = net
+        self.coefs_, self.intercepts_ = coefficients(net)
+
+    def _current(self) -> MLP:
+        """Return the network of `coefs_` and `intercepts_`, which the user may have changed."""
+        if not is_of(self.coefs_, self.intercepts_, self._network):
+            self._network = with_coefficients(self.coefs_, self.intercepts_, self._network)
+        return self._network
+
+    def _outputs_for(self, X: Any) -> Array:
+        """Return what the network computes for samples."""
+        net = self._fitted_network()
+        out: Array = net(self._validated(X, reset=False))
+        return out
+
+    def _fitted_network(self) -> MLP:
+        check_is_fitted(self)
+        return self._current()
+
+    def _feature_names(self) -> list[str] | None:
+        names = [str(name) for name in getattr(self, "feature_names_in_", ())]
+        return names if all(names) and len(set(names)) == len(names) > 0 else None
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn 1.6 and later asks of an estimator."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
