@@ -379,8 +379,10 @@ TEST(Trainer, RefusesWhatDoesNotFit) {
   EXPECT_THROW(trainer.step(Data(4, 7, 4).samples(false), 1), std::invalid_argument);
   Samples<float> none{};
   EXPECT_THROW(trainer.step(none, 1), std::invalid_argument);
-  EXPECT_THROW((Trainer<float>(net, {kernels::LossKind::quantile, 1, {0.5}}, {})),
-               std::invalid_argument);
+  Loss quantiles;
+  quantiles.kind = kernels::LossKind::quantile;
+  quantiles.levels = {0.1, 0.5, 0.9};  // of 5 outputs
+  EXPECT_THROW(Trainer<float>(net, quantiles, {}), std::invalid_argument);
 }
 
 }  // namespace
