@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "laminet/base/cpu_info.h"
 #include "laminet/base/interruption.h"
@@ -239,10 +240,11 @@ struct GradientColumnsPurpose;
 // Below it rows are read where they lie, and stay in L1: elements.
 constexpr std::size_t kLeastToPack = 16384;
 
-template <class T, std::size_t width>
-void pack_row(const T* from, std::size_t columns, T* to, std::size_t stride) {
+// columns of a row into panels `stride` apart. A width that is constant makes each copy a few
+// moves; copy_n would call memmove.
+template <class T, class Width>
+void pack_row(const T* from, std::size_t columns, Width width, T* to, std::size_t stride) {
   std::size_t j = 0;
-  // A few moves, as the size is constant; copy_n would call memmove.
   for (; j + width <= columns; j += width, to += stride) {
     std::memcpy(to, from + j, width * sizeof(T));
   }
@@ -251,25 +253,22 @@ void pack_row(const T* from, std::size_t columns, T* to, std::size_t stride) {
   std::fill(to + (columns - j), to + width, T{0});
 }
 
-template <class T>
-using PackRow = void (*)(const T* from, std::size_t columns, T* to, std::size_t stride);
-
-// For the widths of the tiles that there are.
-template <class T>
-PackRow<T> pack_row_of(std::size_t width) {
+// use(width) with those of most tiles as constants.
+template <class Use>
+void with_width(std::size_t width, Use use) {
   switch (width) {
     case 6:
-      return pack_row<T, 6>;
+      return use(std::integral_constant<std::size_t, 6>());
     case 8:
-      return pack_row<T, 8>;
+      return use(std::integral_constant<std::size_t, 8>());
     case 16:
-      return pack_row<T, 16>;
+      return use(std::integral_constant<std::size_t, 16>());
     case 32:
-      return pack_row<T, 32>;
+      return use(std::integral_constant<std::size_t, 32>());
     case 64:
-      return pack_row<T, 64>;
+      return use(std::integral_constant<std::size_t, 64>());
     default:
-      return nullptr;
+      return use(width);
   }
 }
 
@@ -290,10 +289,11 @@ void for_gradient_tiles(const kernels::GradientTile<T>& tile, MatrixView<T> c, R
 
 template <class T>
 void pack_columns(ConstMatrixView<T> from, const ColumnPanels<T>& to, std::size_t first) {
-  const PackRow<T> pack = pack_row_of<T>(to.width);
-  for (std::size_t i = 0; i < from.rows; ++i) {
-    pack(from.row(i), from.columns, to.data + (first + i) * to.width, to.stride());
-  }
+  with_width(to.width, [&](auto width) {
+    for (std::size_t i = 0; i < from.rows; ++i) {
+      pack_row(from.row(i), from.columns, width, to.data + (first + i) * width, to.stride());
+    }
+  });
 }
 
 template <class T>
