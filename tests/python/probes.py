@@ -82,7 +82,7 @@ class Probes:
             ("L3", 32 * MIB, 1e11),
         ):
             if nbytes <= size:
-                # So that two rows, of which AVX2 has fewer sums under way, are bound by it there, too.
+                # So that two rows, of which AVX2 has fewer sums under way, are bound by it, too.
                 if isa == "avx2" and level == "L3":
                     rate *= 0.5
                 return self.find("read", (level, threads), threads * rate)
