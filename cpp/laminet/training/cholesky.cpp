@@ -91,8 +91,9 @@ void Cholesky::update(std::size_t first, std::size_t mid, std::size_t end) {
     }
   };
   const std::size_t width = rows_ - mid;
-  const double flops =
-      2.0 * static_cast<double>(depth * (end - mid)) * static_cast<double>(width - (end - mid) / 2);
+  const auto columns_here = static_cast<double>(end - mid);
+  const double flops = 2.0 * static_cast<double>(depth) * columns_here *
+                       (static_cast<double>(width) - columns_here / 2);
   if (threads_ == 1 || flops < kLeastFlopsToShare) {
     interruption_point();
     return columns(mid, rows_);

@@ -105,30 +105,34 @@ Stopped LeastSquares::iterate(const LeastSquaresSamples& samples, double& loss) 
   if (slope <= options_.tolerance_gradient) return Stopped::gradient;
   if (damping_ == 0) damping_ = options_.damping * largest;
   const double length = norm(numbers, count_);
-  for (;; damping_ *= growth_, growth_ *= 2) {
+  for (;;) {
     if (!(damping_ <= options_.max_damping * largest)) return Stopped::damping;
-    if (!solve()) continue;
-    const double* const step = step_.data();
-    if (norm(step, count_) <= options_.tolerance_change * (length + options_.tolerance_change)) {
-      return Stopped::change;
+    if (solve()) {
+      const double* const step = step_.data();
+      if (norm(step, count_) <= options_.tolerance_change * (length + options_.tolerance_change)) {
+        return Stopped::change;
+      }
+      double foretold = 0;
+      for (std::size_t i = 0; i < count_; ++i) {
+        trial[i] = numbers[i] + step[i];
+        foretold += step[i] * (damping_ * step[i] - gradient_.data()[i]);
+      }
+      equations_.load(trial);
+      const double after = equations_.loss(samples);
+      const double gain = (before - (after + penalty(trial))) / (foretold / 2);
+      if (gain > 0) {
+        std::copy_n(trial, count_, numbers);
+        const double miss = 2 * gain - 1;
+        // Never 0, from where it could not grow again.
+        damping_ = std::max(damping_ * std::max(1.0 / 3.0, 1 - miss * miss * miss),
+                            std::numeric_limits<double>::min());
+        growth_ = 2;
+        loss = after;
+        return Stopped::no;
+      }
     }
-    double foretold = 0;
-    for (std::size_t i = 0; i < count_; ++i) {
-      trial[i] = numbers[i] + step[i];
-      foretold += step[i] * (damping_ * step[i] - gradient_.data()[i]);
-    }
-    equations_.load(trial);
-    const double after = equations_.loss(samples);
-    const double gain = (before - (after + penalty(trial))) / (foretold / 2);
-    if (!(gain > 0)) continue;
-    std::copy_n(trial, count_, numbers);
-    const double miss = 2 * gain - 1;
-    // Never 0, from where it could not grow again.
-    damping_ = std::max(damping_ * std::max(1.0 / 3.0, 1 - miss * miss * miss),
-                        std::numeric_limits<double>::min());
-    growth_ = 2;
-    loss = after;
-    return Stopped::no;
+    damping_ *= growth_;
+    growth_ *= 2;
   }
 }
 

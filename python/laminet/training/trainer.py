@@ -17,7 +17,7 @@ from laminet.core.mlp import MLP
 from laminet.core.parameters import by_kind, by_name, parameters, with_parameters
 from laminet.core.public_module import named_in
 from laminet.losses import as_loss
-from laminet.optim import AdamW, FirstOrder, as_optimizer
+from laminet.optim import AdamW, FirstOrder, Muon, as_optimizer
 from laminet.training import descriptions
 from laminet.training.errors import TrainingError
 from laminet.training.samples import as_sample_weight, as_samples, refuse_not_finite, require_rows
@@ -126,6 +126,10 @@ class Trainer:
             )
         if not parameters(net):
             raise ValueError("the network has no parameters that could be trained")
+        if isinstance(method, Muon):
+            raise NotImplementedError(
+                "Trainer and fit cannot train by Muon yet: take ln.optim.AdamW"
+            )
         if any(isinstance(leaf, Dropout) and leaf.rate > 0 for _, leaf in walk(net.layers)):
             raise NotImplementedError("networks with Dropout cannot be trained yet")
         kind = chosen_loss(net, None) if loss is None else as_loss(loss)
