@@ -133,7 +133,7 @@ def test_step(x):
             with pytest.raises(ValueError, match=r"^step must be a positive number, not "):
                 call(NET, x, step=step)
         for step in ("a", [1], True, 1j):
-            with pytest.raises(TypeError, match=r"^step must be a number, got "):
+            with pytest.raises(TypeError, match=r"^step must be a real number, got "):
                 call(NET, x, step=step)
 
 
