@@ -128,7 +128,7 @@ class Trainer:
             raise ValueError("the network has no parameters that could be trained")
         if isinstance(method, Muon):
             raise NotImplementedError(
-                "Trainer and fit cannot train by Muon yet: take ln.optim.AdamW"
+                "training by Muon is not there yet: take ln.optim.AdamW"
             )
         if any(isinstance(leaf, Dropout) and leaf.rate > 0 for _, leaf in walk(net.layers)):
             raise NotImplementedError("networks with Dropout cannot be trained yet")
