@@ -127,9 +127,7 @@ class Trainer:
         if not parameters(net):
             raise ValueError("the network has no parameters that could be trained")
         if isinstance(method, Muon):
-            raise NotImplementedError(
-                "training by Muon is not there yet: take ln.optim.AdamW"
-            )
+            raise NotImplementedError("training by Muon is not there yet: take ln.optim.AdamW")
         if any(isinstance(leaf, Dropout) and leaf.rate > 0 for _, leaf in walk(net.layers)):
             raise NotImplementedError("networks with Dropout cannot be trained yet")
         kind = chosen_loss(net, None) if loss is None else as_loss(loss)
