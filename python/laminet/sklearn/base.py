@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseMLP", "keep"]
 
+# Of warnings: scikit-learn's frame around `fit`, so that filters of its module name go on working.
+_AT_THEIR_FRAME = 4
+
 
 def keep(estimator: Any, given: dict[str, Any]) -> None:
     """Set the arguments of a constructor, ``locals()``, as attributes, untouched."""
@@ -168,7 +171,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 warnings.warn(
                     f"batch_size is {self.batch_size}, and there are {len(learnt)} samples: all "
                     "of them are one batch",
-                    stacklevel=4,
+                    stacklevel=_AT_THEIR_FRAME,
                 )
         seed = int(self._random_state.randint(2**31))
         state = self._state if incremental else None
@@ -207,10 +210,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                         f"{'score' if self.early_stopping else 'loss'} stopped improving by "
                         f"tol={self.tol:g}",
                         ConvergenceWarning,
-                        stacklevel=4,
+                        stacklevel=_AT_THEIR_FRAME,
                     )
         except KeyboardInterrupt:
-            warnings.warn("Interrupted: the network is as it was then", stacklevel=4)
+            warnings.warn("Interrupted: the network is as it was then", stacklevel=_AT_THEIR_FRAME)
         if diverged and best is None:
             raise ValueError(
                 f"training diverged: the loss is not finite in epoch {self.n_iter_}. Scale the "
@@ -220,7 +223,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             warnings.warn(
                 f"training diverged in epoch {self.n_iter_}: the network of the best score is kept",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=_AT_THEIR_FRAME,
             )
         self._take(best if self.early_stopping and best is not None else steps.network)
         self._state = steps.state()

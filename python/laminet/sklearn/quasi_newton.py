@@ -91,7 +91,7 @@ def minimized(
             f"lbfgs {why} after {found.nit} iterations, before the gradient fell below "
             f"tol={estimator.tol:g}: scale the data, or raise the limits",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=4,  # scikit-learn's frame around fit
         )
     weights = core.arrays()[0]
     loss = float(core.loss(samples.x, samples.targets, samples.weights))
