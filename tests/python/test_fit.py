@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -117,11 +118,29 @@ def test_full_batch(method):
     assert all(a >= b for a, b in zip(fit.history.loss, fit.history.loss[1:], strict=False))
 
 
-def test_a_file_is_read_where_it_lies(tmp_path):
-    np.save(tmp_path / "x.npy", X.astype(np.float32))
-    samples = np.load(tmp_path / "x.npy", mmap_mode="r")
-    fit = ln.fit(net(), samples, WAVE, optimizer=ADAM, validation=0.2, epochs=60, seed=0)
-    assert fit.history.metrics["r2"][-1] > 0.9
+@pytest.mark.parametrize("view", [lambda x: x, np.asarray, lambda x: x[:]])
+def test_a_file_is_read_where_it_lies(tmp_path, view):
+    """Of 32 MB a tenth is held out, and so copied; nothing else."""
+    rows = np.random.default_rng(0).standard_normal((100_000, 80), dtype=np.float32)
+    np.save(tmp_path / "x.npy", rows)
+    samples = view(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    y = rows[:, 0] - rows[:, 1]
+    tracemalloc.start()
+    try:
+        fit = ln.fit(
+            ln.MLP.init([80, 1], seed=0), samples, y, validation=0.1, epochs=2, seed=0, metrics=()
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < samples.nbytes / 2
+    assert fit.history.validation_loss[-1] < fit.history.loss[0]
+    again = ln.fit(
+        ln.MLP.init([80, 1], seed=0), rows, y, validation=0.1, epochs=2, seed=0, metrics=()
+    )
+    assert again.history.validation_loss[0] == pytest.approx(
+        fit.history.validation_loss[0], rel=0.05
+    )
 
 
 def test_what_is_held_out_is_not_learnt():
@@ -170,6 +189,83 @@ def test_ctrl_c_gives_what_was_made():
         fit = ln.fit(net(), rows, rows[:, 0], epochs=10**6, seed=0, callbacks=interrupt)
     assert fit.stopped == "interrupted"
     assert len(fit.history) == epochs[-1] >= 2
+
+
+@pytest.mark.parametrize("method", [ADAM, ln.optim.LevenbergMarquardt(), ln.optim.LBFGS()])
+@pytest.mark.parametrize("where", ["callback", "metric"])
+def test_ctrl_c_at_any_time_gives_what_was_made(method, where):
+    seen = []
+
+    def interrupt(*_):
+        seen.append(None)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return 0.0
+
+    start = net(dtype="float64")
+    options = {"callbacks": interrupt} if where == "callback" else {"metrics": {"own": interrupt}}
+    with pytest.warns(UserWarning, match="training was interrupted"):
+        fit = ln.fit(start, X, WAVE, optimizer=method, validation=0.2, seed=0, **options)
+    assert fit.stopped == "interrupted"
+    assert len(fit.history) == (3 if where == "callback" else 2)
+    assert fit.network != start
+
+
+def test_an_error_of_a_callback_carries_what_was_made():
+    def fail(epoch):
+        if epoch.number == 3:
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine") as error:
+        ln.fit(net(), X, WAVE, validation=0.2, seed=0, callbacks=fail)
+    made = error.value.fit
+    assert (len(made.history), made.stopped) == (3, "error")
+    assert made.network == ln.fit(net(), X, WAVE, validation=0.2, seed=0, epochs=3).network
+
+
+def test_a_validation_loss_that_is_never_finite_is_an_error():
+    """Logits of a thousand and more, whose exponential is not finite."""
+    start = ln.MLP.init([2, 1], seed=0)
+    far = np.full((4, 2), 1e30)
+    with pytest.raises(ln.TrainingError, match="the validation loss was finite after no") as error:
+        ln.fit(start, X, WAVE, epochs=2, validation=(far, [0.0] * 4), seed=0)
+    assert error.value.network != start
+    assert len(error.value.history) == 2
+
+
+def test_labels_are_each_by_themselves():
+    """Of one label in each row, too."""
+    index = np.random.default_rng(0).integers(0, 3, 400)
+    one = np.eye(3)[index]
+    start = ln.MLP.init([2, 3], seed=0, outputs=ln.Labels(["a", "b", "c"]))
+    fit = ln.fit(start, X, one, epochs=1, validation=(X, one), seed=0)
+    expected = (fit.network.predict(X) == one).all(axis=1).mean()
+    assert fit.history.metrics["accuracy"] == (pytest.approx(expected),)
+    assert expected < (fit.network(X).argmax(axis=1) == index).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "metric"),
+    [("squared_error", "r2"), ("huber", "mean_absolute_error"), ("cross_entropy", "accuracy")],
+)
+def test_metrics_are_by_the_weights(loss, metric):
+    """A weight of 2 is as two samples, and 0 as none."""
+    start = net(2)
+    y = (X[:, 0] > 0).astype(int) if loss == "cross_entropy" else np.stack([WAVE, -WAVE], axis=1)
+    weights = np.random.default_rng(0).integers(0, 3, 400)
+    repeated = np.repeat(np.arange(400), weights)
+    found = [
+        ln.fit(start, X, y, loss=loss, epochs=1, validation=held_out, metrics=metric, seed=0)
+        for held_out in ((X, y, weights), (X[repeated], y[repeated]))
+    ]
+    values = [fit.history.metrics[metric][0] for fit in found]
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    assert values[0] != pytest.approx(
+        ln.fit(
+            start, X, y, loss=loss, epochs=1, validation=(X, y), metrics=metric, seed=0
+        ).history.metrics[metric][0],
+        rel=1e-4,
+    )
 
 
 def test_plot(tmp_path):

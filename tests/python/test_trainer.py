@@ -174,13 +174,35 @@ def test_a_run_that_is_resumed_has_the_same_bits(dtype):
     file = io.BytesIO()
     np.savez(file, **first.state())
     file.seek(0)
-    for state in (pickle.loads(pickle.dumps(first.state())), np.load(file)):
-        again = ln.Trainer.restore(state, net)
+    for state, start in ((pickle.loads(pickle.dumps(first.state())), net), (np.load(file), None)):
+        again = ln.Trainer.restore(state, start)
         assert (again.steps, again.epochs) == (first.steps, 2)
         for _ in range(2):
             again.epoch(X, y, 32)
         assert again.network == whole.network
     assert whole.network != first.network
+
+
+@pytest.mark.parametrize("make", [chain, blocks])
+def test_a_state_holds_the_whole_network(make):
+    """Layers, constants, outputs and names of features, whatever was trained."""
+    net = make().with_outputs(ln.Quantities(["a", "b", "c"]))
+    net = ln.MLP([ln.Rescale(2.0, [1.0] * 5), *net.layers], outputs=net.outputs, dtype=net.dtype)
+    X = normal((40, net.in_features), 1)
+    trainer = ln.Trainer(net, "squared_error", ln.optim.SGD(0.01, momentum=0.5), seed=0)
+    trainer.epoch(X, normal((40, 3), 2), 8)
+    again = ln.Trainer.restore(trainer.state())
+    assert again.network == trainer.network != net
+
+
+def test_a_class_of_ones_own_is_restored_by_a_network_of_it():
+    class Mine(ln.MLP):
+        pass
+
+    net = Mine(chain().layers)
+    state = ln.Trainer(net, "squared_error").state()
+    assert type(ln.Trainer.restore(state, net).network) is Mine
+    assert type(ln.Trainer.restore(state).network) is ln.MLP
 
 
 @pytest.mark.parametrize("rows", [40, 300, 1200])
@@ -262,6 +284,20 @@ def test_what_a_step_refuses(arguments, message):
     assert trainer.steps == 0
 
 
+def test_text_needs_a_network_with_labels():
+    trainer = ln.Trainer(chain(), "cross_entropy")
+    with pytest.raises(ValueError, match=r"y holds text.*with_outputs\(ln\.Classes"):
+        trainer.step(np.ones((2, 5)), ["yes", "no"])
+
+
+def test_what_is_too_large_for_the_network():
+    trainer = ln.Trainer(ln.MLP.init([5, 1], seed=0), "squared_error")
+    with pytest.raises(ValueError, match="row 1 holds a number that is too large for float32"):
+        trainer.step(np.ones((2, 5)), [1.0, 1e39])
+    with pytest.raises(ValueError, match="row 1 holds an infinity"):
+        trainer.step(np.ones((2, 5)), [1.0, np.inf])
+
+
 def test_what_a_trainer_refuses():
     with pytest.raises(TypeError, match=r"net must be an ln\.MLP"):
         ln.Trainer([dense(1, 1)])
@@ -282,5 +318,15 @@ def test_what_a_trainer_refuses():
     with pytest.raises(NotImplementedError, match="Dropout cannot be trained yet"):
         ln.Trainer(ln.MLP([dense(1, 1), ln.Dropout(0.5)]), "squared_error")
     state = ln.Trainer(chain(), "squared_error").state()
-    with pytest.raises(ValueError, match="it is of another network"):
+    with pytest.raises(
+        ValueError, match=r"state has parameters layers\[0\]\.weight.*the network has"
+    ):
         ln.Trainer.restore(state, blocks())
+    with pytest.raises(ValueError, match="the network has shape"):
+        ln.Trainer.restore(state, ln.MLP.init([5, 8, 8, 3], seed=0, dtype="float64"))
+    with pytest.raises(TypeError, match=r"net must be an ln\.MLP"):
+        ln.Trainer.restore(state, "net")
+    with pytest.raises(ValueError, match="state has no 'network'"):
+        ln.Trainer.restore({k: v for k, v in state.items() if k != "network"})
+    with pytest.raises(ValueError, match="state does not hold a network"):
+        ln.Trainer.restore({**state, "network": "{}"})

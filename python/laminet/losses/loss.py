@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.core.conversion import as_real_array
+from laminet.core.conversion import as_real_array, real_array
 from laminet.core.conversion.counts import as_step, shown
 from laminet.core.described import Described
 
@@ -83,7 +83,10 @@ class Loss(Described):
                 f"output{'' if outputs == 1 else 's'}, got shape {np.shape(targets)}"
             )
         if (row := first_row(~np.isfinite(array))) is not None:
-            raise ValueError(f"{argument} must be finite: row {row} holds {_worst(array[row])}")
+            given = real_array(targets, argument).reshape(array.shape)[row]
+            raise ValueError(
+                f"{argument} must be finite: row {row} holds {_worst(array[row], given)}"
+            )
         self._check(array, argument)
         return array
 
@@ -107,6 +110,11 @@ def first_row(wrong: NDArray[Any]) -> int | None:
     return int(rows.argmax()) if rows.any() else None
 
 
-def _worst(row: NDArray[Any]) -> str:
-    value = row[~np.isfinite(row)][0]
-    return "NaN" if np.isnan(value) else "an infinity"
+def _worst(row: NDArray[Any], given: NDArray[Any]) -> str:
+    """Say what the first number of a row is that is not finite; `given` is the row before."""
+    column = int(np.isfinite(row).argmin())
+    if np.isnan(row[column]):
+        return "NaN"
+    if np.isfinite(given[column]):
+        return f"a number that is too large for {row.dtype}"
+    return "an infinity"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def prepared(
     own = None if classes is None else classes[there]
     rows = there[held_out_rows(validation, len(there), own, seed)]
     held_out = data.rows(rows)
-    if isinstance(data.x, np.memmap):
+    if _lies_in_a_file(data.x):
         # The rest of a file stays where it is: what is held out is as if it were not there.
         weights = np.ones(len(data.x)) if data.weights is None else data.weights.copy()
         weights[rows] = 0
@@ -85,6 +86,15 @@ def prepared(
     rest = np.ones(len(data.x), bool)
     rest[rows] = False
     return replace(data.rows(rest), validation=held_out)
+
+
+def _lies_in_a_file(array: Any) -> bool:
+    """Whether the memory is a file's: of an array, a view of one, or a buffer behind it."""
+    while array is not None:
+        if isinstance(array, (np.memmap, mmap.mmap)):
+            return True
+        array = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
+    return False
 
 
 def _taken(net: MLP, goal: Goal, X: Any, y: Any, sample_weight: Any, what: str) -> Data:

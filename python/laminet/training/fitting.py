@@ -79,8 +79,8 @@ def fit(
     epochs : int, default 100
         How often each sample is seen, at most.
     validation : float or tuple of arrays, optional
-        What is held out: a part of the samples, of each class its share, or ``(X, y)`` or
-        ``(X, y, sample_weight)``.
+        What is held out: a part of the samples, of each class its share, which is copied; or
+        ``(X, y)`` or ``(X, y, sample_weight)``.
     sample_weight : array_like of shape (batch,), optional
         At least 0. A sample of weight 0 is as if it were not there.
     class_weight : "balanced", dict or array_like of shape (classes,), optional
@@ -97,8 +97,8 @@ def fit(
         of the network.
     metrics : str, sequence of str, or dict of callables, optional
         Of validation data, after each epoch: "accuracy", "r2" or "mean_absolute_error". Accuracy
-        for cross entropies and r2 for others if nothing is said. Callables take outputs (logits for
-        cross entropies) and targets.
+        for cross entropies and r2 for others if nothing is said; by the weights of the samples.
+        Callables take outputs (logits for cross entropies) and targets.
     seed : int, optional
         Of the order of samples, of what is held out and what `Dropout` drops; without one it is
         another in each run.
@@ -120,8 +120,10 @@ def fit(
     TypeError
         If an argument is of a wrong type.
     TrainingError
-        If the loss is not finite though all data is: it carries the best network so far, and the
-        history.
+        If the loss is not finite though all data is, or no validation loss was: it carries the best
+        network so far, and the history.
+    Exception
+        What a callback or metric raises. What had been made by then is its attribute ``fit``.
 
     Warns
     -----
@@ -161,10 +163,17 @@ def fit(
         raise ValueError("metrics are of validation data, and validation is None")
     with progress_bar(progress, most) as show:
         run = _Run(most, wait, delta, [show, *calls], data, chosen, finish)
-        if not isinstance(method, FirstOrder):
-            fit_full_batch(run, start, goal, method, most)
-        else:
-            _fit_in_steps(run, start, goal, method, batch_size, most, own_seed, class_weight)
+        try:
+            if not isinstance(method, FirstOrder):
+                fit_full_batch(run, start, goal, method, most)
+            else:
+                _fit_in_steps(run, start, goal, method, batch_size, most, own_seed, class_weight)
+        except TrainingError:
+            raise
+        except Exception as error:
+            if (network := run.network()) is not None:
+                error.fit = run.made(network, "error")  # type: ignore[attr-defined]  # for users
+            raise
     return run.result()
 
 
@@ -212,8 +221,11 @@ class _Run:
         found = {}
         if self.data.validation is not None and self.metrics:
             given = outputs(self.data.validation.x)
-            targets = self.data.validation.y
-            found = {name: float(metric(given, targets)) for name, metric in self.metrics.items()}
+            targets, weights = self.data.validation.y, self.data.validation.weights
+            found = {
+                name: float(metric(given, targets, weights))
+                for name, metric in self.metrics.items()
+            }
         now = time.perf_counter()
         epoch = Epoch(
             len(self.rows) + 1,
@@ -229,9 +241,8 @@ class _Run:
         self.last_network = network
         watched = loss if validation_loss is None else validation_loss
         if watched < self.best - (self.min_delta if self.best_epoch else 0):
-            self.best_epoch, self.best = epoch.number, watched
-            if self.keeps_best:
-                self.best_network = keep()
+            kept = keep() if self.keeps_best else None
+            self.best_epoch, self.best, self.best_network = epoch.number, watched, kept
         elif self.patience is not None and epoch.number - self.best_epoch >= self.patience:
             self.stopped = "patience"
         for call in self.calls:
@@ -259,10 +270,27 @@ class _Run:
         )
 
     def result(self) -> Fit:
-        """Return what `fit` returns."""
-        network = self.network()
-        assert network is not None
-        return Fit(network, self.history(), self.best_epoch, self.stopped)
+        """Return what `fit` returns.
+
+        Raises
+        ------
+        TrainingError
+            If no epoch was the best one, as no loss that was watched is a finite number.
+        """
+        if (network := self.network()) is not None:
+            return self.made(network, self.stopped)
+        assert self.last_network is not None
+        raise TrainingError(
+            "the validation loss was finite after no epoch: look at the validation data, which may "
+            "be far from what is learnt from, or take a smaller learning rate",
+            network=self.finish(self.last_network()),
+            history=self.history(),
+            epoch=len(self.rows),
+        )
+
+    def made(self, network: MLP, stopped: str) -> Fit:
+        """Return a network with the history so far."""
+        return Fit(network, self.history(), self.best_epoch, stopped)
 
     def interrupted(self, network: Callable[[], MLP]) -> None:
         """Say that Ctrl-C has ended the run, and keep what there is."""
@@ -307,20 +335,22 @@ def _fit_in_steps(
         arrays = trainer._arrays()
         return lambda: trainer._network(arrays)
 
-    for _ in range(epochs):
+    def epoch() -> bool:
         try:
-            loss = trainer._epoch(data.x, data.y, weights, size, True)
+            loss, after = trainer._epoch(data.x, data.y, weights, size, True), None
         except TrainingError as error:
             raise run.diverged(error, net) from None
-        except KeyboardInterrupt:
-            return run.interrupted(lambda: trainer.network)
-        after = None
         if held_out is not None:
             after = trainer._loss(
                 held_out.x, held_out.y, goal.weights(held_out.y, held_out.weights)
             )
         trainer._losses.append(loss if after is None else after)
         rate = trainer._last_rate
-        if run.over(loss, after, rate, lambda: trainer.network, kept, trainer._outputs):
-            return None
-    return None
+        return run.over(loss, after, rate, lambda: trainer.network, kept, trainer._outputs)
+
+    try:
+        for _ in range(epochs):
+            if epoch():
+                return
+    except KeyboardInterrupt:  # in validation, a metric or a callback, too
+        run.interrupted(lambda: trainer.network)

@@ -103,8 +103,8 @@ def _lbfgs(run: Any, net: MLP, goal: Goal, method: LBFGS, iterations: int) -> No
         )
     except _EndedError:
         return
-    except KeyboardInterrupt:
-        run.interrupted(lambda: trainer.network)
+    except KeyboardInterrupt:  # where the trainer is at a point of a line search
+        run.interrupted(lambda: net)
         return
     if not run.rows:  # nothing was to be gained from the start
         assign(start)
@@ -142,20 +142,20 @@ def _least_squares(
     if not np.isfinite(steps.loss):
         error = TrainingError("the loss is not finite at the start: use smaller weights or inputs")
         raise run.diverged(error, net)
-    while len(run.rows) < iterations:
-        try:
+    try:
+        while len(run.rows) < iterations:
             made = steps.run(1)
-        except KeyboardInterrupt:
-            run.interrupted(steps.network)
-            return
-        if len(made) == 0 and run.rows:
-            break
-        now = steps.network()
-        after = None if held_out is None else _mean_square(now, held_out)
-        if run.over(float(steps.loss), after, 1.0, *_networks(now)):
-            return
-        if steps.stopped is not None:
-            break
+            if len(made) == 0 and run.rows:
+                break
+            now = steps.network()
+            after = None if held_out is None else _mean_square(now, held_out)
+            if run.over(float(steps.loss), after, 1.0, *_networks(now)):
+                return
+            if steps.stopped is not None:
+                break
+    except KeyboardInterrupt:
+        run.interrupted(steps.network)
+        return
     run.stopped = "iterations" if steps.stopped is None else "converged"
 
 

@@ -133,7 +133,7 @@ class Fit(Report):
         From 1: that of the smallest validation loss, or loss where nothing is held out.
     stopped : str
         Why it ended: "epochs", "patience", "callback" or "interrupted" (Ctrl-C); of full-batch
-        optimisers "converged" or "iterations", too.
+        optimisers "converged" or "iterations", too; "error" of what an error carries.
     """
 
     network: MLP
@@ -152,6 +152,7 @@ class Fit(Report):
             "patience": "nothing better came for as long as patience says",
             "callback": "a callback ended it",
             "interrupted": "it was interrupted",
+            "error": "a callback or metric raised an error",
             "converged": "nothing more was to be gained",
             "iterations": "all iterations were made",
         }

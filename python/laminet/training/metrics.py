@@ -14,39 +14,55 @@ if TYPE_CHECKING:
 
     from laminet.training.targets import Goal
 
-    Metric = Callable[[NDArray[Any], NDArray[Any]], float]
+    Array = NDArray[Any]
+    #: Of outputs, targets and weights of the samples.
+    Metric = Callable[[Array, Array, Array | None], float]
 
 __all__ = ["chosen_metrics"]
 
 
-def _accuracy(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
-    """Return the share of samples whose class, or all of whose labels, are right."""
-    if targets.ndim == 1:
-        return float((outputs.argmax(axis=1) == targets).mean())
-    if outputs.shape[1] > 1 and np.allclose(targets.sum(axis=1), 1):
-        return float((outputs.argmax(axis=1) == targets.argmax(axis=1)).mean())
-    return float(((outputs > 0) == (targets > 0.5)).all(axis=1).mean())
+def _accuracy_of_classes(outputs: Array, targets: Array, weights: Array | None) -> float:
+    """Return the share of samples whose class, the most probable one, is right."""
+    right = targets if targets.ndim == 1 else targets.argmax(axis=1)
+    return float(np.average(outputs.argmax(axis=1) == right, weights=weights))
 
 
-def _r2(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+def _accuracy_of_labels(outputs: Array, targets: Array, weights: Array | None) -> float:
+    """Return the share of samples all of whose labels are right."""
+    right = ((outputs > 0) == (targets > 0.5)).all(axis=1)
+    return float(np.average(right, weights=weights))
+
+
+def _r2(outputs: Array, targets: Array, weights: Array | None) -> float:
     """Return the coefficient of determination, the mean of those of all outputs."""
     wide = targets.astype(np.float64)
-    residual = ((outputs - wide) ** 2).sum(axis=0)
-    total = ((wide - wide.mean(axis=0)) ** 2).sum(axis=0)
+    residual = np.average((outputs - wide) ** 2, axis=0, weights=weights)
+    mean = np.average(wide, axis=0, weights=weights)
+    total = np.average((wide - mean) ** 2, axis=0, weights=weights)
     # Of what does not vary there is nothing to explain: 1 where it is met exactly, else 0.
     shares = np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), residual == 0)
     return float(shares.mean())
 
 
-def _mean_absolute_error(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
-    return float(np.abs(outputs - targets.astype(np.float64)).mean())
+def _mean_absolute_error(outputs: Array, targets: Array, weights: Array | None) -> float:
+    errors = np.abs(outputs - targets.astype(np.float64)).mean(axis=1)
+    return float(np.average(errors, weights=weights))
 
 
 _METRICS: dict[str, Metric] = {
-    "accuracy": _accuracy,
+    "accuracy": _accuracy_of_classes,
     "r2": _r2,
     "mean_absolute_error": _mean_absolute_error,
 }
+
+
+def _named(name: str, goal: Goal) -> Metric:
+    binary = goal.loss.name == "binary_cross_entropy"
+    return _accuracy_of_labels if name == "accuracy" and binary else _METRICS[name]
+
+
+def _of_user(function: Callable[[Array, Array], float]) -> Metric:
+    return lambda outputs, targets, weights: function(outputs, targets)
 
 
 def chosen_metrics(metrics: Any, goal: Goal, outputs: int) -> dict[str, Metric]:
@@ -72,14 +88,14 @@ def chosen_metrics(metrics: Any, goal: Goal, outputs: int) -> dict[str, Metric]:
         names: Sequence[Any] = ["accuracy"] if of_classes else ["r2"] if one_each else []
         if goal.loss.name == "poisson":
             names = []
-        return {name: _METRICS[name] for name in names}
+        return {name: _named(name, goal) for name in names}
     if isinstance(metrics, Mapping):
         for name, function in metrics.items():
             if not callable(function):
                 raise TypeError(
                     f"metrics[{name!r}] must be callable, got {type(function).__name__}"
                 )
-        return dict(metrics)
+        return {name: _of_user(function) for name, function in metrics.items()}
     names = [metrics] if isinstance(metrics, str) else metrics
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"metrics must be names or a dict of callables, got {metrics!r}")
@@ -91,4 +107,4 @@ def chosen_metrics(metrics: Any, goal: Goal, outputs: int) -> dict[str, Metric]:
             )
         if (name == "accuracy") != of_classes:
             raise ValueError(f"the metric {name!r} is not for the loss {goal.loss.name}")
-    return {name: _METRICS[name] for name in names}
+    return {name: _named(name, goal) for name in names}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from laminet.core.parameters import by_kind, by_name, parameters, with_parameter
 from laminet.core.public_module import named_in
 from laminet.losses import as_loss
 from laminet.optim import AdamW, FirstOrder, Muon, as_optimizer
-from laminet.training import descriptions
+from laminet.training import descriptions, saved_state
 from laminet.training.errors import TrainingError
 from laminet.training.samples import as_sample_weight, as_samples, refuse_not_finite, require_rows
 from laminet.training.targets import Goal, chosen_loss
@@ -276,8 +275,7 @@ class Trainer:
         Returns
         -------
         dict of str to ndarray, int, float or str
-            Plain: it pickles, and ``numpy.savez(path, **state)`` holds it. The network's own
-            structure is not part of it.
+            Plain: it pickles, and ``numpy.savez(path, **state)`` holds it.
 
         Examples
         --------
@@ -285,37 +283,23 @@ class Trainer:
         >>> net = ln.MLP.init([2, 1], seed=0)
         >>> trainer = ln.Trainer(net, "squared_error", "adam")
         >>> loss = trainer.step([[1.0, 2.0]], [3.0])
-        >>> again = ln.Trainer.restore(trainer.state(), net)
+        >>> again = ln.Trainer.restore(trainer.state())
         >>> again.step([[1.0, 2.0]], [3.0]) == trainer.step([[1.0, 2.0]], [3.0])
         True
         """
-        state: dict[str, Any] = {
-            "format": 1,
-            "loss": json.dumps(self.loss_function.to_dict()),
-            "optimizer": json.dumps(self.optimizer.to_dict()),
-            "class_weight": np.array([] if (w := self._goal.class_weight) is None else w),
-            "seed": self._seed,
-            "total_steps": -1 if self._total_steps is None else self._total_steps,
-            "steps": self.steps,
-            "epochs": self._epochs,
-            "losses": np.array(self._losses, np.float64),
-        }
-        for which in ("parameters", *self._kept()):
-            arrays = by_name(self._core.arrays(which), self._trained._places)
-            state.update({f"{which}/{name}": array for name, array in arrays.items()})
-        return state
+        return saved_state.of(self)
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any], net: MLP) -> Trainer:
+    def restore(cls, state: Mapping[str, Any], net: MLP | None = None) -> Trainer:
         """Return the trainer that `state` was of.
 
         Parameters
         ----------
         state : mapping of str to ndarray, int, float or str
             What `state` returned, or ``numpy.load`` of it.
-        net : MLP
-            A network of the same layers as that which was trained, whatever its parameters: the one
-            that it started from, or ``trainer.network``.
+        net : MLP, optional
+            A network of the same layers as that which was trained, whatever its parameters: for
+            `network` to be of its class and its layers of theirs, where these are one's own.
 
         Returns
         -------
@@ -328,37 +312,7 @@ class Trainer:
         TypeError
             If an argument is of a wrong type.
         """
-        if not isinstance(state, Mapping):
-            raise TypeError(f"state must be a dict, got {type(state).__name__}")
-        try:
-            if int(state["format"]) != 1:
-                raise ValueError(f"state is of format {int(state['format'])}, expected 1")
-            weights, total = np.asarray(state["class_weight"]), int(state["total_steps"])
-            trainer = cls(
-                net,
-                json.loads(str(state["loss"])),
-                json.loads(str(state["optimizer"])),
-                class_weight=weights if weights.size else None,
-                seed=int(state["seed"]),
-                total_steps=None if total < 0 else total,
-            )
-            trainer._core.steps = int(state["steps"])
-            trainer._epochs = int(state["epochs"])
-            trainer._losses = np.asarray(state["losses"], np.float64).tolist()
-            known = parameters(trainer._trained)
-            for which in ("parameters", *trainer._kept()):
-                found = {name: np.asarray(state[f"{which}/{name}"]) for name in known}
-                for name, array in found.items():
-                    if array.shape != known[name].shape or array.dtype != net.dtype:
-                        raise ValueError(
-                            f"state has {which} of {name} of shape {array.shape} and "
-                            f"{array.dtype}, the network has shape {known[name].shape} and "
-                            f"{net.dtype}"
-                        )
-                trainer._assign(which, found)
-        except KeyError as error:
-            raise ValueError(f"state has no {error.args[0]!r}: it is of another network") from None
-        return trainer
+        return saved_state.restored(cls, state, net)
 
     # --- What fit needs, too ------------------------------------------------------------------
 
