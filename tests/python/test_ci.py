@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -43,7 +45,7 @@ def test_all_stages_run_whatever_fails(clone: Path) -> None:
     assert (clone / "build" / "proof").exists()
     assert lines[-2:] == ["== 2 passed in 1s ==", "100% tests passed, of 3"]
     table = [line for line in lines[-7:-3] if not line.startswith("===")]
-    outcomes = [re.fullmatch(r"(\w+) +\d+ s  (.*)", line) for line in table]
+    outcomes = [re.fullmatch(r"(\w+) +\d+ s +\d+ CPU s  (.*)", line) for line in table]
     assert [match and match.groups() for match in outcomes] == [
         ("tests", "passed"),
         ("bad", "FAILED with status 1"),
@@ -66,7 +68,15 @@ def test_what_could_not_run_is_said_and_is_no_failure(clone: Path) -> None:
     stage.write_text("# needs what is not here\necho 'no such tool here'\nexit 77\n")
     done = run(clone, "last", "absent")
     assert done.returncode == 0
-    assert re.search(r"^absent +\d+ s  NOT RUN: no such tool here$", done.stdout, re.M)
+    assert re.search(r"^absent +\d+ s +\d+ CPU s  NOT RUN: no such tool here$", done.stdout, re.M)
+
+
+def test_what_a_stage_leaves_running_is_not_waited_for(clone: Path) -> None:
+    stage = clone / ".ci" / "stages" / "40-leaves"
+    stage.write_text("# leaves a process that keeps its output\nsetsid sleep 300 &\necho $!\n")
+    done = run(clone, "leaves")
+    os.kill(int((clone / "build" / "ci" / "leaves.log").read_text()), signal.SIGKILL)
+    assert done.returncode == 0
 
 
 def test_unknown_stages_are_refused_before_any_runs(clone: Path) -> None:
