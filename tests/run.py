@@ -12,6 +12,7 @@ the build of the C++ tests. Needs Python 3.10 or newer and a C++20 compiler, no 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,19 @@ def run(*command: str | Path, check: bool = True) -> int:
     """Show the command, run it at the top of the clone; raise CalledProcessError if it fails."""
     print("$", *command, flush=True)
     return subprocess.run([str(part) for part in command], cwd=TOP, check=check).returncode
+
+
+def install() -> None:
+    """Install laminet and what its tests need.
+
+    What builds it stays installed, too: in an environment of the build's own, another folder each
+    time, everything would be compiled anew.
+    """
+    if not PYTHON.exists():
+        venv.create(WORK / "venv", with_pip=True)
+    pip = (PYTHON, "-m", "pip", "install", "--quiet")
+    run(*pip, "cmake>=3.22", "ninja", *build_requirements())
+    run(*pip, "--no-build-isolation", ".[test]")
 
 
 def python_tests(options: list[str]) -> int:
@@ -91,8 +105,7 @@ def cpp_tests() -> int | None:
     """Build the C++ tests and run them with ctest; None where they cannot be built."""
     if not has_googletest():
         return None
-    # The system may have no CMake, an old one, or nothing that it could build with.
-    run(PYTHON, "-m", "pip", "install", "--quiet", "cmake>=3.22", "ninja", openblas_requirement())
+    # Those that are installed: the system may have no CMake, an old one, or nothing it builds with.
     cmake, ctest, ninja = (PYTHON.with_name(name) for name in ("cmake", "ctest", "ninja"))
     build = WORK / "cpp"
     run(
@@ -103,19 +116,17 @@ def cpp_tests() -> int | None:
     return run(ctest, "--test-dir", build, "--output-on-failure", check=False)
 
 
-def openblas_requirement() -> str:
-    """Return the line of pyproject.toml that pins OpenBLAS, so that both builds use one version."""
-    for line in (TOP / "pyproject.toml").read_text().splitlines():
-        if "scipy-openblas32==" in line:
-            return line.split('"')[1]
-    raise SystemExit("pyproject.toml does not name scipy-openblas32")
+def build_requirements() -> list[str]:
+    """Return what pyproject.toml wants for a build; Python 3.10 has no reader of such files."""
+    text = (TOP / "pyproject.toml").read_text()
+    found = re.search(r"^requires = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    lines = found[1].splitlines() if found else []
+    return [match[1] for line in lines if (match := re.match(r' +"([^"]+)"', line))]
 
 
 def main() -> int:
     """Run everything, whatever fails before; the first failure's status, or 0."""
-    if not PYTHON.exists():
-        venv.create(WORK / "venv", with_pip=True)
-    run(PYTHON, "-m", "pip", "install", "--quiet", ".[test]")
+    install()
     python_status = python_tests(sys.argv[1:])
     try:
         cpp_status = cpp_tests()
