@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING
 import numpy  # before the extension, within whose own import an interrupt would be an ImportError
 
 # isort: split
-from laminet import _former_names, _wiring, reference
+from laminet import _former_names, _wiring
 from laminet._core import __version__
-from laminet.analysis.check_jacobian import check_jacobian
-from laminet.analysis.cost import cost
-from laminet.analysis.gradient_flow import gradient_flow
-from laminet.analysis.machine import machine
-from laminet.analysis.roofline import roofline
 from laminet.core import thread_limits
 from laminet.core.activation import Activation
 from laminet.core.errors import FormatError
@@ -44,20 +39,48 @@ from laminet.core.runtime import (
     set_num_threads,
 )
 from laminet.core.trace import Trace
-from laminet.interop import from_keras, from_onnx, from_sklearn, from_torch, load, to_onnx, to_torch
 
 if TYPE_CHECKING:
-    from laminet import losses, optim
+    from laminet import losses, optim, reference
+    from laminet.analysis.check_jacobian import check_jacobian
+    from laminet.analysis.cost import cost
+    from laminet.analysis.gradient_flow import gradient_flow
+    from laminet.analysis.machine import machine
+    from laminet.analysis.roofline import roofline
+    from laminet.interop.files import load
+    from laminet.interop.keras import from_keras
+    from laminet.interop.onnx import from_onnx, to_onnx
+    from laminet.interop.pytorch import from_torch, to_torch
+    from laminet.interop.sklearn import from_sklearn
     from laminet.training import Trainer, TrainingError, fit
 else:
-    # Those who only run networks do not wait for the many classes of training.
+    # Loaded when it is first asked for: those who only run a network do not wait for the many
+    # classes of importers and training, three quarters of what all takes.
+    _LATER = {
+        "losses": (),
+        "optim": (),
+        "reference": (),
+        "analysis.check_jacobian": ("check_jacobian",),
+        "analysis.cost": ("cost",),
+        "analysis.gradient_flow": ("gradient_flow",),
+        "analysis.machine": ("machine",),
+        "analysis.roofline": ("roofline",),
+        "interop.files": ("load",),
+        "interop.keras": ("from_keras",),
+        "interop.onnx": ("from_onnx", "to_onnx"),
+        "interop.pytorch": ("from_torch", "to_torch"),
+        "interop.sklearn": ("from_sklearn",),
+        "training": ("Trainer", "TrainingError", "fit"),
+    }
+
     def __getattr__(name):
         import importlib
 
-        if name in ("losses", "optim"):
-            return importlib.import_module(f"laminet.{name}")
-        if name in ("Trainer", "TrainingError", "fit"):
-            return getattr(importlib.import_module("laminet.training"), name)
+        for module, names in _LATER.items():
+            if name in names or (name == module and not names):
+                found = importlib.import_module(f"laminet.{module}")
+                value = globals()[name] = getattr(found, name) if names else found
+                return value
         raise AttributeError(f"module 'laminet' has no attribute {name!r}")
 
     def __dir__():
