@@ -101,6 +101,7 @@ LayerView<T> LayerArrays<T>::layer(const py::tuple& one) {
   if (kind == "rescale") return {rescale(one)};
   if (kind == "norm") return {norm(one)};
   if (kind == "select") return {SelectView{one[1].cast<std::vector<std::size_t>>()}};
+  if (kind == "dropout") return {DropoutView{one[1].cast<double>()}};
   if (kind == "residual") return {ResidualView<T>{series(py::sequence(one[1]))}};
   require(kind == "parallel", "unknown kind of layer ", kind);
   ParallelView<T> parallel{{}, as_join(one[2].cast<std::string>())};

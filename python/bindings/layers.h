@@ -16,6 +16,7 @@ namespace laminet {
 //   ("rescale", scale, shift, low, high)   each a number or an array; low and high may be None
 //   ("norm", kind, weight, bias, eps)      "layer" or "rms"; weight and bias may be None
 //   ("select", columns)                    a list of places
+//   ("dropout", rate)                      in training alone
 //   ("parallel", [branch, ...], join)      each branch a list of layers; "concat", "sum" or "mean"
 //   ("residual", [layer, ...])
 template <class T>

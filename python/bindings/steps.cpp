@@ -22,6 +22,7 @@ const char* kind_of(const Operation& operation) {
                  [](const NormStep& norm) { return norm.center ? "layer norm" : "rms norm"; },
                  [](const SoftmaxStep&) { return "softmax"; },
                  [](const SelectStep&) { return "select"; }, [](const CopyStep&) { return "copy"; },
+                 [](const DropoutStep&) { return "dropout"; },
                  [](const SumStep& sum) { return sum.factor == 1.0 ? "sum" : "mean"; }},
       operation);
 }

@@ -112,6 +112,7 @@ class TrainerF32:
         loss: dict[str, Any],
         optimizer: dict[str, Any],
         factors: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
+        dropout_seed: int = 0,
     ) -> TrainerF32: ...
     def step(self, x: Any, y: Any, sample_weight: Any, learning_rate: float) -> float: ...
     def epoch(
@@ -140,6 +141,7 @@ class TrainerF64:
         loss: dict[str, Any],
         optimizer: dict[str, Any],
         factors: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
+        dropout_seed: int = 0,
     ) -> TrainerF64: ...
     def step(self, x: Any, y: Any, sample_weight: Any, learning_rate: float) -> float: ...
     def epoch(

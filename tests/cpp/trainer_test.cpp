@@ -194,7 +194,9 @@ TEST(Trainer, AllocatesNothingAfterTheFirstStep) {
   const std::size_t threads = num_threads();
   set_num_threads(2);
   const Trained trained;
-  const Mlp<float> net(std::span<const LayerView<float>>(trained.layers));
+  std::vector<LayerView<float>> layers(trained.layers.begin(), trained.layers.end());
+  layers.insert(layers.begin() + 1, LayerView<float>{DropoutView{0.5}});
+  const Mlp<float> net(std::span<const LayerView<float>>{layers});
   Trainer<float> trainer(net, {}, {});
   const std::vector<double> rates(4, 1e-3);
   for (const std::size_t rows : {1100u, 64u}) {

@@ -315,8 +315,6 @@ def test_what_a_trainer_refuses():
         ln.Trainer(chain(), seed=-1)
     with pytest.raises(NotImplementedError, match="training by Muon is not there yet"):
         ln.Trainer(chain(), "squared_error", "muon")
-    with pytest.raises(NotImplementedError, match="Dropout cannot be trained yet"):
-        ln.Trainer(ln.MLP([dense(1, 1), ln.Dropout(0.5)]), "squared_error")
     state = ln.Trainer(chain(), "squared_error").state()
     with pytest.raises(
         ValueError, match=r"state has parameters layers\[0\]\.weight.*the network has"

@@ -97,6 +97,9 @@ class Builder {
               return unary(numbers_.norm(all<NormView<T>>(same), in.count / same.size()));
             },
             [&](const SelectView& select) { return selected(select, in, target); },
+            [&](const DropoutView& own) {
+              return own.rate > 0 ? unary(DropoutStep{own.rate}) : in;
+            },
             [&](const ParallelView<T>& parallel) { return side_by_side(parallel, in, target); },
             [&](const ResidualView<T>&) {
               return sum_with(all<ResidualView<T>>(same), in, shared, after, target);

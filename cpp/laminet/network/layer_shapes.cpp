@@ -48,6 +48,12 @@ class Given {
     return select.columns.size();
   }
 
+  std::size_t operator()(const DropoutView& own) const {
+    require(own.rate >= 0 && own.rate < 1, place_, " has the dropout rate ", own.rate,
+            ", expected at least 0 and less than 1");
+    return in_;
+  }
+
   std::size_t operator()(const ParallelView<T>& parallel) const {
     require(!parallel.branches.empty(), place_, " has no branches");
     std::size_t all = 0;
@@ -98,6 +104,7 @@ Taken taken(const LayerView<T>& layer) {
                  [](const RescaleView<T>& own) { return Taken{own.features, true}; },
                  [](const NormView<T>& own) { return Taken{own.features, true}; },
                  [](const SelectView&) { return Taken{}; },
+                 [](const DropoutView&) { return Taken{0, true}; },
                  [](const ParallelView<T>& parallel) {
                    Taken found;
                    for (const SeriesView<T>& branch : parallel.branches) {
@@ -163,6 +170,7 @@ bool alike(Series<T> a, Series<T> b) {
                      !x.bias == !y.bias;
             },
             [&](const ResidualView<T>& x) { return alike<T>(x.layers, same_kind(x).layers); },
+            [&](const DropoutView& x) { return x.rate == same_kind(x).rate; },
             // With columns of their own, which are not to be found among the columns of
             // several copies.
             [](const SelectView&) { return false; }, [](const ParallelView<T>&) { return false; }},

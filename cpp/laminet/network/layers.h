@@ -72,6 +72,12 @@ struct NormView {
   std::size_t features = 0;
 };
 
+// Nothing, but in training, where features are 0 with the probability `rate`, at least 0 and less
+// than 1, and divided by 1 - rate where they stay.
+struct DropoutView {
+  double rate = 0;
+};
+
 template <class T>
 struct LayerView;
 
@@ -102,7 +108,7 @@ struct SelectView {
 template <class T>
 struct LayerView {
   std::variant<DenseView<T>, ActivationView<T>, RescaleView<T>, NormView<T>, SelectView,
-               ParallelView<T>, ResidualView<T>>
+               DropoutView, ParallelView<T>, ResidualView<T>>
       kind;
 };
 

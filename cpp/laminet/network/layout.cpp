@@ -59,6 +59,7 @@ Habits habits(const Step& step) {
                  [](const SoftmaxStep&) { return Habits{.over_first = true}; },
                  [](const SelectStep&) { return Habits{.reads_twice = true}; },
                  [](const CopyStep&) { return Habits{.over_first = true}; },
+                 [](const DropoutStep&) { return Habits{.over_first = true}; },
                  [](const SumStep&) { return Habits{.over_first = true, .over_second = true}; }},
       step.operation);
 }

@@ -30,6 +30,7 @@ struct Operands {
   const kernels::Table<T>* table;
   bool tiled;   // the back end
   bool finite;  // no weight is infinite or NaN; known where `transposed` is
+  bool drops = false;  // dropout does; by masks that have been written before
 
   // No data where there is none.
   const T* of(const ParameterBlock& block) const {

@@ -50,7 +50,8 @@ void ParameterLayout<T>::number(Series<T> layers) {
                           },
                           [&](const ResidualView<T>& residual) { number(residual.layers); },
                           // Without numbers that are trained.
-                          [](const RescaleView<T>&) {}, [](const SelectView&) {}},
+                          [](const RescaleView<T>&) {}, [](const SelectView&) {},
+                          [](const DropoutView&) {}},
                layer.kind);
   }
 }

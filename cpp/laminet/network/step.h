@@ -96,13 +96,19 @@ struct SoftmaxStep {
 // out = in.
 struct CopyStep {};
 
+// out = in, but in training, where each element of it is 0 with the probability `rate`, or else
+// divided by 1 - rate: by masks (training/dropout.h) that lie where the step keeps what it keeps.
+struct DropoutStep {
+  double rate;
+};
+
 // out = factor (the sum of the inputs, added from the first to the last).
 struct SumStep {
   double factor = 1.0;
 };
 
 using Operation = std::variant<DenseStep, ActivationStep, RescaleStep, NormStep, SoftmaxStep,
-                               SelectStep, CopyStep, SumStep>;
+                               SelectStep, CopyStep, DropoutStep, SumStep>;
 
 // Those of its function; null where it has none that could be of each unit.
 inline const UnitParameters* units_of(const Operation& operation) {

@@ -49,6 +49,8 @@ class TrainedNumbers {
                  std::size_t buffers);
 
   const Operands<T>& operands() const { return operands_; }
+  // Whether dropout does, from now on.
+  void drop(bool drops) { operands_.drops = drops; }
   std::span<const TrainedPart> parts() const { return parts_; }
   // Elements of the largest part.
   std::size_t largest_part() const { return largest_; }

@@ -14,6 +14,7 @@
 #include "laminet/gradients/tape.h"
 #include "laminet/gradients/work.h"
 #include "laminet/network/steps/rows.h"
+#include "laminet/training/dropout.h"
 #include "laminet/training/pass.h"
 
 namespace laminet {
@@ -92,6 +93,7 @@ class Trainer<T>::Job {
         block_(std::min(pass_.block_rows(), most_rows_)),
         threads_(threads_for(most_rows_)),
         rate_(t_.optimizer_, t_.steps_ + 1, 0) {
+    t_.numbers_.drop(aim == Aim::step && has_dropout(t_.program_));
     const std::size_t slices = sliced_ ? slices_of(most_rows_) : 1;
     keeps_gradients_ = sliced_ || passes_ > 1 || clips_ || aim == Aim::gradients;
     if (keeps_gradients_ && t_.gradients_.size() < slices * t_.numbers_.size()) {
@@ -169,8 +171,8 @@ class Trainer<T>::Job {
     const std::size_t count = sliced_ ? rows : std::min(kPassRows, rows - start);
     if (phase % 2 == 0) {
       const T scale = T{1} / static_cast<T>(rows);
-      return sliced_ ? slices(first, count, scale, part)
-                     : rows_of(first + start, count, scale, part);
+      return sliced_ ? slices(batch, first, count, scale, part)
+                     : rows_of(batch, first + start, count, scale, part);
     }
     const bool last = start + count == rows;
     if (part == 0) {
@@ -181,18 +183,19 @@ class Trainer<T>::Job {
   }
 
   // A thread's rows, block by block.
-  void rows_of(std::size_t place, std::size_t count, T scale, std::size_t part) {
+  void rows_of(std::size_t batch, std::size_t place, std::size_t count, T scale, std::size_t part) {
     const RowRange own = share_of_rows(count, threads_, part);
     for (std::size_t i = 0; i < own.count; i += block_) {
       const std::size_t row = own.first + i;
       const std::size_t rows = std::min(block_, own.count - i);
+      drop(batch, *tape_, row, rows, place + row);
       pass_.run(*tape_, row, rows, place + row, scale, aim_ != Aim::loss, t_.losses_.data());
       if (aim_ != Aim::loss) pass_.pack(*tape_, row, rows, t_.operands_);
     }
     look_at(t_.losses_.data() + own.first, own.count);
   }
 
-  void slices(std::size_t place, std::size_t count, T scale, std::size_t part) {
+  void slices(std::size_t batch, std::size_t place, std::size_t count, T scale, std::size_t part) {
     const std::size_t slices = slices_of(count);
     Tape<T>& tape = thread_tape<T>();
     tape.start(t_.program_, block_);
@@ -201,6 +204,7 @@ class Trainer<T>::Job {
       for (std::size_t i = 0; i < own.count; i += block_) {
         const std::size_t row = own.first + i;
         const std::size_t rows = std::min(block_, own.count - i);
+        drop(batch, tape, 0, rows, place + row);
         pass_.run(tape, 0, rows, place + row, scale, aim_ != Aim::loss, t_.losses_.data() + row);
         if (aim_ == Aim::loss) continue;
         for (const TrainedPart& one : t_.numbers_.parts()) {
@@ -209,6 +213,14 @@ class Trainer<T>::Job {
       }
       look_at(t_.losses_.data() + own.first, own.count);
     }
+  }
+
+  // Masks for rows of the tape, which are those from a place in the order on.
+  void drop(std::size_t batch, const Tape<T>& tape, std::size_t row, std::size_t count,
+            std::size_t place) const {
+    if (!pass_.operands.drops) return;
+    write_masks<T>(t_.program_, {t_.dropout_seed_, t_.steps_ + batch},
+                   place - t_.batches_.first(batch), tape.kept().rows(row, count));
   }
 
   // A loss that is not finite stops all.
@@ -357,12 +369,13 @@ class Trainer<T>::Job {
 
 template <class T>
 Trainer<T>::Trainer(const Mlp<T>& start, const Loss& loss, const Optimizer& optimizer,
-                    const RateFactors& factors)
+                    const RateFactors& factors, std::uint64_t dropout_seed)
     : program_(trained_program(start.program(), loss)),
       loss_(loss),
       targets_(loss, program_.out_features()),
       optimizer_(optimizer),
-      numbers_(start, program_, factors, optimizer.moments() + (optimizer.averages() ? 1 : 0)) {}
+      numbers_(start, program_, factors, optimizer.moments() + (optimizer.averages() ? 1 : 0)),
+      dropout_seed_(dropout_seed) {}
 
 template <class T>
 EpochResult Trainer<T>::run(const Samples<T>& samples, std::size_t batch_size,

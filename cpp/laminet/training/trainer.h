@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
@@ -33,9 +34,10 @@ template <class T>
 class Trainer {
  public:
   // Starts from the network's numbers. Cross entropy is of what comes before a head of softmax or
-  // log-softmax, which is left out.
+  // log-softmax, which is left out. Steps, and nothing else, drop features where the network has
+  // dropout, by the seed and the number of the step.
   Trainer(const Mlp<T>& start, const Loss& loss, const Optimizer& optimizer,
-          const RateFactors& factors = {});
+          const RateFactors& factors = {}, std::uint64_t dropout_seed = 0);
 
   // A step on these samples; the mean loss before it: sum_i w_i loss_i / sum_i w_i, of squared,
   // absolute, Huber, quantile, Poisson and binary losses loss_i being the mean over the outputs.
@@ -77,6 +79,7 @@ class Trainer {
   std::vector<double> losses_;
   std::vector<double> squares_;  // of each part's gradients
   std::size_t steps_ = 0;
+  std::uint64_t dropout_seed_;
 };
 
 }  // namespace laminet

@@ -83,6 +83,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             raise ValueError(
                 "eval_set and callbacks are for solvers that go step by step, and solver='lbfgs'"
             )
+        if self.solver == "lbfgs" and self.dropout > 0:
+            raise ValueError(
+                "dropout is for solvers that go step by step: with it the loss is another at each "
+                "look, and solver='lbfgs' compares losses"
+            )
         X, y = self._validated(X, y, reset=first)
         weights = None
         if sample_weight is not None:

@@ -10,8 +10,7 @@ import numpy as np
 
 from laminet import _core
 from laminet.core.conversion.counts import as_count, as_integer, shown
-from laminet.core.layers.dropout import Dropout
-from laminet.core.layers.tree import walk, without_ending
+from laminet.core.layers.tree import without_ending
 from laminet.core.mlp import MLP
 from laminet.core.parameters import by_kind, by_name, parameters, with_parameters
 from laminet.core.public_module import named_in
@@ -66,7 +65,8 @@ class Trainer:
         Of a network of classes: a factor of the weight of each sample, by label or one for each
         class; 1 for labels that are not in the dict.
     seed : int, optional
-        At least 0: of the order of samples. Without one it is another in each run.
+        At least 0: of the order of samples, and of what `Dropout` drops. Without one it is another
+        in each run.
     total_steps : int, optional
         How many steps there will be in all, for schedules that need to know.
 
@@ -86,10 +86,11 @@ class Trainer:
 
     Notes
     -----
-    The tiled back end trains, whatever is set. A trained network has the same bits for any number
-    of threads and any instruction set from AVX2 on, and after being saved and resumed
-    (`state`). An array of the network's dtype is read in place, batch by batch: it may be a file
-    that is larger than memory (``numpy.load(..., mmap_mode="r")``).
+    The tiled back end trains, whatever is set. Steps alone drop what `Dropout` says; a loss, and
+    `network`, are without it. A trained network has the same bits for any number of threads and any
+    instruction set from AVX2 on, and after being saved and resumed (`state`). An array of the
+    network's dtype is read in place, batch by batch: it may be a file that is larger than memory
+    (``numpy.load(..., mmap_mode="r")``).
 
     Examples
     --------
@@ -127,8 +128,6 @@ class Trainer:
             raise ValueError("the network has no parameters that could be trained")
         if isinstance(method, Muon):
             raise NotImplementedError("training by Muon is not there yet: take ln.optim.AdamW")
-        if any(isinstance(leaf, Dropout) and leaf.rate > 0 for _, leaf in walk(net.layers)):
-            raise NotImplementedError("networks with Dropout cannot be trained yet")
         kind = chosen_loss(net, None) if loss is None else as_loss(loss)
         self._goal = Goal(net, kind, class_weight)
         self._start = net
@@ -148,10 +147,11 @@ class Trainer:
         self._last_rate = method.learning_rate
         of_core = self._goal.class_weight if kind.name == "cross_entropy" else None
         self._core = _CORES[net.dtype](
-            self._trained._core,
+            self._trained._core_in_training(),
             descriptions.loss_for_core(kind, of_core),
             descriptions.optimizer_for_core(method),
             descriptions.factors_for_core(method, net),
+            self._seed,
         )
 
     @property

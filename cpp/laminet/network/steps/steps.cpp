@@ -9,6 +9,7 @@
 #include "laminet/network/steps/copy.h"
 #include "laminet/network/steps/dense.h"
 #include "laminet/network/steps/dense_parts.h"
+#include "laminet/network/steps/dropout.h"
 #include "laminet/network/steps/norm.h"
 #include "laminet/network/steps/rescale.h"
 #include "laminet/network/steps/select.h"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from laminet.core.layers.layer import ImmutableLayer
 from laminet.core.public_module import named_in
 from laminet.core.scalar_arguments import as_number
@@ -30,6 +32,12 @@ class Dropout(ImmutableLayer):
     TypeError
         If `rate` is not a real number.
 
+    Notes
+    -----
+    What is dropped depends on the seed of the training, the number of the step, which dropout of the
+    network it is, and the row and column in the batch: not on threads or instruction sets. Steps of
+    `laminet.Trainer` and `laminet.fit` drop; losses, validation and the network itself do not.
+
     References
     ----------
     .. [1] N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever, R. Salakhutdinov, "Dropout: A
@@ -53,8 +61,20 @@ class Dropout(ImmutableLayer):
             raise ValueError(f"rate must be at least 0 and less than 1, got {value}")
         self._set(rate=value)
 
-    def _for_core(self, features: int) -> None:
+    def _for_core(self, features: int) -> tuple[Any, ...] | None:
         return None
+
+    def _in_training(self) -> Dropout:
+        return _Dropping(self.rate)
 
     def _brief(self) -> str:
         return f"dropout {self.rate:g}"
+
+
+class _Dropping(Dropout):
+    """Dropout as the core is told of it for training alone."""
+
+    __slots__ = ()
+
+    def _for_core(self, features: int) -> tuple[Any, ...] | None:
+        return ("dropout", self.rate)
