@@ -32,6 +32,7 @@ NEEDED = {
     "test_sklearn_training.py": ("sklearn",),
     "test_sklearn_pipelines.py": ("sklearn", "pandas"),
     "test_sklearn_refused.py": ("sklearn", "pandas"),
+    "test_category_columns.py": ("pyarrow",),
     "test_cli_convert.py": ("onnx", "torch"),
     "test_cli_predict_changing.py": ("pyarrow",),
     "test_cli_predict_formats.py": ("pyarrow",),

@@ -1,9 +1,14 @@
-"""Which columns of a file are the features, and which are passed on: by name, or by number."""
+"""Which columns of a file are the features, and which are passed on: by name, or by number.
+
+A feature that is called "color=red", where a table has no column of that name but one that is
+called "color", is 1 where that column holds the text "red", and 0 where it holds the text of
+another of the network's features, "color=blue". A text that is none of theirs is an error.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from laminet.files.samples import SampleError
@@ -11,15 +16,52 @@ from laminet.files.samples import SampleError
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
 
-__all__ = ["Chosen", "Request", "listed"]
+__all__ = ["Chosen", "Request", "category_name", "listed"]
+
+
+def category_name(column: str, text: str) -> str:
+    """Return the name of the feature that is 1 where a column holds this text."""
+    return f"{column}={text}"
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Positions of columns, from 0: of the features, in the network's order, and of those kept."""
+    """Which columns of a file are read.
+
+    Attributes
+    ----------
+    features : list of int
+        Positions from 0, one for each feature, in the network's order.
+    kept : list of int
+        Those of the columns that are passed on.
+    categories : dict of int to dict of str to int
+        Of the columns among `features` that hold categories: which feature is 1 where the column
+        holds a text.
+    """
 
     features: list[int]
     kept: list[int]
+    categories: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Which of the features are numbers as they stand."""
+        return [i for i, column in enumerate(self.features) if column not in self.categories]
+
+    def feature_of(self, column: int, text: str | None) -> int:
+        """Return which feature is 1 where a column of categories holds this text.
+
+        Raises
+        ------
+        ValueError
+            If the network knows no such category; it says which ones it does.
+        """
+        known = self.categories[column]
+        found = -1 if text is None else known.get(text, -1)
+        if found < 0:
+            what = f"{text[:40]!r} is none of" if text else "the value is missing;"
+            raise ValueError(f"{what} the network's categories {listed(list(known))}")
+        return found
 
 
 @dataclass(frozen=True)
@@ -46,6 +88,12 @@ class Request:
     def named(self) -> list[str]:
         """All names that the caller gives."""
         return [*(self.columns or ()), *(self.keep or ())]
+
+    @property
+    def known(self) -> list[str]:
+        """All names by which the first line of a file may be told to be a heading."""
+        features = self.net.feature_names or ()
+        return [*self.named, *features, *(column for n in features for column, _ in _splits(n))]
 
     def check(self) -> None:
         """Refuse what no file could give."""
@@ -89,7 +137,22 @@ class Request:
         if self.net.feature_names is not None:
             reason = f"the network takes it; {columns} says which columns are the features"
             names = self.net.feature_names
-            return Chosen([_position(place, heading, n, reason) for n in names], kept)
+            split = [_as_category(place, heading, n) for n in names]
+            columns_of = [
+                _position(place, heading, n if pair is None else pair[0], reason)
+                for n, pair in zip(names, split, strict=True)
+            ]
+            categories: dict[int, dict[str, int]] = {}
+            for i, (column, pair) in enumerate(zip(columns_of, split, strict=True)):
+                if pair is not None:
+                    categories.setdefault(column, {})[pair[1]] = i
+            for column in categories:
+                if heading[column] in names:
+                    raise SampleError(
+                        f"{place}: the network takes column {heading[column]!r} as numbers and as "
+                        "categories"
+                    )
+            return Chosen(columns_of, kept, categories)
         return self._rest(place, len(heading), kept)
 
     def without_heading(self, place: str, width: int) -> Chosen:
@@ -123,6 +186,25 @@ def listed(names: Sequence[str]) -> str:
     """Return names for a message: the first ones, and how many there are."""
     shown = ", ".join(map(repr, names[:10]))
     return f"{shown}, ... ({len(names)} in all)" if len(names) > 10 else shown
+
+
+def _splits(name: str) -> list[tuple[str, str]]:
+    """Return all columns and categories that the name of a feature may be made of."""
+    places = [i for i in range(1, len(name) - 1) if name[i] == "="]
+    return [(name[:i], name[i + 1 :]) for i in places]
+
+
+def _as_category(place: str, heading: Sequence[str], name: str) -> tuple[str, str] | None:
+    """Return column and category of a feature that is no column itself; None of all others."""
+    if name in heading:
+        return None
+    pairs = [(column, text) for column, text in _splits(name) if column in heading]
+    if len(pairs) > 1:
+        raise SampleError(
+            f"{place}: feature {name!r} may be a category of the column "
+            + " or of ".join(repr(column) for column, _ in pairs)
+        )
+    return pairs[0] if pairs else None
 
 
 def _position(place: str, heading: Sequence[str], name: str, reason: str) -> int:

@@ -151,12 +151,13 @@ class _Table:
         self._dtype = request.net.dtype
         cells = self._cells(first)
         self._width = len(cells)
-        if len(cells) == 1 and request.net.in_features > 1:
+        stripped = [cell.strip() for cell in cells]
+        if len(cells) == 1 and request.net.in_features > 1 and stripped[0] not in request.known:
             which = "a comma" if separator == "," else repr(separator)
             takes = f"1 column, the network takes {request.net.in_features}"
             raise self._bad(first, f"{takes}; is the separator {which}?")
         place = f"{name}: line {first.number}"
-        self.heading = self._names_in([cell.strip() for cell in cells])
+        self.heading = self._names_in(stripped)
         if self.heading is None:
             self.chosen = request.without_heading(place, len(cells))
         else:
@@ -165,7 +166,9 @@ class _Table:
         # pandas writes such names for the columns of an array.
         if len(cells) > 2 and cells == list(map(str, range(len(cells)))):
             self.remark = f"{place} numbers the columns from 0, and is taken for a sample"
-        self._is_whole = self.chosen.features == list(range(len(cells)))
+        self._is_whole = (
+            self.chosen.features == list(range(len(cells))) and not self.chosen.categories
+        )
 
     def _names_in(self, cells: list[str]) -> list[str] | None:
         """Return the cells of the first line if it is a heading, None if it is a sample.
@@ -174,7 +177,7 @@ class _Table:
         for, or that the network knows, or if it surely holds no numbers: no cell is empty, a number
         or what stands for a missing one, and at least one begins with a letter, as "3 kg" does not.
         """
-        named = [*self._request.named, *(self._request.net.feature_names or ())]
+        named = self._request.known
         if any(name in cells and not _is_value(name) for name in named):
             return cells
         if any(map(_is_value, cells)) or not any(re.match(r"\W*[^\W\d]", c) for c in cells):
@@ -204,6 +207,24 @@ class _Table:
             return np.empty((0, self._request.net.in_features), self._dtype)
         if not self._is_whole:
             self._check_widths(lines)
+        features = self.chosen.features
+        if not self.chosen.categories:
+            return self._parsed(lines, features)
+        block = np.zeros((len(lines), len(features)), self._dtype)
+        numbers = self.chosen.numbers
+        if numbers:
+            block[:, numbers] = self._parsed(lines, [features[i] for i in numbers])
+        for row, line in enumerate(lines):
+            cells = self._cells_of_row(line)
+            for column in self.chosen.categories:
+                try:
+                    block[row, self.chosen.feature_of(column, cells[column].strip())] = 1
+                except ValueError as error:
+                    raise self._bad(line, f"column {column + 1}: {error}") from None
+        return block
+
+    def _parsed(self, lines: list[_Record], columns: list[int]) -> NDArray[Any]:
+        """Return columns of numbers."""
         try:
             block = np.loadtxt(
                 [line.text for line in lines],
@@ -211,15 +232,15 @@ class _Table:
                 delimiter=self._separator,
                 comments=None,
                 quotechar='"',
-                usecols=None if self._is_whole else self.chosen.features,
+                usecols=None if self._is_whole else columns,
                 ndmin=2,
             )
         except ValueError:
             block = None
-        if block is None or block.shape != (len(lines), len(self.chosen.features)):
-            raise self._what_is_wrong(lines)
+        if block is None or block.shape != (len(lines), len(columns)):
+            raise self._what_is_wrong(lines, columns)
         if np.isinf(block).any():
-            self._refuse_overflow(lines, block)
+            self._refuse_overflow(lines, block, columns)
         return block
 
     def _check_widths(self, lines: list[_Record]) -> None:
@@ -228,19 +249,21 @@ class _Table:
             if '"' in line.text or line.text.count(self._separator) != self._width - 1:
                 self._cells_of_row(line)
 
-    def _refuse_overflow(self, lines: list[_Record], block: NDArray[Any]) -> None:
+    def _refuse_overflow(
+        self, lines: list[_Record], block: NDArray[Any], columns: list[int]
+    ) -> None:
         """Refuse an infinity that the file has not as one."""
         for row, index in np.argwhere(np.isinf(block)).tolist():
-            column = self.chosen.features[index]
+            column = columns[index]
             cell = self._cells(lines[row])[column].strip()
             if not _INFINITY.fullmatch(cell):
                 raise self._bad(lines[row], f"column {column + 1}: {beyond(cell, self._dtype)}")
 
-    def _what_is_wrong(self, lines: list[_Record]) -> SampleError:
+    def _what_is_wrong(self, lines: list[_Record], columns: list[int]) -> SampleError:
         """Find the cell, line by line."""
         for line in lines:
             cells = self._cells_of_row(line)
-            for column in self.chosen.features:
+            for column in columns:
                 if not _is_number(cells[column]):
                     cell = cells[column]
                     what = f"{cell[:40]!r} is not a number" if cell.strip() else "the cell is empty"

@@ -23,9 +23,17 @@ from laminet.files.samples import (
 )
 
 if TYPE_CHECKING:
-    from laminet.files.columns import Request
+    from laminet.files.columns import Chosen, Request
 
-__all__ = ["ParquetWriter", "open_parquet", "require_pyarrow"]
+__all__ = [
+    "ParquetWriter",
+    "is_number",
+    "is_text",
+    "open_parquet",
+    "require_pyarrow",
+    "texts_of",
+    "value_type",
+]
 
 # Of a row group that is written: large enough to be read fast, small enough to wait in memory.
 _GROUP_BYTES = 16 * 2**20
@@ -45,7 +53,6 @@ def require_pyarrow(name: str) -> None:
 @contextmanager
 def open_parquet(path: str, request: Request, rows: int) -> Iterator[Samples]:
     """Open a .parquet file; rows are read as they are asked for, of the columns that are."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     name = source_name(path)
@@ -57,18 +64,18 @@ def open_parquet(path: str, request: Request, rows: int) -> Iterator[Samples]:
         names = schema.names
         chosen = request.with_heading(name, names)
         for index in chosen.features:
-            kind = schema.field(index).type
-            if pa.types.is_dictionary(kind):
-                kind = kind.value_type
-            if not _is_number(kind):
+            kind = value_type(schema.field(index).type)
+            if index in chosen.categories:
+                if not (is_text(kind) or is_number(kind)):
+                    raise SampleError(f"{name}: column {names[index]!r} holds {kind}, not text")
+            elif not is_number(kind):
                 raise SampleError(f"{name}: column {names[index]!r} holds {kind}, not numbers")
         wanted = [*chosen.features, *chosen.kept]
         for index in wanted:
             if names.count(names[index]) > 1:
                 raise SampleError(f"{name}: two columns are named {names[index]!r}")
         kept_names = [names[index] for index in chosen.kept]
-        features = [names[index] for index in chosen.features]
-        blocks = _blocks(parquet, name, request, features, kept_names, rows)
+        blocks = _blocks(parquet, name, request, names, chosen, rows)
         yield Samples(blocks, parquet.metadata.num_rows, kept_names=kept_names)
 
 
@@ -103,7 +110,23 @@ def _seekable(source: IO[bytes]) -> Iterator[IO[bytes]]:
         yield copy
 
 
-def _is_number(kind: Any) -> bool:
+def value_type(kind: Any) -> Any:
+    """Return the type of a column's values: of a dictionary those that it is of."""
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def is_text(kind: Any) -> bool:
+    """Whether values of an Arrow type are text."""
+    import pyarrow as pa
+
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(kind) for test in tests)
+
+
+def is_number(kind: Any) -> bool:
+    """Whether values of an Arrow type are numbers, or truth values, which count as such."""
     import pyarrow as pa
 
     tests = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
@@ -114,13 +137,15 @@ def _blocks(
     parquet: Any,
     name: str,
     request: Request,
-    features: list[str],
-    kept_names: list[str],
+    names: list[str],
+    chosen: Chosen,
     rows: int,
 ) -> Iterator[Block]:
     import pyarrow as pa
 
     dtype = request.net.dtype
+    features = [names[index] for index in chosen.features]
+    kept_names = [names[index] for index in chosen.kept]
     wanted = list(dict.fromkeys([*features, *kept_names]))
     begin = 0
     batches = parquet.iter_batches(batch_size=rows, columns=wanted)
@@ -131,9 +156,17 @@ def _blocks(
             break
         if batch is None:
             batch = pa.RecordBatch.from_pylist([], parquet.schema_arrow)
-        x = np.empty((batch.num_rows, len(features)), dtype)
-        for index, feature in enumerate(features):
+        x = np.zeros((batch.num_rows, len(features)), dtype)
+        for index in chosen.numbers:
+            feature = features[index]
             x[:, index] = _numbers(batch.column(feature), dtype, name, feature, begin)
+        for position in chosen.categories:
+            for row, text in enumerate(texts_of(batch.column(names[position]))):
+                try:
+                    x[row, chosen.feature_of(position, text)] = 1
+                except ValueError as error:
+                    place = f"row {begin + row + 1}, column {names[position]!r}"
+                    raise SampleError(f"{name}: {place}: {error}") from None
 
         def where(row: int, begin: int = begin) -> str:
             return f"row {begin + row + 1}"
@@ -142,6 +175,14 @@ def _blocks(
         yield Block(x, begin, where, [batch.column(kept) for kept in kept_names])
         if batch.num_rows == 0:
             break
+
+
+def texts_of(column: Any) -> list[str | None]:
+    """Return the values of an Arrow column as text, without blanks around it."""
+    import pyarrow as pa
+
+    texts = column.cast(pa.string()).to_pylist()
+    return [None if text is None else text.strip() for text in texts]
 
 
 def _numbers(
