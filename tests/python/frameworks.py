@@ -38,6 +38,8 @@ NEEDED = {
     "test_cli_predict_formats.py": ("pyarrow",),
     "test_cli_predict_labels.py": ("pyarrow",),
     "test_cli_predict_streams.py": ("pyarrow",),
+    "test_cli_train_refused.py": ("pyarrow",),
+    "test_table_files.py": ("pyarrow",),
     "test_checkpoints.py": ("torch",),
     "test_checkpoint_layers.py": ("torch",),
     "test_checkpoint_normalizers.py": ("torch",),

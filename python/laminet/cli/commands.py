@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, cast
 
 from laminet import __version__
-from laminet.cli import bench, convert, demo, info, predict, roofline
+from laminet.cli import bench, convert, demo, info, predict, roofline, train
 from laminet.cli.common import STANDARD_OUTPUT, CommandError, one_line
 from laminet.cli.parser import Parser
 from laminet.core.errors import FormatError
@@ -29,6 +29,7 @@ examples:
   laminet demo                                       a network on real data: checked and timed
   laminet info net.safetensors                       what a file holds, and what it costs
   laminet predict net.safetensors x.csv -o y.csv     run it over a file of samples
+  laminet train x.csv --target y -o net.safetensors  make one from a table
   laminet help predict                               all that a command can do
 """
 
@@ -75,7 +76,7 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("-V", "--version", action="store_true", help="show the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (demo, info, predict, convert, bench, roofline):
+    for module in (demo, info, train, predict, convert, bench, roofline):
         module.add_parser(commands)
     if argv[:1] == ["help"]:
         argv = [*argv[1:2], "--help"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import sys
 import textwrap
@@ -26,10 +27,12 @@ __all__ = [
     "CommandError",
     "add_batches",
     "batch_size",
+    "column_names",
     "new_console",
     "one_line",
     "print_sentences",
     "require_memory",
+    "separator",
 ]
 
 #: What an error of standard output names in place of a file.
@@ -37,6 +40,8 @@ STANDARD_OUTPUT = "standard output"
 
 # Counts are exact for every number; one that no array can have is a slip of the finger.
 _LARGEST_BATCH = sys.maxsize
+
+_SEPARATORS = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
 
 
 class CommandError(Exception):
@@ -119,3 +124,22 @@ def _widest(layers: Sequence[Layer], features: int) -> int:
         inside = [waiting + _widest(part, features) for _, part in layer._parts()]
         widest, features = max(widest, after, *inside), after
     return widest
+
+
+def column_names(text: str) -> list[str]:
+    """Return the names in an argument: separated by commas, in quotes where they have some."""
+    try:
+        names = next(csv.reader([text], strict=True, skipinitialspace=True), [])
+    except csv.Error as error:
+        raise ArgumentTypeError(f"{text!r} is no list of names: {error}") from None
+    if not names or not all(names):
+        raise ArgumentTypeError(f"{text!r} is no list of names: one is empty")
+    return names
+
+
+def separator(text: str) -> str:
+    """Return what stands between the cells of .csv, from a character or its name."""
+    character = _SEPARATORS.get(text, text)
+    if len(character) != 1 or character.isalnum() or character in '".+-_\r\n\0':
+        raise ArgumentTypeError(f"expected a character that no number has, or tab, got {text!r}")
+    return character

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from laminet.cli.common import STANDARD_OUTPUT, CommandError
+from laminet.cli.common import STANDARD_OUTPUT, CommandError, column_names, separator
 from laminet.cli.network_files import add_network_arguments, network_of
 from laminet.core.outputs import Quantities
 from laminet.files.atomic import errors_about, replacing
@@ -42,7 +41,6 @@ _BLOCK_ROWS = 2**16
 
 _FORMATS = ("csv", "npy", "parquet")
 _STANDARD_OUTPUTS = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-_SEPARATORS = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
 
 _EPILOG = """\
 examples:
@@ -95,20 +93,20 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--columns",
-        type=_names,
+        type=column_names,
         metavar="NAMES",
         help="the features, in the network's order: names with commas between them, or numbers, "
         "1 for the first column, where there is no heading",
     )
     parser.add_argument(
         "--keep",
-        type=_names,
+        type=column_names,
         metavar="NAMES",
         help="columns of INPUT to pass on, before the results",
     )
     parser.add_argument(
         "--separator",
-        type=_separator,
+        type=separator,
         metavar="CHAR",
         help="between the cells of .csv: a character, or tab (default: comma)",
     )
@@ -172,26 +170,6 @@ def _run(arguments: argparse.Namespace) -> None:
 def _remark(text: str) -> None:
     if sys.stderr is not None:  # print would take standard output
         print(f"laminet: {text}", file=sys.stderr)
-
-
-def _names(text: str) -> list[str]:
-    """Return the names in an argument: separated by commas, in quotes where they have some."""
-    try:
-        names = next(csv.reader([text], strict=True, skipinitialspace=True), [])
-    except csv.Error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of names: {error}") from None
-    if not names or not all(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of names: one is empty")
-    return names
-
-
-def _separator(text: str) -> str:
-    separator = _SEPARATORS.get(text, text)
-    if len(separator) != 1 or separator.isalnum() or separator in '".+-_\r\n\0':
-        raise argparse.ArgumentTypeError(
-            f"expected a character that no number has, or tab, got {text!r}"
-        )
-    return separator
 
 
 def _formats(arguments: argparse.Namespace) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from laminet.files.samples import SampleError
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
 
-__all__ = ["Chosen", "Request", "category_name", "listed"]
+__all__ = ["Chosen", "Request", "category_name", "category_of", "is_column_number", "listed"]
 
 
 def category_name(column: str, text: str) -> str:
@@ -127,7 +127,7 @@ class Request:
             The names.
         """
         named = self.named
-        if named and not any(n in heading for n in named) and all(map(_is_number, named)):
+        if named and not any(n in heading for n in named) and all(map(is_column_number, named)):
             return self.without_heading(place, len(heading))
         columns, keep = self.options
         kept = [_position(place, heading, n, f"{keep} names it") for n in self.keep or ()]
@@ -137,7 +137,7 @@ class Request:
         if self.net.feature_names is not None:
             reason = f"the network takes it; {columns} says which columns are the features"
             names = self.net.feature_names
-            split = [_as_category(place, heading, n) for n in names]
+            split = [category_of(place, heading, n) for n in names]
             columns_of = [
                 _position(place, heading, n if pair is None else pair[0], reason)
                 for n, pair in zip(names, split, strict=True)
@@ -159,7 +159,7 @@ class Request:
         """Return the columns of a file whose columns have numbers alone, the first one 1."""
         for option, names in zip(self.options, (self.columns, self.keep), strict=True):
             for name in names or ():
-                if not _is_number(name):
+                if not is_column_number(name):
                     raise SampleError(
                         f"{place}: no heading, so {option} takes the numbers of columns, 1 for the "
                         f"first, and not {name!r}"
@@ -194,7 +194,7 @@ def _splits(name: str) -> list[tuple[str, str]]:
     return [(name[:i], name[i + 1 :]) for i in places]
 
 
-def _as_category(place: str, heading: Sequence[str], name: str) -> tuple[str, str] | None:
+def category_of(place: str, heading: Sequence[str], name: str) -> tuple[str, str] | None:
     """Return column and category of a feature that is no column itself; None of all others."""
     if name in heading:
         return None
@@ -217,7 +217,8 @@ def _position(place: str, heading: Sequence[str], name: str, reason: str) -> int
     return list(heading).index(name)
 
 
-def _is_number(name: str) -> bool:
+def is_column_number(name: str) -> bool:
+    """Whether a name can be the number of a column, from 1."""
     return name.isascii() and name.isdigit() and 0 < int(name) < 10**9
 
 

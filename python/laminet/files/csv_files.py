@@ -27,37 +27,25 @@ from laminet.files.samples import (
 if TYPE_CHECKING:
     from laminet.files.columns import Request
 
-__all__ = ["open_csv"]
+__all__ = ["MISSING", "is_number", "is_value", "open_csv", "read_records"]
 
 # A line longer than this is no row of numbers, and reading it would take any amount of memory.
 _MAX_LINE = 64 * 2**20
 # So many letters of text are enough for a block, however long its lines are.
 _BLOCK_TEXT = 16 * 2**20
 
-# What programs write where a number is missing, and for truth values: data, never a heading.
-_VALUES = frozenset(
-    [
-        "na",
-        "n/a",
-        "#n/a",
-        "#na",
-        "<na>",
-        "null",
-        "none",
-        "nil",
-        "missing",
-        "-",
-        "?",
-        "true",
-        "false",
-    ]
+#: What programs write where a value is missing, in small letters.
+MISSING = frozenset(
+    ["na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nil", "missing", "-", "?"]
 )
+# With truth values: data, never a heading.
+_VALUES = MISSING | {"true", "false"}
 
 _INFINITY = re.compile(r"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class _Record:
+class Record:
     """A line, or some that a quoted cell joins: its number, its text, where it ends in the file."""
 
     number: int
@@ -70,7 +58,7 @@ def open_csv(path: str, request: Request, rows: int, separator: str = ",") -> It
     """Open a .csv file; blocks are parsed as they are asked for."""
     with source_of(path) as file:
         name = source_name(path)
-        records = _records(file, name, separator)
+        records = read_records(file, name, separator)
         first = next(records, None)
         if first is None:
             raise SampleError(f"{name}: the file is empty")
@@ -81,7 +69,7 @@ def open_csv(path: str, request: Request, rows: int, separator: str = ",") -> It
         yield Samples(blocks, size_of(file), kept_names=kept_names, remark=table.remark)
 
 
-def _records(file: IO[bytes], name: str, separator: str) -> Iterator[_Record]:
+def read_records(file: IO[bytes], name: str, separator: str) -> Iterator[Record]:
     """Return the lines that are not empty; a quoted cell may reach over several."""
     # Blanks at the ends of a line are nothing, but where they separate cells.
     stripped = "\r\n" if separator.isspace() else None
@@ -108,7 +96,7 @@ def _records(file: IO[bytes], name: str, separator: str) -> Iterator[_Record]:
             continue
         text = text.strip(stripped)
         if text:
-            yield _Record(begun, text, end)
+            yield Record(begun, text, end)
         begun, text = 0, ""
     if (size_of(file) or 0) < size:
         raise SampleError(
@@ -118,9 +106,9 @@ def _records(file: IO[bytes], name: str, separator: str) -> Iterator[_Record]:
         raise _bad_line(name, begun, "a quote is not closed")
 
 
-def _gathered(records: Iterator[_Record], rows: int) -> Iterator[list[_Record]]:
+def _gathered(records: Iterator[Record], rows: int) -> Iterator[list[Record]]:
     """Return lists of lines: so many, or as many as have some text; one list at least."""
-    lines: list[_Record] = []
+    lines: list[Record] = []
     size = 0
     is_first = True
     for record in records:
@@ -146,7 +134,7 @@ class _Table:
         What may be misunderstood of the first line.
     """
 
-    def __init__(self, name: str, request: Request, separator: str, first: _Record) -> None:
+    def __init__(self, name: str, request: Request, separator: str, first: Record) -> None:
         self._name, self._request, self._separator = name, request, separator
         self._dtype = request.net.dtype
         cells = self._cells(first)
@@ -178,13 +166,13 @@ class _Table:
         or what stands for a missing one, and at least one begins with a letter, as "3 kg" does not.
         """
         named = self._request.known
-        if any(name in cells and not _is_value(name) for name in named):
+        if any(name in cells and not is_value(name) for name in named):
             return cells
-        if any(map(_is_value, cells)) or not any(re.match(r"\W*[^\W\d]", c) for c in cells):
+        if any(map(is_value, cells)) or not any(re.match(r"\W*[^\W\d]", c) for c in cells):
             return None
         return cells if named or len(cells) == self._request.net.in_features else None
 
-    def blocks(self, records: Iterator[_Record], rows: int) -> Iterator[Block]:
+    def blocks(self, records: Iterator[Record], rows: int) -> Iterator[Block]:
         """Return the samples in blocks of so many lines, or less where they are long."""
         last = 0
         for lines in _gathered(records, rows):
@@ -196,13 +184,13 @@ class _Table:
 
             yield Block(self._numbers(lines), last, where, self._kept(lines))
 
-    def _kept(self, lines: list[_Record]) -> list[list[str]]:
+    def _kept(self, lines: list[Record]) -> list[list[str]]:
         """Return the text of the columns that are passed on."""
         kept = self.chosen.kept
         table = [self._cells_of_row(line) for line in lines] if kept else []
         return [[cells[i] for cells in table] for i in kept]
 
-    def _numbers(self, lines: list[_Record]) -> NDArray[Any]:
+    def _numbers(self, lines: list[Record]) -> NDArray[Any]:
         if not lines:
             return np.empty((0, self._request.net.in_features), self._dtype)
         if not self._is_whole:
@@ -223,7 +211,7 @@ class _Table:
                     raise self._bad(line, f"column {column + 1}: {error}") from None
         return block
 
-    def _parsed(self, lines: list[_Record], columns: list[int]) -> NDArray[Any]:
+    def _parsed(self, lines: list[Record], columns: list[int]) -> NDArray[Any]:
         """Return columns of numbers."""
         try:
             block = np.loadtxt(
@@ -243,14 +231,14 @@ class _Table:
             self._refuse_overflow(lines, block, columns)
         return block
 
-    def _check_widths(self, lines: list[_Record]) -> None:
+    def _check_widths(self, lines: list[Record]) -> None:
         """Refuse rows of other widths: of those, columns that are not read are not seen."""
         for line in lines:
             if '"' in line.text or line.text.count(self._separator) != self._width - 1:
                 self._cells_of_row(line)
 
     def _refuse_overflow(
-        self, lines: list[_Record], block: NDArray[Any], columns: list[int]
+        self, lines: list[Record], block: NDArray[Any], columns: list[int]
     ) -> None:
         """Refuse an infinity that the file has not as one."""
         for row, index in np.argwhere(np.isinf(block)).tolist():
@@ -259,18 +247,18 @@ class _Table:
             if not _INFINITY.fullmatch(cell):
                 raise self._bad(lines[row], f"column {column + 1}: {beyond(cell, self._dtype)}")
 
-    def _what_is_wrong(self, lines: list[_Record], columns: list[int]) -> SampleError:
+    def _what_is_wrong(self, lines: list[Record], columns: list[int]) -> SampleError:
         """Find the cell, line by line."""
         for line in lines:
             cells = self._cells_of_row(line)
             for column in columns:
-                if not _is_number(cells[column]):
+                if not is_number(cells[column]):
                     cell = cells[column]
                     what = f"{cell[:40]!r} is not a number" if cell.strip() else "the cell is empty"
                     return self._bad(line, f"column {column + 1}: {what}")
         return self._bad(lines[0], f"a number among the {len(lines)} lines from here is not one")
 
-    def _cells_of_row(self, line: _Record) -> list[str]:
+    def _cells_of_row(self, line: Record) -> list[str]:
         cells = self._cells(line)
         if len(cells) != self._width:
             columns = f"{len(cells)} column{'s' if len(cells) > 1 else ''}"
@@ -280,14 +268,14 @@ class _Table:
             raise self._bad(line, f"{columns}, {other}")
         return cells
 
-    def _cells(self, line: _Record) -> list[str]:
+    def _cells(self, line: Record) -> list[str]:
         try:
             return next(csv.reader([line.text], strict=True, delimiter=self._separator))
         except csv.Error:
             problem = "a quote or a line break where none may be, or a cell of more than 128 KiB"
             raise self._bad(line, problem) from None
 
-    def _bad(self, line: _Record, problem: str) -> SampleError:
+    def _bad(self, line: Record, problem: str) -> SampleError:
         return _bad_line(self._name, line.number, problem)
 
 
@@ -295,7 +283,8 @@ def _bad_line(name: str, number: int, problem: str) -> SampleError:
     return SampleError(f"{name}: line {number}: {problem}")
 
 
-def _is_value(cell: str) -> bool:
+def is_value(cell: str) -> bool:
+    """Whether a cell is data and never a name: a number, a truth value, or a missing one."""
     text = cell.strip().lower()
     if not text or text in _VALUES:
         return True
@@ -306,7 +295,8 @@ def _is_value(cell: str) -> bool:
     return True
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number."""
     try:
         float(cell)
     except ValueError:

@@ -29,7 +29,7 @@ from laminet.files.samples import (
 if TYPE_CHECKING:
     from laminet.files.columns import Request
 
-__all__ = ["NpyWriter", "open_npy"]
+__all__ = ["NpyWriter", "open_npy", "read_header"]
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def open_npy(path: str, request: Request, rows: int) -> Iterator[Samples]:
             raise SampleError(f"{path}: {what}")
     with source_of(path) as file:
         with errors_about(name):
-            shape, in_columns, dtype = _header(file, name)
+            shape, in_columns, dtype = read_header(file, name)
         if not shape:
             width = request.net.in_features
             raise SampleError(f"{name}: holds a single value, expected a row of {width}")
@@ -75,7 +75,7 @@ def open_npy(path: str, request: Request, rows: int) -> Iterator[Samples]:
         yield Samples(blocks, table[0], one_sample)
 
 
-def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def read_header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return shape, whether it is in Fortran order, and dtype."""
     try:
         with warnings.catch_warnings():

@@ -30,6 +30,7 @@ __all__ = [
     "is_number",
     "is_text",
     "open_parquet",
+    "read_parquet",
     "require_pyarrow",
     "texts_of",
     "value_type",
@@ -77,6 +78,26 @@ def open_parquet(path: str, request: Request, rows: int) -> Iterator[Samples]:
         kept_names = [names[index] for index in chosen.kept]
         blocks = _blocks(parquet, name, request, names, chosen, rows)
         yield Samples(blocks, parquet.metadata.num_rows, kept_names=kept_names)
+
+
+def read_parquet(path: str) -> tuple[list[str], list[Any]]:
+    """Return the names of all columns and their values, as Arrow arrays without dictionaries."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    name = source_name(path)
+    with (
+        source_of(path) as source,
+        _seekable(source) as file,
+        _in_our_words(name, "not a .parquet file, or a damaged one"),
+    ):
+        table = pq.ParquetFile(file, page_checksum_verification=True).read()
+    arrays = []
+    for column in table.itercolumns():
+        values = pa.concat_arrays(column.chunks) if column.num_chunks else column.combine_chunks()
+        is_dictionary = pa.types.is_dictionary(values.type)
+        arrays.append(values.dictionary_decode() if is_dictionary else values)
+    return table.column_names, arrays
 
 
 @contextmanager

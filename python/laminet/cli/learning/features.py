@@ -1,0 +1,195 @@
+"""Which columns of a table are features, and what numbers they are for a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laminet.cli.common import CommandError
+from laminet.files.columns import category_name, category_of
+from laminet.files.csv_files import is_number
+from laminet.files.samples import beyond
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from laminet.files.tables import Column, Table
+
+__all__ = ["Feature", "chosen_columns", "encoded", "of_both_kinds", "refuse_infinities"]
+
+# More texts in one column are rather names or remarks, each with a few samples to learn from.
+_MOST_CATEGORIES = 100
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column as a network takes it.
+
+    Attributes
+    ----------
+    column : Column
+    values : ndarray of shape (rows, features)
+        Its numbers, or a column of ones and zeros for each category; NaN where it is missing.
+    names : tuple of str
+        What the network calls them.
+    """
+
+    column: Column
+    values: NDArray[np.float64]
+    names: tuple[str, ...]
+
+
+def chosen_columns(table: Table, names: Sequence[str], option: str) -> list[Column]:
+    """Return the columns that an option names; refuse one that comes twice."""
+    columns = [table.column(name, option) for name in names]
+    for i, column in enumerate(columns):
+        if column in columns[:i]:
+            raise CommandError(f"{option} names {column.option!r} twice")
+    return columns
+
+
+def encoded(
+    table: Table,
+    targets: Sequence[Column],
+    columns: Sequence[str] | None,
+    ignore: Sequence[str],
+    categories: Sequence[str],
+) -> list[Feature]:
+    """Return the features of a table.
+
+    Parameters
+    ----------
+    table : Table
+    targets : sequence of Column
+        Those that are none.
+    columns : sequence of str, or None
+        Those that are; None for all others.
+    ignore : sequence of str
+        Those that are left out.
+    categories : sequence of str
+        Those whose values are texts, whatever they look like.
+
+    Raises
+    ------
+    CommandError, SampleError
+        If there is no such column, or it has no use for a network.
+    """
+    if columns is not None:
+        chosen = chosen_columns(table, columns, "--columns")
+        _refuse_targets(chosen, targets, "--columns")
+    else:
+        ignored = chosen_columns(table, ignore, "--ignore")
+        _refuse_targets(ignored, targets, "--ignore")
+        chosen = [c for c in table.columns if c not in targets and c not in ignored]
+    if not chosen:
+        raise CommandError(f"{table.source}: no column is left to learn from")
+    for column in chosen:
+        _require_own_name(table, column)
+    as_text = chosen_columns(table, categories, "--categories")
+    for column in as_text:
+        if column not in chosen:
+            raise CommandError(f"--categories names {column.option!r}, which is no feature")
+    features = [_feature(table, column, column in as_text) for column in chosen]
+    _refuse_ambiguous(table, [name for feature in features for name in feature.names])
+    return features
+
+
+def refuse_infinities(table: Table, features: Sequence[Feature], dtype: np.dtype[Any]) -> None:
+    """Refuse numbers that are infinite, or that the network's type cannot hold."""
+    for feature in features:
+        with np.errstate(over="ignore"):
+            wrong = np.isinf(feature.values.astype(dtype)).any(axis=1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            value = feature.values[row, 0]
+            what = "the value is infinite" if np.isinf(value) else beyond(f"{value:g}", dtype)
+            raise CommandError(f"{table.place(row, feature.column)}: {what}")
+
+
+def of_both_kinds(table: Table, column: Column, remedy: str) -> CommandError:
+    """Return the error of a column some of whose cells are numbers and others are text."""
+    texts = column.texts(True)
+    there = [row for row, text in enumerate(texts) if text is not None]
+    text = next(row for row in there if not is_number(texts[row] or ""))
+    number = next(row for row in there if is_number(texts[row] or ""))
+    return CommandError(
+        f"{table.place(text, column)}: {(texts[text] or '')[:40]!r} is not a number, and "
+        f"{table.where(number)} holds {texts[number]}: {remedy}"
+    )
+
+
+def _refuse_targets(columns: Sequence[Column], targets: Sequence[Column], option: str) -> None:
+    for column in columns:
+        if column in targets:
+            raise CommandError(f"{option} names {column.option!r}, and --target does, too")
+
+
+def _require_own_name(table: Table, column: Column) -> None:
+    if table.heading is None:
+        return
+    if not column.name:
+        raise CommandError(
+            f"{table.source}: column {column.number} has no name, as the numbers of rows that "
+            f"pandas writes: {_leave_out(column)}"
+        )
+    if table.heading.count(column.name) > 1:
+        raise CommandError(f"{table.source}: two columns are named {column.name!r}")
+
+
+def _feature(table: Table, column: Column, as_text: bool) -> Feature:
+    if column.numbers is not None and not as_text:
+        return Feature(column, column.numbers[:, None], (column.name,))
+    if not column.is_known:
+        raise CommandError(
+            f"{table.source}: {column.called} holds {column.kind}, neither numbers nor text: "
+            f"{_leave_out(column)}"
+        )
+    if column.kind == "both" and not as_text:
+        remedy = f"--categories {column.option} takes all of them as texts"
+        raise of_both_kinds(table, column, remedy)
+    if table.heading is None:
+        raise CommandError(
+            f"{table.source}: {column.called} holds text, and there is no heading: a network knows "
+            f"categories by the name of their column. Give the file a heading; or "
+            f"{_leave_out(column)}"
+        )
+    texts = column.texts(not as_text)
+    known = sorted({text for text in texts if text is not None})
+    if not known:
+        raise CommandError(f"{table.source}: {column.called} has no values: {_leave_out(column)}")
+    if len(known) > _MOST_CATEGORIES and not as_text:
+        raise CommandError(
+            f"{table.source}: {column.called} holds {len(known)} different texts, rather names "
+            f"than categories: {_leave_out(column)}, --categories {column.option} takes them all "
+            "the same"
+        )
+    place = {text: i for i, text in enumerate(known)}
+    values = np.zeros((len(texts), len(known)))
+    for row, text in enumerate(texts):
+        if text is None:
+            values[row] = np.nan
+        else:
+            values[row, place[text]] = 1
+    return Feature(column, values, tuple(category_name(column.name, text) for text in known))
+
+
+def _leave_out(column: Column) -> str:
+    return f"--ignore {column.option} leaves it out"
+
+
+def _refuse_ambiguous(table: Table, names: Sequence[str]) -> None:
+    """Refuse names that would tell something else, or more than one thing, when they are read."""
+    if table.heading is None:
+        return
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise CommandError(
+                f"{table.source}: a category would have the name of another feature, {name!r}"
+            )
+        seen.add(name)
+        category_of(table.source, table.heading, name)

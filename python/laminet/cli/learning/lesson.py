@@ -1,0 +1,252 @@
+"""All that a table has to teach, in parts: to learn from, to stop by, and to test with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laminet.cli.common import CommandError
+from laminet.cli.learning.features import chosen_columns, encoded, refuse_infinities
+from laminet.cli.learning.targets import targets_of
+from laminet.training.held_out import held_out_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from laminet.cli.learning.features import Feature
+    from laminet.files.tables import Column, Table
+
+    Array = NDArray[Any]
+
+__all__ = ["Choices", "Lesson", "Part", "lesson_of"]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user says of a table, as options of the command.
+
+    Attributes
+    ----------
+    targets : list of str
+    columns : list of str, or None
+        The features; None for all columns that are no targets.
+    ignore, categories : list of str
+        Columns that are left out, and those whose values are texts whatever they look like.
+    task : {"classes", "numbers"} or None
+        None for what the target's values suggest.
+    missing : {"refuse", "drop", "mean"}
+    """
+
+    targets: Sequence[str]
+    columns: Sequence[str] | None = None
+    ignore: Sequence[str] = ()
+    categories: Sequence[str] = ()
+    task: str | None = None
+    missing: str = "refuse"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the samples: features (rows, features), targets (rows, targets) or which labels."""
+
+    x: NDArray[np.float64]
+    y: Array
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What there is to learn.
+
+    Attributes
+    ----------
+    training, validation, test : Part
+        The last two may have no rows.
+    features : tuple of str, or None
+        The names of features; None where columns have numbers alone.
+    columns : tuple of str
+        What the options of commands call the columns that they are made of.
+    targets : tuple of str
+        The names of the targets, or what messages call them.
+    labels : ndarray, or None
+        The classes; None for numbers.
+    dropped : int
+        How many rows are left out.
+    """
+
+    training: Part
+    validation: Part
+    test: Part
+    features: tuple[str, ...] | None
+    columns: tuple[str, ...]
+    targets: tuple[str, ...]
+    labels: Array | None
+    dropped: int
+
+    @property
+    def is_named(self) -> bool:
+        """Whether columns have names."""
+        return self.features is not None
+
+
+def lesson_of(
+    table: Table,
+    choices: Choices,
+    dtype: np.dtype[Any],
+    test: float,
+    validation: float,
+    seed: int,
+) -> Lesson:
+    """Return what a table has to teach a network of a type.
+
+    Parameters
+    ----------
+    table : Table
+    choices : Choices
+    dtype : dtype
+    test, validation : float
+        The shares of all samples that are held out, of each class its own.
+    seed : int
+        Of which they are.
+
+    Raises
+    ------
+    CommandError, SampleError
+        If a column is not there or has no use, a value is missing or infinite, a target is the same
+        in every row, or there are too few rows; it names row and column.
+    """
+    columns = chosen_columns(table, choices.targets, "--target")
+    if table.rows == 0:
+        raise CommandError(f"{table.source}: 0 samples")
+    features = encoded(table, columns, choices.columns, choices.ignore, choices.categories)
+    targets = targets_of(table, columns, choices.task, dtype)
+    refuse_infinities(table, features, dtype)
+    kept = _kept_rows(table, features, columns, targets.missing, choices.missing)
+    x = np.column_stack([feature.values for feature in features])[kept]
+    y, labels = targets.values[kept], targets.labels
+    if labels is not None:
+        there, y = np.unique(y, return_inverse=True)
+        labels = labels[there]
+    _refuse_constant(table, columns, y, labels)
+    parts = _parts(table, x, y, labels is not None, test, validation, seed)
+    if choices.missing == "mean":
+        parts = _filled(table, features, parts)
+    names = tuple(name for feature in features for name in feature.names)
+    return Lesson(
+        *parts,
+        features=None if table.heading is None else names,
+        columns=tuple(feature.column.option for feature in features),
+        targets=tuple(column.name or column.called for column in columns),
+        labels=labels,
+        dropped=table.rows - len(kept),
+    )
+
+
+def _kept_rows(
+    table: Table,
+    features: Sequence[Feature],
+    targets: Sequence[Column],
+    no_target: NDArray[np.bool_],
+    missing: str,
+) -> NDArray[np.intp]:
+    """Return which rows there is to learn from; refuse missing values that nothing is said of."""
+    gaps = np.column_stack([np.isnan(feature.values).any(axis=1) for feature in features])
+    drop = "--missing drop leaves such rows out"
+    if missing != "drop" and no_target.any():
+        row, which = np.argwhere(no_target)[0].tolist()
+        raise CommandError(f"{table.place(row, targets[which])}: the target is missing: {drop}")
+    if missing == "refuse" and gaps.any():
+        row, which = np.argwhere(gaps)[0].tolist()
+        count = int(gaps.any(axis=1).sum())
+        raise CommandError(
+            f"{table.place(row, features[which].column)}: the value is missing, as in {count} of "
+            f"{table.rows} rows one or more are: {drop}, --missing mean puts the mean there"
+        )
+    for which, feature in enumerate(features):
+        if gaps[:, which].all():
+            column = feature.column
+            raise CommandError(
+                f"{table.source}: {column.called} has no values: --ignore {column.option} leaves "
+                "it out"
+            )
+    kept = ~no_target.any(axis=1)
+    if missing == "drop":
+        kept &= ~gaps.any(axis=1)
+    if not kept.any():
+        raise CommandError(f"{table.source}: every row has a missing value")
+    return np.flatnonzero(kept)
+
+
+def _refuse_constant(
+    table: Table, columns: Sequence[Column], y: Array, labels: Array | None
+) -> None:
+    for i, column in enumerate(columns):
+        values = y if labels is not None else y[:, i]
+        if (values == values[0]).all():
+            shown = f"{values[0]:g}" if labels is None else repr(labels[0].item())
+            every = "in every row" if len(y) > 1 else "in the only row"
+            raise CommandError(
+                f"{table.source}: {column.called} is {shown} {every}: there is nothing to learn"
+            )
+
+
+def _parts(
+    table: Table,
+    x: NDArray[np.float64],
+    y: Array,
+    is_classes: bool,
+    test: float,
+    validation: float,
+    seed: int,
+) -> tuple[Part, Part, Part]:
+    counts = {"--test": round(test * len(x)), "--validation": round(validation * len(x))}
+    for (option, count), share in zip(counts.items(), (test, validation), strict=True):
+        if share > 0 and count == 0:
+            raise CommandError(
+                f"{table.source}: {option} {share:g} of {len(x)} samples is none: {option} 0 holds "
+                "out nothing"
+            )
+    if sum(counts.values()) >= len(x):
+        raise CommandError(
+            f"{table.source}: --test {test:g} and --validation {validation:g} of {len(x)} samples "
+            "leave none to learn from"
+        )
+
+    def divided(rows: NDArray[np.intp], count: int, seed: int) -> tuple[Any, Any]:
+        if count == 0:
+            return rows, rows[:0]
+        classes = y[rows] if is_classes else None
+        out = held_out_rows(count / len(rows), len(rows), classes, seed)
+        return np.delete(rows, out), rows[out]
+
+    rest, tested = divided(np.arange(len(x)), counts["--test"], seed)
+    # With the same seed, rows that are left would come in an order that is not independent.
+    learnt, held_out = divided(rest, counts["--validation"], seed + 1)
+    return Part(x[learnt], y[learnt]), Part(x[held_out], y[held_out]), Part(x[tested], y[tested])
+
+
+def _filled(
+    table: Table, features: Sequence[Feature], parts: tuple[Part, Part, Part]
+) -> tuple[Part, Part, Part]:
+    """Put means over the training part where values are missing; of categories their shares."""
+    x = parts[0].x
+    there = ~np.isnan(x)
+    counts = there.sum(axis=0)
+    owners = [feature.column for feature in features for _ in feature.names]
+    if not counts.all():
+        column = owners[int(counts.argmin())]
+        raise CommandError(
+            f"{table.source}: {column.called} has no values among the {len(x)} rows to learn from: "
+            f"--ignore {column.option} leaves it out"
+        )
+    means = np.where(there, x, 0).sum(axis=0) / counts
+    training, validation, test = (
+        Part(np.where(np.isnan(part.x), means, part.x), part.y) for part in parts
+    )
+    return training, validation, test

@@ -1,0 +1,336 @@
+"""``laminet train DATA --target NAME -o OUTPUT``: make a network from a table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laminet.cli.common import CommandError, print_sentences
+from laminet.cli.learning.lesson import Choices, Lesson, lesson_of
+from laminet.cli.learning.options import (
+    FORMATS,
+    LEARNING_RATE,
+    add_table_options,
+    add_training_options,
+)
+from laminet.cli.learning.scores import (
+    Trial,
+    better_linear,
+    linear_model,
+    score_table,
+    trivial_model,
+)
+from laminet.core import runtime
+from laminet.core.layers.dense import Dense
+from laminet.core.mlp import MLP
+from laminet.core.outputs import Classes, Quantities
+from laminet.core.wording import figure, short_name
+from laminet.files.parquet_files import require_pyarrow
+from laminet.files.samples import source_name
+from laminet.files.tables import read_table
+from laminet.optim import FirstOrder, LevenbergMarquardt, as_optimizer
+from laminet.show.matplotlib_extra import PICTURES, require_matplotlib
+from laminet.show.text import text_table
+from laminet.training import TrainingError, fit
+
+if TYPE_CHECKING:
+    from laminet.cli.common import Commands
+    from laminet.files.tables import Table
+    from laminet.optim import Optimizer
+    from laminet.training import Epoch, Fit
+
+__all__ = ["add_parser"]
+
+_EPILOG = """\
+examples:
+  laminet train houses.csv --target price -o price.safetensors
+  laminet train people.csv --target risk --ignore id,name --missing drop -o risk.safetensors
+  laminet predict risk.safetensors people.csv -o risks.csv --classes --keep id
+
+Every column that is neither a target nor left out is a feature. Columns of text become one feature
+for each text that there is, called color=red, by which laminet predict finds them again. Inputs,
+and targets that are numbers, are standardised; that becomes a part of the network. A target of
+text, of truth values or of few whole numbers is one of classes.
+
+The test part is for the closing table alone. By the validation part training stops, and the network
+of the best epoch is taken. --test 0 and --validation 0 leave more to learn from, and less to judge
+by. The same command makes the same network (--seed).
+
+OUTPUT is complete or absent. Ctrl-C leaves none; with --save-interrupted it ends training after the
+epoch, and OUTPUT is the best network so far; a second Ctrl-C leaves none.
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "train",
+        help="make a network from a table",
+        description="Make a network from a table, and say how well it does on rows that it has\n"
+        "never seen, beside a trivial and a linear model.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "data", metavar="DATA", help="a table (.csv, .parquet, .npy), or - for standard input"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="OUTPUT", required=True, help="the network: .safetensors"
+    )
+    add_table_options(parser)
+    add_training_options(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    format_ = _format(arguments)
+    _check_targets(arguments)
+    method = _method(arguments)
+    asked = [*arguments.target, *(arguments.columns or ()), *arguments.ignore]
+    asked += arguments.categories
+    table = read_table(arguments.data, format_, arguments.separator or ",", asked)
+    choices = Choices(
+        arguments.target,
+        arguments.columns,
+        arguments.ignore,
+        arguments.categories,
+        arguments.task,
+        arguments.missing,
+    )
+    dtype = np.dtype(arguments.dtype)
+    lesson = lesson_of(table, choices, dtype, arguments.test, arguments.validation, arguments.seed)
+    if lesson.labels is not None and arguments.optimizer == LevenbergMarquardt.name:
+        raise CommandError(
+            f"--optimizer {arguments.optimizer} makes squares of errors small, and {table.source} "
+            "has classes to predict"
+        )
+    threads = arguments.threads
+    with nullcontext() if threads is None else runtime.num_threads(threads):
+        _print_lesson(table, lesson)
+        found = _trained(arguments, lesson, method)
+        # Saved before it is judged: whoever has seen enough then may leave.
+        found.network.save(arguments.output)
+        if arguments.plot is not None:
+            found.plot(arguments.plot)
+        _print_network(found)
+        _print_scores(lesson, found.network, dtype, arguments.seed)
+    _print_what_next(arguments, lesson, format_)
+
+
+def _format(arguments: argparse.Namespace) -> str:
+    suffix = Path(arguments.data).suffix.lower().lstrip(".")
+    known = suffix in FORMATS and arguments.data != "-"
+    if known and arguments.format not in (None, suffix):
+        raise CommandError(f"--format {arguments.format}: the name of the file says otherwise")
+    format_: str | None = suffix if known else arguments.format
+    if format_ is None:
+        raise CommandError(
+            f"DATA {arguments.data or repr('')}: the name must end in .csv, .parquet or .npy, or "
+            "--format say which it is"
+        )
+    if arguments.separator is not None and format_ != "csv":
+        raise CommandError("--separator is for .csv, which DATA is not")
+    if format_ == "parquet":
+        require_pyarrow(source_name(arguments.data))
+    return format_
+
+
+def _check_targets(arguments: argparse.Namespace) -> None:
+    """Refuse files that could not be written, before anything is read."""
+    if Path(arguments.output).suffix.lower() != ".safetensors":
+        raise CommandError(
+            f"OUTPUT {arguments.output or repr('')}: the name must end in .safetensors; laminet "
+            "convert makes other files of it"
+        )
+    written = {"OUTPUT": arguments.output}
+    if arguments.plot is not None:
+        if Path(arguments.plot).suffix.lower() not in PICTURES:
+            raise CommandError(
+                f"--plot {arguments.plot or repr('')}: the name must end in {', '.join(PICTURES)}"
+            )
+        try:
+            require_matplotlib()
+        except ImportError as error:
+            raise CommandError(f"--plot: {error}") from None
+        written["--plot"] = arguments.plot
+    for name, path in written.items():
+        directory = os.path.dirname(path)
+        if directory and not os.path.isdir(directory):
+            raise CommandError(f"{name} {path}: there is no directory {directory}")
+        if os.path.isdir(path):
+            raise CommandError(f"{name} {path}: a directory, not a file to write")
+        both_there = os.path.exists(path) and os.path.exists(arguments.data)
+        if both_there and os.path.samefile(path, arguments.data):
+            raise CommandError(f"{name} {path} is DATA: it would be overwritten")
+
+
+def _method(arguments: argparse.Namespace) -> Optimizer:
+    method = as_optimizer(arguments.optimizer)
+    if isinstance(method, FirstOrder):
+        rate = LEARNING_RATE if arguments.learning_rate is None else arguments.learning_rate
+        return as_optimizer({**method.to_dict(), "learning_rate": rate})
+    for option in ("learning_rate", "batch_size"):
+        if getattr(arguments, option) is not None:
+            raise CommandError(
+                f"--{option.replace('_', '-')} has no meaning for {arguments.optimizer}, which "
+                "looks at all samples in each step and finds out how far to go"
+            )
+    return method
+
+
+def _trained(arguments: argparse.Namespace, lesson: Lesson, method: Optimizer) -> Fit:
+    """Return what training comes to; with --save-interrupted after Ctrl-C, too."""
+    labels, training, held_out = lesson.labels, lesson.training, lesson.validation
+    outputs = Quantities(lesson.targets) if labels is None else Classes(labels)
+    if not lesson.is_named and labels is None:
+        outputs = Quantities()
+    count = len(lesson.targets if labels is None else labels)
+    net = MLP.init(
+        [training.x.shape[1], *arguments.hidden, count],
+        arguments.activation,
+        dtype=arguments.dtype,
+        seed=arguments.seed,
+        outputs=outputs,
+        feature_names=lesson.features,
+    )
+    told = (lambda y: y) if labels is None else (lambda y: labels[y])
+    with _interrupts(arguments.save_interrupted) as ends, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
+        try:
+            found = fit(
+                net,
+                training.x,
+                told(training.y),
+                optimizer=method,
+                batch_size=arguments.batch_size or _batch_size(len(training)),
+                epochs=arguments.epochs,
+                patience=arguments.patience if len(held_out) else None,
+                metrics={} if len(held_out) else None,  # a network would be made for them each time
+                validation=(held_out.x, told(held_out.y)) if len(held_out) else None,
+                standardize="both" if labels is None else "inputs",
+                seed=arguments.seed,
+                callbacks=ends,
+            )
+        except TrainingError as error:
+            raise CommandError(f"{error}; nothing is written") from None
+        except ImportError as error:
+            raise CommandError(f"--optimizer {arguments.optimizer}: {error}") from None
+    if found.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return found
+
+
+@contextmanager
+def _interrupts(saved: bool) -> Iterator[Callable[[Epoch], None]]:
+    """Give what ends a run after the epoch in which Ctrl-C came; a second one is as ever."""
+    came = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        if came:
+            raise KeyboardInterrupt
+        came = True
+
+    def end(epoch: Epoch) -> None:
+        if came:
+            epoch.stop()
+
+    previous = None
+    # Only in the main thread: a program that calls main() elsewhere keeps its own.
+    with suppress(ValueError):
+        # Ignored, as behind nohup, it stays.
+        if saved and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield end
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGINT, previous)
+
+
+def _batch_size(rows: int) -> int:
+    """Return how many samples make a step: some 50 steps an epoch where there are enough."""
+    return min(256, max(32, rows // 50))
+
+
+def _print_lesson(table: Table, lesson: Lesson) -> None:
+    parts = (lesson.training, lesson.validation, lesson.test)
+    total = sum(map(len, parts))
+    columns = len(lesson.columns)
+    features = lesson.training.x.shape[1]
+    text = f"{table.source}: {total:,} samples"
+    if lesson.dropped:
+        text += f" ({lesson.dropped:,} rows with missing values are left out)"
+    text += f", {features} feature{'s' * (features > 1)}"
+    if features != columns:
+        text += f" from {columns} column{'s' * (columns > 1)}"
+    text += ". "
+    if lesson.labels is None:
+        text += f"Numbers to predict: {', '.join(lesson.targets)}"
+    else:
+        shown = ", ".join(map(str, lesson.labels[:8].tolist()))
+        more = f", ... ({len(lesson.labels)} in all)" if len(lesson.labels) > 8 else ""
+        text += f"Classes of {lesson.targets[0]}: {shown}{more}"
+        if lesson.labels.dtype.kind in "if":
+            text += " (--task numbers takes them as numbers)"
+    text += f". {len(parts[0]):,} samples to learn from, {len(parts[1]):,} to stop by, "
+    print_sentences(f"{text}{len(parts[2]):,} to test with.")
+    if lesson.labels is not None:
+        counts = np.bincount(parts[0].y, minlength=len(lesson.labels))
+        if counts.min() < 2:
+            label = str(lesson.labels[counts.argmin()])
+            have = "1 sample" if counts.min() else "no sample"
+            print_sentences(f"Of the class {label!r} there is {have} to learn from.")
+    sys.stdout.flush()
+
+
+def _print_network(found: Fit) -> None:
+    net, count = found.network, len(found.history)
+    ends = {
+        "patience": f" of {count}, after which nothing better came",
+        "callback": f" of {count}: training was interrupted, this is the best network so far",
+    }
+    # Without the layers that standardise.
+    sizes = [net.in_features, *(a.out_features for a in net.layers if isinstance(a, Dense))]
+    seconds = sum(found.history.seconds)
+    best = found.best_epoch if found.history.validation_loss else count
+    print_sentences(
+        f"A network {short_name(sizes)} in {net.dtype}, {net.num_parameters:,} parameters; epoch "
+        f"{best}{ends.get(found.stopped, f' of {count}')}; {figure(seconds)} s."
+    )
+
+
+def _print_scores(lesson: Lesson, net: MLP, dtype: np.dtype[Any], seed: int) -> None:
+    if len(lesson.test):
+        part, which = lesson.test, "that it has never seen"
+    elif len(lesson.validation):
+        part, which = lesson.validation, "by which the epoch was chosen, which flatters it (--test)"
+    else:
+        part, which = lesson.training, "that it was made from, which says nothing of others"
+    network, linear = Trial("this network", net), linear_model(lesson, dtype, seed)
+    rows = score_table(lesson, part, [network, linear, trivial_model(lesson)])
+    print(f"\nOn the {len(part):,} samples {which}:\n")
+    print(text_table(rows, text_columns=2 if lesson.labels is None else 1))
+    if better_linear(part, network, linear):
+        print_sentences("\nThe linear model does better here: --hidden 0 makes one.")
+
+
+def _print_what_next(arguments: argparse.Namespace, lesson: Lesson, format_: str) -> None:
+    data = arguments.data if arguments.data != "-" else f"samples.{format_}"
+    options = "" if lesson.labels is None else " --classes"
+    if not lesson.is_named:
+        options += f" --columns {','.join(lesson.columns)}"
+    print(
+        f"\n{arguments.output} is written. To use it:\n"
+        f"laminet predict {arguments.output} {data} -o predicted.csv{options}"
+    )

@@ -1,0 +1,232 @@
+"""``laminet train``: what it makes of a table, what it says of it, and that predict reads it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import refused
+from command_train import ROWS, in_folder, rows_of_csv, train, write_csv
+
+import laminet as ln
+from laminet.cli import main
+
+__all__ = ["in_folder"]  # a fixture
+
+
+def predicted(source: str, *options: str) -> list[list[str]]:
+    assert main(["predict", "net.safetensors", source, "-o", "p.csv", *options]) == 0
+    return rows_of_csv("p.csv")
+
+
+def figures(text: str, model: str) -> list[float]:
+    """The figures in the closing table's line of a model."""
+    (line,) = [line for line in text.splitlines() if model in line]
+    return [float(t) for t in re.findall(r"-?\d+\.\d+|\d+", line.split(model)[1].replace(",", ""))]
+
+
+def test_numbers_from_numbers_and_texts(capsys: pytest.CaptureFixture[str]) -> None:
+    text = train(capsys, "price")
+    assert f"t.csv: {ROWS} samples, 7 features from 4 columns. Numbers to predict: price. " in text
+    assert "240 samples to learn from, 80 to stop by, 80 to test with." in text
+    assert "On the 80 samples that it has never seen:" in text
+    net = ln.load("net.safetensors")
+    assert net.feature_names == (
+        *("color=green", "color=light blue", "color=red"),
+        *("size=L", "size=S", "age", "w"),
+    )
+    assert net.outputs == ln.Quantities(["price"])
+    assert net.dtype == np.float32
+    assert "A network 7-64-64-1 in float32, " in text
+    # What the table was made of is no sum over its columns, and the noise has deviation 1.
+    own, linear = figures(text, "this network"), figures(text, "least squares")
+    assert own[0] < linear[0] / 2
+    assert own[2] > 0.9
+    assert "The linear model does better" not in text
+    found = np.array([float(row[0]) for row in predicted("t.csv")])
+    price = np.array([float(row[4]) for row in rows_of_csv("t.csv")[1:]])
+    assert np.sqrt(np.mean((found - price) ** 2)) < linear[0] / 2
+
+
+@pytest.mark.parametrize(
+    ("target", "ignored", "labels"),
+    [("kind", "price", ["high", "low"]), ("code", "price,kind", [3, 7])],
+)
+def test_classes_of_texts_and_of_whole_numbers(
+    target: str, ignored: str, labels: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_csv("t.csv", code=True)
+    text = train(capsys, target, "--ignore", ignored if target == "code" else f"{ignored},code")
+    assert f"Classes of {target}: {labels[0]}, {labels[1]}" in text
+    assert ("(--task numbers takes them as numbers)" in text) == (target == "code")
+    net = ln.load("net.safetensors")
+    assert net.outputs == ln.Classes(labels)
+    assert figures(text, "this network")[0] > 85 > figures(text, "always ")[0]
+    found = predicted("t.csv", "--classes", "--keep", target)[1:]
+    assert np.mean([own == said for own, said in found]) > 0.9
+
+
+def test_several_targets(capsys: pytest.CaptureFixture[str]) -> None:
+    text = train(capsys, "price,w", "--ignore", "kind", "--hidden", "8", "--epochs", "3")
+    net = ln.load("net.safetensors")
+    assert net.outputs == ln.Quantities(["price", "w"])
+    assert net.out_features == 2
+    lines = [line.split() for line in text.splitlines()]
+    assert [line[0] for line in lines if line[1:3] == ["this", "network"]] == ["price", "w"]
+    assert len(predicted("t.csv")[0]) == 2
+
+
+def test_whole_numbers_can_be_numbers_and_categories(capsys: pytest.CaptureFixture[str]) -> None:
+    write_csv("t.csv", code=True)
+    train(capsys, "code", "--task", "numbers", "--epochs", "1")
+    assert ln.load("net.safetensors").outputs == ln.Quantities(["code"])
+    train(capsys, "price", "--ignore", "kind", "--categories", "code", "--epochs", "1")
+    names = ln.load("net.safetensors").feature_names or ()
+    assert names[-2:] == ("code=3", "code=7")
+    assert len(predicted("t.csv")) == ROWS
+    train(capsys, "price", "--columns", "w,color", "--epochs", "1")
+    names = ln.load("net.safetensors").feature_names or ()
+    assert names == ("w", "color=green", "color=light blue", "color=red")
+
+
+def test_a_table_without_a_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Path("t.csv").read_text().splitlines()[1:]
+    Path("t.csv").write_text("\n".join(lines))
+    text = train(capsys, "6", "--ignore", "1,2,5")
+    assert "Classes of column 6: high, low" in text
+    assert ln.load("net.safetensors").feature_names is None
+    command = text.strip().splitlines()[-1].split()
+    assert command[-2:] == ["--columns", "3,4"]
+    assert len(predicted("t.csv", "--classes", "--columns", "3,4")) == ROWS
+
+
+def test_an_array(capsys: pytest.CaptureFixture[str]) -> None:
+    x = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
+    np.save("x.npy", np.asfortranarray(x))
+    text = train(capsys, "2", "--hidden", "0", "--dtype", "float64", source="x.npy")
+    assert "A network 2-1 in float64" in text
+    assert "Numbers to predict: column 2" in text
+    assert main(["predict", "net.safetensors", "x.npy", "-o", "y.npy", "--columns", "1,3"]) == 0
+    assert np.load("y.npy").shape == (60, 1)
+
+
+def test_standard_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open("t.csv") as file:
+        monkeypatch.setattr("sys.stdin", file)
+        text = train(capsys, "price", "--format", "csv", "--epochs", "1", source="-")
+    assert "standard input: 400 samples" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--test", "0"), "80 samples by which the epoch was chosen, which flatters it"),
+        (("--test", "0", "--validation", "0"), "400 samples that it was made from, which says"),
+        (("--validation", "0"), "80 samples that it has never seen"),
+    ],
+)
+def test_the_table_says_of_which_samples_it_is(
+    options: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = train(capsys, "price", "--epochs", "3", "--patience", "1", *options)
+    assert words in text
+    assert "epoch 3 of 3; " in text
+
+
+def test_the_same_command_makes_the_same_network(capsys: pytest.CaptureFixture[str]) -> None:
+    nets = []
+    for options in ((), ("--threads", "1"), ("--seed", "1")):
+        before = ln.get_num_threads()
+        train(capsys, "price", "--epochs", "5", *options)
+        assert ln.get_num_threads() == before
+        nets.append(ln.load("net.safetensors"))
+    assert nets[0] == nets[1]
+    assert nets[0] != nets[2]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "levenberg_marquardt"])
+def test_optimizers(optimizer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = train(capsys, "price", "--optimizer", optimizer, "--hidden", "6", "--activation", "tanh")
+    net = ln.load("net.safetensors")
+    dense = [layer for layer in net.layers if isinstance(layer, ln.Dense)]
+    assert [layer.activation.name for layer in dense] == ["tanh", "identity"]
+    assert [layer.out_features for layer in dense] == [6, 1]
+    assert figures(text, "this network")[0] < figures(text, "the mean")[0]
+
+
+def test_the_learning_rate_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    nets = []
+    for rate in ("0.001", "0.002"):
+        train(capsys, "price", "--epochs", "1", "--learning-rate", rate)
+        nets.append(ln.load("net.safetensors"))
+    assert nets[0] != nets[1]
+    train(capsys, "price", "--epochs", "1")
+    assert ln.load("net.safetensors") == nets[0]
+    train(capsys, "price", "--epochs", "1", "--batch-size", "10")
+    assert ln.load("net.safetensors") != nets[0]
+
+
+def test_missing_values(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Path("t.csv").read_text().splitlines()
+    cells = [line.split(",") for line in lines]
+    cells[7][2] = ""  # the age
+    cells[9][0] = "NA"  # the color
+    Path("t.csv").write_text("\n".join(map(",".join, cells)))
+    error = refused(capsys, "train", "t.csv", "--target", "price", "-o", "net.safetensors")
+    assert "t.csv: line 8, column 'age': the value is missing, as in 2 of 400 rows" in error
+    text = train(capsys, "price", "--missing", "drop", "--ignore", "kind", "--epochs", "1")
+    assert "398 samples (2 rows with missing values are left out)" in text
+    text = train(capsys, "price", "--missing", "mean", "--ignore", "kind", "--epochs", "1")
+    assert "400 samples, 7 features" in text
+    cells[4][4] = "?"  # the price
+    Path("t.csv").write_text("\n".join(map(",".join, cells)))
+    error = refused(
+        capsys, *("train", "t.csv", "--target", "price", "-o", "n.safetensors", "--missing", "mean")
+    )
+    assert "t.csv: line 5, column 'price': the target is missing: --missing drop" in error
+    text = train(capsys, "price", "--missing", "drop", "--ignore", "kind", "--epochs", "1")
+    assert "397 samples (3 rows" in text
+
+
+def test_the_learning_curve(capsys: pytest.CaptureFixture[str]) -> None:
+    train(capsys, "price", "--epochs", "2", "--plot", "curve.png")
+    assert Path("curve.png").read_bytes()[:4] == b"\x89PNG"
+    for name, words in (
+        ("curve.txt", "the name must end in .png, .svg, .pdf"),
+        ("no/curve.png", "there is no directory no"),
+    ):
+        error = refused(
+            capsys, "train", "t.csv", "--target", "price", "-o", "n.safetensors", "--plot", name
+        )
+        assert words in error
+
+
+def test_it_is_quiet_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "t.csv", "--target", "price", "-o", "net.safetensors"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.isascii()
+    assert sorted(os.listdir()) == ["net.safetensors", "t.csv"]
+
+
+def test_wrong_options(capsys: pytest.CaptureFixture[str]) -> None:
+    for option, value, words in (
+        ("--test", "1", "expected a share from 0 to below 1, got '1'"),
+        ("--validation", "nan", "expected a share from 0 to below 1, got 'nan'"),
+        ("--learning-rate", "0", "expected a number above 0, got '0'"),
+        ("--hidden", "3,x", "expected whole numbers, got 'x'"),
+        ("--seed", "-1", "expected a whole number from 0, got '-1'"),
+        ("--activation", "rleu", "did you mean 'relu'?"),
+        ("--optimizer", "adm", "did you mean 'adam'?"),
+        ("--target", "a,,b", "'a,,b' is no list of names: one is empty"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(["train", "t.csv", "--target", "price", "-o", "n.safetensors", option, value])
+        assert caught.value.code == 2
+        assert words in capsys.readouterr().err
