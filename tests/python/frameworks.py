@@ -38,6 +38,7 @@ NEEDED = {
     "test_cli_predict_formats.py": ("pyarrow",),
     "test_cli_predict_labels.py": ("pyarrow",),
     "test_cli_predict_streams.py": ("pyarrow",),
+    "test_cli_train_data.py": ("pandas", "pyarrow", "sklearn"),
     "test_cli_train_refused.py": ("pyarrow",),
     "test_table_files.py": ("pyarrow",),
     "test_checkpoints.py": ("torch",),
@@ -71,8 +72,10 @@ NEEDED = {
     "test_tensors.py": ("torch", "ml_dtypes"),
 }
 
-# Of these, what no import shows: PyTorch's exporter needs onnxscript, Keras a back end.
+# Of these, what no import shows: PyTorch's exporter needs onnxscript, Keras a back end, Parquet
+# pyarrow.
 NOT_IMPORTED = {
+    "test_cli_train_data.py": ("pyarrow",),
     "test_file_kinds.py": ("onnx",),
     "test_onnx_exporters.py": ("onnxscript",),
     "test_onnx_keras.py": ("torch", "onnx", "onnxscript"),

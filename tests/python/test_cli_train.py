@@ -80,6 +80,28 @@ def test_several_targets(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(predicted("t.csv")[0]) == 2
 
 
+@pytest.mark.parametrize("options", [(), ("--task", "numbers")])
+def test_several_labels(options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    rows = rows_of_csv("t.csv")[1:]
+    lines = [
+        f"{r[0]},{r[2]},{r[3]},{int(abs(float(r[3])) > 1)},{int(int(r[2]) > 40)}" for r in rows
+    ]
+    Path("x.csv").write_text("\n".join(["color,age,w,far,old", *lines]))
+    command = ("--target", "old", "--epochs", "200", *options)
+    text = train(capsys, "far", *command, source="x.csv")
+    net = ln.load("net.safetensors")
+    table = [line.split() for line in text.splitlines()]
+    assert [line[0] for line in table if line[1:3] == ["this", "network"]] == ["far", "old"]
+    if options:
+        assert net.outputs == ln.Quantities(["far", "old"])
+        return
+    assert net.outputs == ln.Labels(["far", "old"])
+    assert "Labels to predict: far, old (--task numbers takes their 0 and 1 as numbers). " in text
+    assert min(float(line[3]) for line in table if line[1:3] == ["this", "network"]) > 90
+    found = np.array(predicted("x.csv", "--classes"), float)
+    assert (found == [[float(c) for c in line.split(",")[3:]] for line in lines]).mean() > 0.9
+
+
 def test_whole_numbers_can_be_numbers_and_categories(capsys: pytest.CaptureFixture[str]) -> None:
     write_csv("t.csv", code=True)
     train(capsys, "code", "--task", "numbers", "--epochs", "1")
@@ -134,9 +156,10 @@ def test_standard_input(
 def test_the_table_says_of_which_samples_it_is(
     options: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = train(capsys, "price", "--epochs", "3", "--patience", "1", *options)
+    text = train(capsys, "price", "--epochs", "3", "--patience", "3", *options)
     assert words in text
-    assert "epoch 3 of 3; " in text
+    end = "" if "--validation" in options else ", and it was still getting better (--epochs)"
+    assert f"epoch 3 of 3{end}; " in text
 
 
 def test_the_same_command_makes_the_same_network(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +168,7 @@ def test_the_same_command_makes_the_same_network(capsys: pytest.CaptureFixture[s
         before = ln.get_num_threads()
         train(capsys, "price", "--epochs", "5", *options)
         assert ln.get_num_threads() == before
-        nets.append(ln.load("net.safetensors"))
+        nets.append(Path("net.safetensors").read_bytes())
     assert nets[0] == nets[1]
     assert nets[0] != nets[2]
 
@@ -182,8 +205,10 @@ def test_missing_values(capsys: pytest.CaptureFixture[str]) -> None:
     assert "t.csv: line 8, column 'age': the value is missing, as in 2 of 400 rows" in error
     text = train(capsys, "price", "--missing", "drop", "--ignore", "kind", "--epochs", "1")
     assert "398 samples (2 rows with missing values are left out)" in text
+    assert text.endswith("-o predicted.csv\nIt refuses samples with missing values.\n")
     text = train(capsys, "price", "--missing", "mean", "--ignore", "kind", "--epochs", "1")
     assert "400 samples, 7 features" in text
+    assert text.endswith("\nIt refuses samples with missing values.\n")
     cells[4][4] = "?"  # the price
     Path("t.csv").write_text("\n".join(map(",".join, cells)))
     error = refused(

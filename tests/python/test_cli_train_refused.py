@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,31 @@ TABLES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "the target alone": ("y\n1\n2\n", (), "x.csv: no column is left to learn from"),
     "two of the name": ("a,y,y\n1,2,3\n", (), "x.csv: two columns are named 'y'"),
     "two features of the name": ("a,a,y\n1,2,3\n4,5,6\n", (), "two columns are named 'a'"),
-    "no name": (",a,y\n0,1,2\n1,2,3\n", (), "column 1 has no name, as the numbers of rows that p"),
+    "no name": (
+        ",a,y\n5,1,2\n1,2,3\n",
+        ("--columns", "1"),
+        "column 1 has no name, and a network knows its features by theirs",
+    ),
+    "titles": (
+        "a,b,y\n" + rows(101, "{i}.5,{text},{i}") + "3,1,2\n",
+        (),
+        "column 'b' holds 102 different texts in 102 rows, rather names than categories",
+    ),
+    "a slip among many numbers": (
+        "a,b,y\n" + rows(101, "{i}.5,{i},{i}") + "3,12x,2\n",
+        (),
+        "line 103, column 'b': '12x' is not a number, and line 2 holds 0",
+    ),
     "names": (
         "a,name,y\n" + rows(101, "{i},{text},{i}"),
         (),
-        "column 'name' holds 101 different texts, rather names than categories: --ignore name",
+        "column 'name' holds 101 different texts in 101 rows, rather names than categories",
+    ),
+    "few names": (
+        "a,name,n 2,y\n" + rows(11, "{i}.5,{text},x{text},{i}"),
+        (),
+        "column 'n 2' holds 11 different texts in 11 rows, rather names than categories: --ignore "
+        "'name,n 2' leaves them out, --categories takes them as they are",
     ),
     "a slip": (
         "a,y\n1,2\n12x,3\n5,4\n",
@@ -82,10 +103,30 @@ TABLES: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("--target", "y,z"),
         "line 2, column 'z': 'no' is not a number, and several targets are numbers",
     ),
+    "nothing that varies": (
+        "a,b,y\n" + rows(9, "2,no,{i}.5"),
+        (),
+        "nothing is left to learn from: 2 columns are the same in every row and left out: 'a', 'b'",
+    ),
+    "a slip in a name": (
+        "a,price\n1,2\n",
+        ("--target", "prise"),
+        "no column 'prise', and --target names it; did you mean 'price'? the columns are",
+    ),
+    "numbers as labels": (
+        "a,y,z\n1,1,0\n2,0,3\n",
+        ("--target", "y,z", "--task", "labels"),
+        "line 3, column 'z': 3 is neither 0 nor 1, and --task says labels",
+    ),
+    "text as labels": (
+        "a,y,z\n1,1,0\n2,0,x\n",
+        ("--target", "y,z", "--task", "labels"),
+        "line 3, column 'z': 'x' is not a number, and --task says labels",
+    ),
     "classes in two columns": (
         "a,y,z\n1,2,3\n2,3,4\n",
         ("--target", "y,z", "--task", "classes"),
-        "--task classes: classes stand in one column, not in several",
+        "--task classes: classes stand in one column, not in several; --task labels takes",
     ),
     "too many classes": (
         "a,y\n" + rows(9, "{i},{text}"),
@@ -119,9 +160,9 @@ TABLES: dict[str, tuple[str, tuple[str, ...], str]] = {
         "column 'b' has no values: --ignore b leaves it out",
     ),
     "one value, which is held out": (
-        "a,b,y\n" + rows(30, "{i},,{i}") + "1,5,2\n",
-        ("--missing", "mean", "--seed", "5"),
-        "column 'b' has no values among the 19 rows to learn from: --ignore b leaves it out",
+        "a,b,y\n" + rows(30, "{i},,{i}") + "1,5,2\n1,6,2\n",
+        ("--missing", "mean", "--seed", "2"),
+        "column 'b' has no values among the 20 rows to learn from: --ignore b leaves it out",
     ),
     "categories without values": (
         "a,b,y\n" + rows(9, "{i},,{i}"),
@@ -234,10 +275,24 @@ def test_two_columns_that_are_equal_are_no_trouble(capsys: pytest.CaptureFixture
     assert line.split()[-1] == "1.000"
 
 
-def test_a_feature_that_never_varies_is_no_trouble(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("x.csv").write_text("a,b,c,y\n" + rows(60, "{i}.5,7,same,{i}.25"))
-    train(capsys, "y", "--epochs", "2", source="x.csv")
-    assert np.isfinite(ln.load("net.safetensors")(np.ones(3))).all()
+def test_columns_that_tell_nothing_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("x.csv").write_text(",a,b,c,n,y\n" + rows(60, "{text},{i}.5,7,same,{i},{i}.25"))
+    text = train(capsys, "y", "--epochs", "2", source="x.csv")
+    assert "\nColumn 1 has no name and is left out.\n" in text
+    assert "\n2 columns are the same in every row and left out: 'b', 'c'.\n" in text
+    assert "\nColumn 'n' only numbers the rows: --ignore n leaves it out.\n" in text
+    assert ln.load("net.safetensors").feature_names == ("a", "n")
+    text = train(capsys, "y", "--epochs", "2", "--columns", "b,n,a", source="x.csv")
+    assert "\nColumn 'b' is the same in every row and left out.\n" in text
+    assert "only numbers" not in text
+    assert ln.load("net.safetensors").feature_names == ("n", "a")
+
+
+def test_gaps_filled_with_the_mean_make_no_column_vary(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("x.csv").write_text("a,b,y\n" + rows(30, "{i}.5,7,{i}.25") + "1,,2\n")
+    text = train(capsys, "y", "--epochs", "2", "--missing", "mean", source="x.csv")
+    assert "Column 'b' is the same in every row and left out." in text
+    assert ln.load("net.safetensors").feature_names == ("a",)
 
 
 @pytest.mark.parametrize(
@@ -297,3 +352,14 @@ def test_a_table_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     Path("d.safetensors").mkdir()
     error = refused(capsys, "train", "t.csv", "--target", "price", "-o", "d.safetensors")
     assert "a directory, not a file to write" in error
+    for other in ("./n.svg", "n.svg"):
+        Path("n.safetensors").unlink(missing_ok=True)
+        Path("n.safetensors").symlink_to("n.svg")
+        command = ["train", "t.csv", "--target", "price", "-o", "n.safetensors"]
+        assert "is OUTPUT: one would" in refused(capsys, *command, "--plot", other)
+
+
+def test_a_folder_that_cannot_be_written_to(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not even by root, for whom the tests of a container run."""
+    error = refused(capsys, "train", "t.csv", "--target", "price", "-o", "/proc/n.safetensors")
+    assert re.search(r"OUTPUT /proc/n.safetensors: .+, so nothing can be written there", error)

@@ -53,8 +53,8 @@ def test_parts_have_of_each_class_its_share() -> None:
     # Half of the rows are of each class (command_train).
     for part in (found.training, found.validation, found.test):
         assert np.bincount(part.y).tolist() == [len(part) // 2] * 2
-    assert found.labels is not None
-    assert found.labels.tolist() == ["high", "low"]
+    assert found.classes is not None
+    assert found.classes.tolist() == ["high", "low"]
 
 
 def test_nothing_of_what_is_held_out_fills_gaps() -> None:
@@ -101,7 +101,7 @@ def test_figures_of_numbers() -> None:
     ]
     np.testing.assert_allclose(trial.scores(found.test), [expected], rtol=1e-6)
     rows = score_table(found, found.test, [trial])
-    assert rows[0] == ["target", "model", "RMSE", "mean error", "R2"]
+    assert rows[0] == ["target", "model", "RMSE", "MAE", "R2"]
     assert rows[1][:2] == ["price", "the mean"]
     assert float(rows[1][4]) == pytest.approx(expected[2], abs=5e-4)
     # Of one sample nothing varies, and a mean of its own part explains nothing, without a minus.
@@ -115,15 +115,17 @@ def test_figures_of_classes() -> None:
     uneven = Lesson(
         rare,
         *(found.validation, found.test, found.features, found.columns, found.targets),
-        labels=found.labels,
-        dropped=0,
+        task="classes",
+        classes=found.classes,
     )
     assert np.bincount(rare.y).tolist() == [100, 10]
     trial = trivial_model(uneven)
     assert trial.name == "always 'high'"
     loss = -(np.log(100 / 110) + np.log(10 / 110)) / 2
     np.testing.assert_allclose(trial.scores(found.test), [[50, loss]], rtol=1e-6)
-    assert score_table(uneven, found.test, [trial])[1][:2] == ["always 'high'", "50.0 %"]
+    rows = score_table(uneven, found.test, [trial])
+    assert rows[0] == ["", "accuracy", "log loss"]
+    assert rows[1][:2] == ["always 'high'", "50.0 %"]
     linear = linear_model(found, FLOAT32, 0)
     assert linear.name == "logistic regression"
     assert len([a for a in linear.net.layers if isinstance(a, ln.Dense)]) == 1
@@ -137,7 +139,7 @@ def test_a_class_that_is_not_learnt_from_has_a_finite_loss() -> None:
     found = lesson("kind", "price")
     one = Part(found.training.x[:5], np.zeros(5, np.int64))
     rest = (found.validation, found.test, found.features, found.columns, found.targets)
-    trial = trivial_model(Lesson(one, *rest, labels=found.labels, dropped=0))
+    trial = trivial_model(Lesson(one, *rest, task="classes", classes=found.classes))
     ((right, loss),) = trial.scores(found.test)
     assert right == 50
     assert np.isfinite(loss)
@@ -161,3 +163,27 @@ def test_the_better_of_classes_has_more_of_them_right() -> None:
     wrong = ln.MLP([ln.Dense([[-1.0], [1.0]], [1.0, 0.0])], outputs=ln.Classes(["a", "b"]))
     assert better_linear(part, Trial("", wrong), Trial("", right))
     assert not better_linear(part, Trial("", right), Trial("", wrong))
+
+
+def test_figures_of_labels() -> None:
+    found = lesson("price", "kind")
+    y = np.column_stack([found.test.x[:, 0], found.test.x[:, 1] * 0])
+    of = Part(found.training.x, np.column_stack([found.training.x[:, 0], np.zeros(200)]))
+    labels = Lesson(
+        of, of, Part(found.test.x, y), found.features, found.columns, ("a", "b"), task="labels"
+    )
+    trial = trivial_model(labels)
+    share = of.y[:, 0].mean()
+    # Green is the color of a third of the rows; the other label is never there.
+    expected = 100 * (1 - y[:, 0].mean())
+    loss = -np.mean(np.where(y[:, 0] == 1, np.log(share), np.log(1 - share)))
+    (first, second) = trial.scores(labels.test)
+    np.testing.assert_allclose(first, [expected, loss], rtol=1e-6)
+    np.testing.assert_allclose(second, [100, 0], atol=1e-12)
+    linear = linear_model(labels, FLOAT32, 0)
+    assert linear.name == "logistic regression"
+    assert linear.scores(labels.test)[0][0] == 100
+    rows = score_table(labels, labels.test, [linear, trial])
+    assert rows[0] == ["target", "model", "accuracy", "log loss"]
+    assert [row[:2] for row in rows[1:3]] == [["a", linear.name], ["", "the more frequent"]]
+    assert not better_linear(labels.test, trial, trial)

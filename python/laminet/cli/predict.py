@@ -51,9 +51,8 @@ examples:
 A .npy INPUT has one sample in each row, or is one sample if it has one axis. A .csv INPUT has one
 sample in each line. Its first line is a heading if it holds a name of --columns, --keep or the
 network's features, or has as many cells as the network has features, all of them names and none a
-number or a mark for a missing value. Where columns have names and the network knows those of its
-features, they are found by name, whatever their order; other columns are left out. A feature that
-is named color=red is 1 where the column color holds red: so are the networks of laminet train.
+number or a mark for a missing value. Where the network knows the names of its features, columns are
+found by them, in any order, others left out; color=red is 1 where the column color holds red.
 """
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
+import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +16,8 @@ import numpy as np
 from laminet.cli.common import CommandError, print_sentences
 from laminet.cli.learning.lesson import Choices, Lesson, lesson_of
 from laminet.cli.learning.options import (
+    EPOCHS,
+    EPOCHS_ALONE,
     FORMATS,
     LEARNING_RATE,
     add_table_options,
@@ -33,7 +33,6 @@ from laminet.cli.learning.scores import (
 from laminet.core import runtime
 from laminet.core.layers.dense import Dense
 from laminet.core.mlp import MLP
-from laminet.core.outputs import Classes, Quantities
 from laminet.core.wording import figure, short_name
 from laminet.files.parquet_files import require_pyarrow
 from laminet.files.samples import source_name
@@ -47,27 +46,26 @@ if TYPE_CHECKING:
     from laminet.cli.common import Commands
     from laminet.files.tables import Table
     from laminet.optim import Optimizer
-    from laminet.training import Epoch, Fit
+    from laminet.training import Fit
 
 __all__ = ["add_parser"]
 
 _EPILOG = """\
 examples:
-  laminet train houses.csv --target price -o price.safetensors
+  laminet train houses.csv --target price -o price.safetensors --plot curve.png
   laminet train people.csv --target risk --ignore id,name --missing drop -o risk.safetensors
   laminet predict risk.safetensors people.csv -o risks.csv --classes --keep id
 
 Every column that is neither a target nor left out is a feature. Columns of text become one feature
 for each text that there is, called color=red, by which laminet predict finds them again. Inputs,
 and targets that are numbers, are standardised; that becomes a part of the network. A target of
-text, of truth values or of few whole numbers is one of classes.
+text, of truth values or of few whole numbers is one of classes; several of 0 and 1 are labels.
 
 The test part is for the closing table alone. By the validation part training stops, and the network
 of the best epoch is taken. --test 0 and --validation 0 leave more to learn from, and less to judge
 by. The same command makes the same network (--seed).
 
-OUTPUT is complete or absent. Ctrl-C leaves none; with --save-interrupted it ends training after the
-epoch, and OUTPUT is the best network so far; a second Ctrl-C leaves none.
+OUTPUT is complete or absent. Ctrl-C ends training, and OUTPUT is the best network so far.
 """
 
 
@@ -109,10 +107,10 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     dtype = np.dtype(arguments.dtype)
     lesson = lesson_of(table, choices, dtype, arguments.test, arguments.validation, arguments.seed)
-    if lesson.labels is not None and arguments.optimizer == LevenbergMarquardt.name:
+    if lesson.task != "numbers" and arguments.optimizer == LevenbergMarquardt.name:
         raise CommandError(
-            f"--optimizer {arguments.optimizer} makes squares of errors small, and {table.source} "
-            "has classes to predict"
+            f"--optimizer {arguments.optimizer} makes squares of errors small, and "
+            f"{table.source} has {lesson.task} to predict"
         )
     threads = arguments.threads
     with nullcontext() if threads is None else runtime.num_threads(threads):
@@ -125,6 +123,8 @@ def _run(arguments: argparse.Namespace) -> None:
         _print_network(found)
         _print_scores(lesson, found.network, dtype, arguments.seed)
     _print_what_next(arguments, lesson, format_)
+    if found.stopped == "interrupted":
+        raise KeyboardInterrupt
 
 
 def _format(arguments: argparse.Namespace) -> str:
@@ -164,14 +164,23 @@ def _check_targets(arguments: argparse.Namespace) -> None:
             raise CommandError(f"--plot: {error}") from None
         written["--plot"] = arguments.plot
     for name, path in written.items():
-        directory = os.path.dirname(path)
-        if directory and not os.path.isdir(directory):
+        directory = os.path.dirname(path) or "."
+        if not os.path.isdir(directory):
             raise CommandError(f"{name} {path}: there is no directory {directory}")
         if os.path.isdir(path):
             raise CommandError(f"{name} {path}: a directory, not a file to write")
         both_there = os.path.exists(path) and os.path.exists(arguments.data)
         if both_there and os.path.samefile(path, arguments.data):
             raise CommandError(f"{name} {path} is DATA: it would be overwritten")
+        try:
+            with tempfile.TemporaryFile(dir=directory):
+                pass
+        except OSError as error:
+            raise CommandError(
+                f"{name} {path}: {error.strerror}, so nothing can be written there"
+            ) from None
+    if len({os.path.realpath(path) for path in written.values()}) < len(written):
+        raise CommandError(f"--plot {arguments.plot} is OUTPUT: one would overwrite the other")
 
 
 def _method(arguments: argparse.Namespace) -> Optimizer:
@@ -189,73 +198,37 @@ def _method(arguments: argparse.Namespace) -> Optimizer:
 
 
 def _trained(arguments: argparse.Namespace, lesson: Lesson, method: Optimizer) -> Fit:
-    """Return what training comes to; with --save-interrupted after Ctrl-C, too."""
-    labels, training, held_out = lesson.labels, lesson.training, lesson.validation
-    outputs = Quantities(lesson.targets) if labels is None else Classes(labels)
-    if not lesson.is_named and labels is None:
-        outputs = Quantities()
-    count = len(lesson.targets if labels is None else labels)
+    """Return what training comes to, after Ctrl-C too."""
+    training, held_out = lesson.training, lesson.validation
     net = MLP.init(
-        [training.x.shape[1], *arguments.hidden, count],
+        [training.x.shape[1], *arguments.hidden, lesson.out_features],
         arguments.activation,
         dtype=arguments.dtype,
         seed=arguments.seed,
-        outputs=outputs,
+        outputs=lesson.outputs,
         feature_names=lesson.features,
     )
-    told = (lambda y: y) if labels is None else (lambda y: labels[y])
-    with _interrupts(arguments.save_interrupted) as ends, warnings.catch_warnings():
+    validated = len(held_out) > 0
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
         try:
-            found = fit(
+            return fit(
                 net,
                 training.x,
-                told(training.y),
+                lesson.told(training),
                 optimizer=method,
                 batch_size=arguments.batch_size or _batch_size(len(training)),
-                epochs=arguments.epochs,
-                patience=arguments.patience if len(held_out) else None,
-                metrics={} if len(held_out) else None,  # a network would be made for them each time
-                validation=(held_out.x, told(held_out.y)) if len(held_out) else None,
-                standardize="both" if labels is None else "inputs",
+                epochs=arguments.epochs or (EPOCHS if validated else EPOCHS_ALONE),
+                patience=arguments.patience if validated else None,
+                metrics={} if validated else None,  # a network would be made for them each time
+                validation=(held_out.x, lesson.told(held_out)) if validated else None,
+                standardize="both" if lesson.task == "numbers" else "inputs",
                 seed=arguments.seed,
-                callbacks=ends,
             )
         except TrainingError as error:
             raise CommandError(f"{error}; nothing is written") from None
         except ImportError as error:
             raise CommandError(f"--optimizer {arguments.optimizer}: {error}") from None
-    if found.stopped == "interrupted":
-        raise KeyboardInterrupt
-    return found
-
-
-@contextmanager
-def _interrupts(saved: bool) -> Iterator[Callable[[Epoch], None]]:
-    """Give what ends a run after the epoch in which Ctrl-C came; a second one is as ever."""
-    came = False
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        if came:
-            raise KeyboardInterrupt
-        came = True
-
-    def end(epoch: Epoch) -> None:
-        if came:
-            epoch.stop()
-
-    previous = None
-    # Only in the main thread: a program that calls main() elsewhere keeps its own.
-    with suppress(ValueError):
-        # Ignored, as behind nohup, it stays.
-        if saved and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield end
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGINT, previous)
 
 
 def _batch_size(rows: int) -> int:
@@ -275,20 +248,24 @@ def _print_lesson(table: Table, lesson: Lesson) -> None:
     if features != columns:
         text += f" from {columns} column{'s' * (columns > 1)}"
     text += ". "
-    if lesson.labels is None:
-        text += f"Numbers to predict: {', '.join(lesson.targets)}"
-    else:
-        shown = ", ".join(map(str, lesson.labels[:8].tolist()))
-        more = f", ... ({len(lesson.labels)} in all)" if len(lesson.labels) > 8 else ""
+    if lesson.classes is not None:
+        shown = ", ".join(map(str, lesson.classes[:8].tolist()))
+        more = f", ... ({len(lesson.classes)} in all)" if len(lesson.classes) > 8 else ""
         text += f"Classes of {lesson.targets[0]}: {shown}{more}"
-        if lesson.labels.dtype.kind in "if":
+        if lesson.classes.dtype.kind in "if":
             text += " (--task numbers takes them as numbers)"
+    else:
+        text += f"{lesson.task.capitalize()} to predict: {', '.join(lesson.targets)}"
+        if lesson.task == "labels":
+            text += " (--task numbers takes their 0 and 1 as numbers)"
     text += f". {len(parts[0]):,} samples to learn from, {len(parts[1]):,} to stop by, "
     print_sentences(f"{text}{len(parts[2]):,} to test with.")
-    if lesson.labels is not None:
-        counts = np.bincount(parts[0].y, minlength=len(lesson.labels))
+    for remark in lesson.remarks:
+        print_sentences(f"{remark[0].upper()}{remark[1:]}.")
+    if lesson.classes is not None:
+        counts = np.bincount(parts[0].y, minlength=len(lesson.classes))
         if counts.min() < 2:
-            label = str(lesson.labels[counts.argmin()])
+            label = str(lesson.classes[counts.argmin()])
             have = "1 sample" if counts.min() else "no sample"
             print_sentences(f"Of the class {label!r} there is {have} to learn from.")
     sys.stdout.flush()
@@ -298,12 +275,14 @@ def _print_network(found: Fit) -> None:
     net, count = found.network, len(found.history)
     ends = {
         "patience": f" of {count}, after which nothing better came",
-        "callback": f" of {count}: training was interrupted, this is the best network so far",
+        "interrupted": f" of {count}: training was interrupted, this is the best network so far",
     }
+    best = found.best_epoch if found.history.validation_loss else count
+    if found.stopped == "epochs" and found.history.validation_loss and best == count:
+        ends["epochs"] = f" of {count}, and it was still getting better (--epochs)"
     # Without the layers that standardise.
     sizes = [net.in_features, *(a.out_features for a in net.layers if isinstance(a, Dense))]
     seconds = sum(found.history.seconds)
-    best = found.best_epoch if found.history.validation_loss else count
     print_sentences(
         f"A network {short_name(sizes)} in {net.dtype}, {net.num_parameters:,} parameters; epoch "
         f"{best}{ends.get(found.stopped, f' of {count}')}; {figure(seconds)} s."
@@ -320,17 +299,19 @@ def _print_scores(lesson: Lesson, net: MLP, dtype: np.dtype[Any], seed: int) -> 
     network, linear = Trial("this network", net), linear_model(lesson, dtype, seed)
     rows = score_table(lesson, part, [network, linear, trivial_model(lesson)])
     print(f"\nOn the {len(part):,} samples {which}:\n")
-    print(text_table(rows, text_columns=2 if lesson.labels is None else 1))
+    print(text_table(rows, text_columns=1 if lesson.classes is not None else 2))
     if better_linear(part, network, linear):
         print_sentences("\nThe linear model does better here: --hidden 0 makes one.")
 
 
 def _print_what_next(arguments: argparse.Namespace, lesson: Lesson, format_: str) -> None:
     data = arguments.data if arguments.data != "-" else f"samples.{format_}"
-    options = "" if lesson.labels is None else " --classes"
+    options = "" if lesson.task == "numbers" else " --classes"
     if not lesson.is_named:
         options += f" --columns {','.join(lesson.columns)}"
     print(
         f"\n{arguments.output} is written. To use it:\n"
         f"laminet predict {arguments.output} {data} -o predicted.csv{options}"
     )
+    if lesson.dropped or lesson.has_gaps:
+        print("It refuses samples with missing values.")

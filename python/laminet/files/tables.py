@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from laminet.core.suggestions import did_you_mean
 from laminet.files.atomic import errors_about
 from laminet.files.columns import is_column_number, listed
 from laminet.files.csv_files import MISSING, is_number, is_value, read_records
@@ -111,9 +113,10 @@ class Table:
                     f"{self.source}: no heading, so {option} takes the numbers of columns, 1 for "
                     f"the first, and not {name!r}"
                 )
+            hint = did_you_mean(name, filter(None, self.heading))
             raise SampleError(
-                f"{self.source}: no column {name!r}, and {option} names it; the columns are "
-                f"{listed(self.heading)}"
+                f"{self.source}: no column {name!r}, and {option} names it; {hint}"
+                f"{' ' * bool(hint)}the columns are {listed(self.heading)}"
             )
         if int(name) > len(self.columns):
             raise SampleError(
@@ -192,15 +195,30 @@ def _is_heading(cells: list[str], asked: Sequence[str]) -> bool:
 
 def _column_of_text(name: str, number: int, cells: list[str]) -> Column:
     def texts(marks: bool) -> list[str | None]:
-        return [None if not c or (marks and _is_missing(c)) else c for c in cells]
+        shown = {c: None if not c or (marks and _is_missing(c)) else c for c in set(cells)}
+        return [shown[cell] for cell in cells]
 
-    present = texts(True)
-    numeric = [text is None or is_number(text) for text in present]
-    if all(numeric):
-        values = np.array([np.nan if text is None else float(text) for text in present])
-        return Column(name, number, "numbers", values, texts)
-    some = any(fits and text is not None for fits, text in zip(numeric, present, strict=True))
+    numbers = _numbers_of(cells)
+    if numbers is not None:
+        return Column(name, number, "numbers", numbers, texts)
+    some = any(is_number(cell) and not _is_missing(cell) for cell in set(cells))
     return Column(name, number, "both" if some else "text", None, texts)
+
+
+def _numbers_of(cells: list[str]) -> NDArray[np.float64] | None:
+    """Return cells as numbers, NaN where a value is missing; None if one is neither."""
+    with suppress(ValueError):
+        if not any("_" in cell for cell in cells):  # as `is_number` has it
+            return np.array([float(cell or "nan") for cell in cells])
+    values = {}
+    for cell in set(cells):
+        if not cell or _is_missing(cell):
+            values[cell] = np.nan
+        elif is_number(cell):
+            values[cell] = float(cell)
+        else:
+            return None
+    return np.array([values[cell] for cell in cells])
 
 
 def _is_missing(text: str) -> bool:

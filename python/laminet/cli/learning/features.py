@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +22,23 @@ if TYPE_CHECKING:
 
     from laminet.files.tables import Column, Table
 
-__all__ = ["Feature", "chosen_columns", "encoded", "of_both_kinds", "refuse_infinities"]
+__all__ = [
+    "Feature",
+    "chosen_columns",
+    "encoded",
+    "leave_out",
+    "numbers_rows",
+    "of_both_kinds",
+    "refuse_infinities",
+]
 
-# More texts in one column are rather names or remarks, each with a few samples to learn from.
+# More texts in one column are rather names or remarks, each with a few samples to learn from; of
+# fewer, that is told by most of them being there once.
 _MOST_CATEGORIES = 100
+_FEW_CATEGORIES = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Feature:
     """A column as a network takes it.
 
@@ -58,8 +71,8 @@ def encoded(
     columns: Sequence[str] | None,
     ignore: Sequence[str],
     categories: Sequence[str],
-) -> list[Feature]:
-    """Return the features of a table.
+) -> tuple[list[Feature], list[Column]]:
+    """Return the features of a table, and the columns that are none for want of a name.
 
     Parameters
     ----------
@@ -81,10 +94,14 @@ def encoded(
     if columns is not None:
         chosen = chosen_columns(table, columns, "--columns")
         _refuse_targets(chosen, targets, "--columns")
+        nameless = []
     else:
         ignored = chosen_columns(table, ignore, "--ignore")
         _refuse_targets(ignored, targets, "--ignore")
         chosen = [c for c in table.columns if c not in targets and c not in ignored]
+        # As of the numbers or names of rows that pandas and R write beside a table.
+        nameless = [c for c in chosen if table.heading is not None and not c.name]
+        chosen = [c for c in chosen if c not in nameless]
     if not chosen:
         raise CommandError(f"{table.source}: no column is left to learn from")
     for column in chosen:
@@ -93,9 +110,26 @@ def encoded(
     for column in as_text:
         if column not in chosen:
             raise CommandError(f"--categories names {column.option!r}, which is no feature")
+    _refuse_names(table, [column for column in chosen if column not in as_text])
     features = [_feature(table, column, column in as_text) for column in chosen]
     _refuse_ambiguous(table, [name for feature in features for name in feature.names])
-    return features
+    return features, nameless
+
+
+def numbers_rows(column: Column) -> bool:
+    """Whether a column counts the rows, from 0 or from 1: what it tells is their order."""
+    values = column.numbers
+    if values is None or len(values) < 2 or values[0] not in (0, 1):
+        return False
+    return np.array_equal(values, values[0] + np.arange(len(values)))
+
+
+def leave_out(columns: Sequence[Column]) -> str:
+    """Return what leaves columns out, as a command line takes it."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow([column.option for column in columns])
+    them = "it" if len(columns) == 1 else "them"
+    return f"--ignore {shlex.quote(text.getvalue())} leaves {them} out"
 
 
 def refuse_infinities(table: Table, features: Sequence[Feature], dtype: np.dtype[Any]) -> None:
@@ -133,8 +167,8 @@ def _require_own_name(table: Table, column: Column) -> None:
         return
     if not column.name:
         raise CommandError(
-            f"{table.source}: column {column.number} has no name, as the numbers of rows that "
-            f"pandas writes: {_leave_out(column)}"
+            f"{table.source}: column {column.number} has no name, and a network knows its features "
+            "by theirs"
         )
     if table.heading.count(column.name) > 1:
         raise CommandError(f"{table.source}: two columns are named {column.name!r}")
@@ -146,7 +180,7 @@ def _feature(table: Table, column: Column, as_text: bool) -> Feature:
     if not column.is_known:
         raise CommandError(
             f"{table.source}: {column.called} holds {column.kind}, neither numbers nor text: "
-            f"{_leave_out(column)}"
+            f"{leave_out([column])}"
         )
     if column.kind == "both" and not as_text:
         remedy = f"--categories {column.option} takes all of them as texts"
@@ -155,18 +189,12 @@ def _feature(table: Table, column: Column, as_text: bool) -> Feature:
         raise CommandError(
             f"{table.source}: {column.called} holds text, and there is no heading: a network knows "
             f"categories by the name of their column. Give the file a heading; or "
-            f"{_leave_out(column)}"
+            f"{leave_out([column])}"
         )
     texts = column.texts(not as_text)
     known = sorted({text for text in texts if text is not None})
     if not known:
-        raise CommandError(f"{table.source}: {column.called} has no values: {_leave_out(column)}")
-    if len(known) > _MOST_CATEGORIES and not as_text:
-        raise CommandError(
-            f"{table.source}: {column.called} holds {len(known)} different texts, rather names "
-            f"than categories: {_leave_out(column)}, --categories {column.option} takes them all "
-            "the same"
-        )
+        raise CommandError(f"{table.source}: {column.called} has no values: {leave_out([column])}")
     place = {text: i for i, text in enumerate(known)}
     values = np.zeros((len(texts), len(known)))
     for row, text in enumerate(texts):
@@ -177,8 +205,25 @@ def _feature(table: Table, column: Column, as_text: bool) -> Feature:
     return Feature(column, values, tuple(category_name(column.name, text) for text in known))
 
 
-def _leave_out(column: Column) -> str:
-    return f"--ignore {column.option} leaves it out"
+def _refuse_names(table: Table, columns: Sequence[Column]) -> None:
+    """Refuse columns of text that tell samples apart rather than what they have in common."""
+    named, counts = [], []
+    for column in columns:
+        if column.kind not in ("text", "both") or table.heading is None:
+            continue
+        texts = [text for text in column.texts(True) if text is not None]
+        if column.kind == "both" and 2 * sum(map(is_number, texts)) > len(texts):
+            continue  # rather numbers, with a slip
+        count = len(set(texts))
+        if count > _MOST_CATEGORIES or (count > _FEW_CATEGORIES and 2 * count > len(texts)):
+            named.append(column)
+            counts.append(f"{column.called} holds {count} different texts in {len(texts)} rows")
+    if named:
+        shown = ", ".join(counts[:4]) + ", ..." * (len(counts) > 4)
+        raise CommandError(
+            f"{table.source}: {shown}, rather names than categories: {leave_out(named)}, "
+            f"--categories takes them as they are"
+        )
 
 
 def _refuse_ambiguous(table: Table, names: Sequence[str]) -> None:

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet.cli.common import CommandError
-from laminet.cli.learning.features import chosen_columns, encoded, refuse_infinities
+from laminet.cli.learning.features import (
+    chosen_columns,
+    encoded,
+    leave_out,
+    numbers_rows,
+    refuse_infinities,
+)
 from laminet.cli.learning.targets import targets_of
+from laminet.core.outputs import Classes, Labels, Quantities
+from laminet.files.columns import listed
 from laminet.training.held_out import held_out_rows
 
 if TYPE_CHECKING:
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from laminet.cli.learning.features import Feature
+    from laminet.core.outputs import Outputs
     from laminet.files.tables import Column, Table
 
     Array = NDArray[Any]
@@ -36,7 +45,7 @@ class Choices:
         The features; None for all columns that are no targets.
     ignore, categories : list of str
         Columns that are left out, and those whose values are texts whatever they look like.
-    task : {"classes", "numbers"} or None
+    task : {"classes", "labels", "numbers"} or None
         None for what the target's values suggest.
     missing : {"refuse", "drop", "mean"}
     """
@@ -51,7 +60,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the samples: features (rows, features), targets (rows, targets) or which labels."""
+    """Some of the samples: features (rows, features), targets (rows, targets) or which classes."""
 
     x: NDArray[np.float64]
     y: Array
@@ -74,10 +83,15 @@ class Lesson:
         What the options of commands call the columns that they are made of.
     targets : tuple of str
         The names of the targets, or what messages call them.
-    labels : ndarray, or None
-        The classes; None for numbers.
+    task : {"classes", "labels", "numbers"}
+    classes : ndarray, or None
+        None where the task is another.
     dropped : int
         How many rows are left out.
+    has_gaps : bool
+        Whether means stand for missing values.
+    remarks : tuple of str
+        Sentences on columns that are left out, or might be.
     """
 
     training: Part
@@ -86,13 +100,34 @@ class Lesson:
     features: tuple[str, ...] | None
     columns: tuple[str, ...]
     targets: tuple[str, ...]
-    labels: Array | None
-    dropped: int
+    task: str
+    classes: Array | None = None
+    dropped: int = 0
+    has_gaps: bool = False
+    remarks: tuple[str, ...] = ()
 
     @property
     def is_named(self) -> bool:
         """Whether columns have names."""
         return self.features is not None
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the outputs of a network for it stand for."""
+        if self.classes is not None:
+            return Classes(self.classes)
+        if self.task == "labels":
+            return Labels(self.targets)
+        return Quantities(self.targets if self.is_named else None)
+
+    @property
+    def out_features(self) -> int:
+        """How many outputs a network for it has."""
+        return len(self.targets if self.classes is None else self.classes)
+
+    def told(self, part: Part) -> Array:
+        """Return the targets of a part as `ln.fit` takes them."""
+        return part.y if self.classes is None else self.classes[part.y]
 
 
 def lesson_of(
@@ -124,18 +159,23 @@ def lesson_of(
     columns = chosen_columns(table, choices.targets, "--target")
     if table.rows == 0:
         raise CommandError(f"{table.source}: 0 samples")
-    features = encoded(table, columns, choices.columns, choices.ignore, choices.categories)
+    features, nameless = encoded(
+        table, columns, choices.columns, choices.ignore, choices.categories
+    )
     targets = targets_of(table, columns, choices.task, dtype)
     refuse_infinities(table, features, dtype)
     kept = _kept_rows(table, features, columns, targets.missing, choices.missing)
-    x = np.column_stack([feature.values for feature in features])[kept]
-    y, labels = targets.values[kept], targets.labels
-    if labels is not None:
+    y, classes = targets.values[kept], targets.classes
+    if classes is not None:
         there, y = np.unique(y, return_inverse=True)
-        labels = labels[there]
-    _refuse_constant(table, columns, y, labels)
-    parts = _parts(table, x, y, labels is not None, test, validation, seed)
-    if choices.missing == "mean":
+        classes = classes[there]
+    _refuse_constant(table, columns, y, classes)
+    features, remarks = _useful(table, features, kept, choices.columns is not None)
+    remarks = [f"{c.called} has no name and is left out" for c in nameless] + remarks
+    x = np.column_stack([feature.values for feature in features])[kept]
+    parts = _parts(table, x, y, classes is not None, test, validation, seed)
+    has_gaps = bool(np.isnan(x).any())
+    if has_gaps:
         parts = _filled(table, features, parts)
     names = tuple(name for feature in features for name in feature.names)
     return Lesson(
@@ -143,9 +183,36 @@ def lesson_of(
         features=None if table.heading is None else names,
         columns=tuple(feature.column.option for feature in features),
         targets=tuple(column.name or column.called for column in columns),
-        labels=labels,
+        task=targets.task,
+        classes=classes,
         dropped=table.rows - len(kept),
+        has_gaps=has_gaps,
+        remarks=tuple(remarks),
     )
+
+
+def _useful(
+    table: Table, features: Sequence[Feature], kept: NDArray[np.intp], is_chosen: bool
+) -> tuple[list[Feature], list[str]]:
+    """Return the features without those that tell nothing, and what is to be said of them."""
+    left, remarks, same = [], [], []
+    for feature in features:
+        column, values = feature.column, feature.values[kept]
+        # Gaps will hold the mean, which is no other number.
+        if (np.nanmin(values, axis=0) == np.nanmax(values, axis=0)).all():
+            same.append(column)
+        else:
+            left.append(feature)
+    if same:
+        which = f"{len(same)} columns are" if len(same) > 1 else f"{same[0].called} is"
+        named = f": {listed([c.option for c in same])}" * (len(same) > 1)
+        remarks.append(f"{which} the same in every row and left out{named}")
+    if not left:
+        raise CommandError(f"{table.source}: nothing is left to learn from: {'; '.join(remarks)}")
+    if len(left) > 1 and not is_chosen:
+        counting = [f.column for f in left if numbers_rows(f.column)]
+        remarks += [f"{c.called} only numbers the rows: {leave_out([c])}" for c in counting]
+    return left, remarks
 
 
 def _kept_rows(
@@ -166,7 +233,8 @@ def _kept_rows(
         count = int(gaps.any(axis=1).sum())
         raise CommandError(
             f"{table.place(row, features[which].column)}: the value is missing, as in {count} of "
-            f"{table.rows} rows one or more are: {drop}, --missing mean puts the mean there"
+            f"{table.rows} rows one or more are: {drop}, --missing mean puts the mean there, "
+            f"{leave_out([features[which].column])}"
         )
     for which, feature in enumerate(features):
         if gaps[:, which].all():
@@ -184,12 +252,12 @@ def _kept_rows(
 
 
 def _refuse_constant(
-    table: Table, columns: Sequence[Column], y: Array, labels: Array | None
+    table: Table, columns: Sequence[Column], y: Array, classes: Array | None
 ) -> None:
     for i, column in enumerate(columns):
-        values = y if labels is not None else y[:, i]
+        values = y if classes is not None else y[:, i]
         if (values == values[0]).all():
-            shown = f"{values[0]:g}" if labels is None else repr(labels[0].item())
+            shown = f"{values[0]:g}" if classes is None else repr(classes[0].item())
             every = "in every row" if len(y) > 1 else "in the only row"
             raise CommandError(
                 f"{table.source}: {column.called} is {shown} {every}: there is nothing to learn"

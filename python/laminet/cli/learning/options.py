@@ -9,12 +9,22 @@ import numpy as np
 from laminet.cli.common import batch_size, column_names, separator
 from laminet.core.activation import Activation, activation_named
 
-__all__ = ["FORMATS", "LEARNING_RATE", "add_table_options", "add_training_options"]
+__all__ = [
+    "EPOCHS",
+    "EPOCHS_ALONE",
+    "FORMATS",
+    "LEARNING_RATE",
+    "add_table_options",
+    "add_training_options",
+]
 
 #: Of tables.
 FORMATS = ("csv", "npy", "parquet")
-#: Where nothing is said.
+#: Where nothing is said. The validation part ends training long before so many epochs.
 LEARNING_RATE = 1e-3
+EPOCHS = 1000
+#: Without one.
+EPOCHS_ALONE = 100
 
 _OPTIMIZERS = ("sgd", "adam", "adamw", "lbfgs", "levenberg_marquardt")
 
@@ -25,6 +35,7 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     table.add_argument(
         "--target",
         type=column_names,
+        action="extend",
         metavar="NAMES",
         required=True,
         help="what to predict: the name of a column, or several with commas; or its number, 1 for "
@@ -33,7 +44,12 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     which = table.add_mutually_exclusive_group()
     which.add_argument("--columns", type=column_names, metavar="NAMES", help="the features")
     which.add_argument(
-        "--ignore", type=column_names, metavar="NAMES", default=[], help="columns that are none"
+        "--ignore",
+        type=column_names,
+        action="extend",
+        metavar="NAMES",
+        default=[],
+        help="columns that are none",
     )
     table.add_argument(
         "--categories",
@@ -44,7 +60,7 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     )
     table.add_argument(
         "--task",
-        choices=("classes", "numbers"),
+        choices=("classes", "labels", "numbers"),
         help="what the target is (default: what its values look like)",
     )
     table.add_argument(
@@ -84,7 +100,10 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     network.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     network.add_argument(
-        "--epochs", type=batch_size, metavar="N", default=200, help="at most (default: 200)"
+        "--epochs",
+        type=batch_size,
+        metavar="N",
+        help=f"at most (default: {EPOCHS}, or {EPOCHS_ALONE} without a validation part)",
     )
     network.add_argument(
         "--patience",
@@ -101,11 +120,6 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     network.add_argument("--seed", type=_seed, metavar="N", default=0, help="(default: 0)")
     network.add_argument("--threads", type=batch_size, metavar="N", help="(default: all there are)")
     parser.add_argument("--plot", metavar="FILE", help="draw the learning curve: .png, .svg, .pdf")
-    parser.add_argument(
-        "--save-interrupted",
-        action="store_true",
-        help="let Ctrl-C end training and keep the best network so far",
-    )
 
 
 def _share(text: str) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from laminet.core.layers.dense import Dense
 from laminet.core.mlp import MLP
-from laminet.core.outputs import Classes, Quantities
+from laminet.core.outputs import Classes, Labels
 from laminet.core.wording import figure
 from laminet.optim import Adam, LevenbergMarquardt
 from laminet.training import fit
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from laminet.cli.learning.lesson import Lesson, Part
+    from laminet.training import Fit
 
 __all__ = ["Trial", "better_linear", "linear_model", "score_table", "trivial_model"]
 
@@ -37,53 +38,74 @@ class Trial:
         self.name, self.net = name, net
 
     def losses(self, part: Part) -> NDArray[np.float64]:
-        """Return a loss of each sample and target (rows, targets), or of each class (rows, 1)."""
+        """Return a loss of each sample and target (rows, targets), of classes (rows, 1).
+
+        It is 1 for a wrong class or label and 0 for a right one, or the square of an error.
+        """
         y = self.net(part.x)
         if isinstance(self.net.outputs, Classes):
             return np.asarray(y.argmax(axis=1) != part.y, np.float64)[:, None]
+        if isinstance(self.net.outputs, Labels):
+            return np.asarray((y > 0) != part.y, np.float64)
         return np.asarray((y - part.y) ** 2, np.float64)
 
     def scores(self, part: Part) -> list[list[float]]:
         """Return the figures of each target, or those of the classes.
 
         Numbers have the root of the mean square error, the mean absolute error, and the
-        coefficient of determination; classes the share of right ones, and the mean logarithm of the
-        probabilities of the right ones, with a minus.
+        coefficient of determination; classes and labels the share of right ones in percent, and the
+        mean logarithm of the probabilities of the right ones, with a minus.
         """
+        figures: list[list[float]]
         if isinstance(self.net.outputs, Classes):
             logs = self.net.predict_log_proba(part.x).astype(np.float64)
             right = logs[np.arange(len(part)), part.y]
             return [[100 * float((logs.argmax(axis=1) == part.y).mean()), -float(right.mean())]]
+        if isinstance(self.net.outputs, Labels):
+            logits = self.net(part.x).astype(np.float64)
+            losses = np.logaddexp(0, logits) - part.y * logits
+            shares = 100 * (1 - self.losses(part).mean(axis=0))
+            figures = np.column_stack([shares, losses.mean(axis=0)]).tolist()
+            return figures
         squares = self.losses(part).mean(axis=0)
         spread = part.y.var(axis=0)
         # Of what does not vary, as one sample does not, nothing can be explained.
         shares = np.where(spread > 0, 1 - squares / np.where(spread > 0, spread, 1), np.nan)
         absolute = np.abs(self.net(part.x) - part.y).mean(axis=0)
-        figures: list[list[float]] = np.column_stack([np.sqrt(squares), absolute, shares]).tolist()
+        figures = np.column_stack([np.sqrt(squares), absolute, shares]).tolist()
         return figures
 
 
 def trivial_model(lesson: Lesson) -> Trial:
     """Return the model that says the same of every sample: the mean, or the shares of classes."""
-    training = lesson.training
-    weight = np.zeros((_width(lesson), training.x.shape[1]))
-    if lesson.labels is None:
-        net = MLP([Dense(weight, training.y.mean(axis=0))], outputs=Quantities())
-        return Trial("the mean", net)
-    counts = np.bincount(training.y, minlength=len(lesson.labels))
+    y = lesson.training.y
+    if lesson.task == "numbers":
+        name, bias = "the mean", y.mean(axis=0)
+    elif lesson.classes is None:
+        name, bias = (
+            "the more frequent",
+            _logarithm(y.mean(axis=0)) - _logarithm(1 - y.mean(axis=0)),
+        )
+    else:
+        counts = np.bincount(y, minlength=len(lesson.classes))
+        name = f"always {str(lesson.classes[counts.argmax()])[:30]!r}"
+        bias = _logarithm(counts / counts.sum())
+    weight = np.zeros((lesson.out_features, lesson.training.x.shape[1]))
+    return Trial(name, MLP([Dense(weight, bias)], outputs=lesson.outputs))
+
+
+def _logarithm(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return logits of shares, finite where there are no samples: infinities would become NaN."""
     with np.errstate(divide="ignore"):
-        logits = np.log(counts / counts.sum())
-    # A class that is not among the samples: -inf would be NaN after log_softmax.
-    net = MLP([Dense(weight, np.maximum(logits, -1e3))], outputs=Classes(lesson.labels))
-    return Trial(f"always {str(lesson.labels[counts.argmax()])[:30]!r}", net)
+        return np.maximum(np.log(shares), -1e3)
 
 
 def linear_model(lesson: Lesson, dtype: np.dtype[Any], seed: int) -> Trial:
     """Return a linear model that laminet has fitted to the same samples."""
     training = lesson.training
-    sizes = [training.x.shape[1], _width(lesson)]
-    if lesson.labels is None:
-        start = MLP.init(sizes, dtype="float64", seed=seed, outputs=Quantities())
+    sizes = [training.x.shape[1], lesson.out_features]
+    if lesson.task == "numbers":
+        start = MLP.init(sizes, dtype="float64", seed=seed, outputs=lesson.outputs)
         exact = start.num_parameters <= _MOST_EXACT
         found = fit(
             start,
@@ -96,41 +118,52 @@ def linear_model(lesson: Lesson, dtype: np.dtype[Any], seed: int) -> Trial:
             seed=seed,
             progress=False,
         )
-        return Trial("least squares" if exact else "linear model", found.network)
-    start = MLP.init(sizes, dtype=dtype, seed=seed, outputs=Classes(lesson.labels))
+        return _linear("least squares" if exact else "linear model", found)
+    start = MLP.init(sizes, dtype=dtype, seed=seed, outputs=lesson.outputs)
     held_out = lesson.validation
     found = fit(
         start,
         training.x,
-        lesson.labels[training.y],
+        lesson.told(training),
         optimizer=Adam(_LINEAR_RATE),
         epochs=_LINEAR_EPOCHS,
         patience=_LINEAR_PATIENCE,
-        validation=(held_out.x, lesson.labels[held_out.y]) if len(held_out) else None,
+        validation=(held_out.x, lesson.told(held_out)) if len(held_out) else None,
         standardize="inputs",
         seed=seed,
         progress=False,
     )
-    return Trial("logistic regression", found.network)
+    return _linear("logistic regression", found)
+
+
+def _linear(name: str, found: Fit) -> Trial:
+    """Return a model that has been fitted as a whole: of one that was not the figures would lie."""
+    if found.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return Trial(name, found.network)
 
 
 def score_table(lesson: Lesson, part: Part, trials: Sequence[Trial]) -> list[list[str]]:
     """Return the rows of the closing table."""
     found = [trial.scores(part) for trial in trials]
-    if lesson.labels is not None:
-        rows = [["", "right", "log loss"]]
-        for trial, ((right, loss),) in zip(trials, found, strict=True):
-            rows.append([trial.name, f"{right:.1f} %", figure(loss)])
+    heads = ["RMSE", "MAE", "R2"] if lesson.task == "numbers" else ["accuracy", "log loss"]
+    if lesson.classes is not None:
+        rows = [["", *heads]]
+        rows += [[t.name, *_shown(lesson, f[0])] for t, f in zip(trials, found, strict=True)]
         return rows
-    rows = [["target", "model", "RMSE", "mean error", "R2"]]
+    rows = [["target", "model", *heads]]
     for i, target in enumerate(lesson.targets):
         for trial, scores in zip(trials, found, strict=True):
-            numbers = [figure(value) for value in scores[i][:2]]
-            share = (
-                "" if np.isnan(scores[i][2]) else f"{scores[i][2]:.3f}".replace("-0.000", "0.000")
-            )
-            rows.append([target if trial is trials[0] else "", trial.name, *numbers, share])
+            name = target if trial is trials[0] else ""
+            rows.append([name, trial.name, *_shown(lesson, scores[i])])
     return rows
+
+
+def _shown(lesson: Lesson, scores: Sequence[float]) -> list[str]:
+    if lesson.task != "numbers":
+        return [f"{scores[0]:.1f} %", figure(scores[1])]
+    share = "" if np.isnan(scores[2]) else f"{scores[2]:.3f}".replace("-0.000", "0.000")
+    return [figure(scores[0]), figure(scores[1]), share]
 
 
 def better_linear(part: Part, network: Trial, linear: Trial) -> bool:
@@ -142,7 +175,3 @@ def better_linear(part: Part, network: Trial, linear: Trial) -> bool:
     difference = network.losses(part) - linear.losses(part)
     error = difference.std(axis=0) / np.sqrt(len(part))
     return bool((difference.mean(axis=0) > 2 * error).mean() > 0.5)
-
-
-def _width(lesson: Lesson) -> int:
-    return len(lesson.targets if lesson.labels is None else lesson.labels)

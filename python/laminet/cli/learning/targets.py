@@ -1,8 +1,8 @@
-"""What a network is to say of a row: a class, or numbers."""
+"""What a network is to say of a row: a class, which labels it has, or numbers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,15 +34,17 @@ class Targets:
 
     Attributes
     ----------
+    task : {"classes", "labels", "numbers"}
     values : ndarray of shape (rows,) or (rows, targets)
-        Which of the labels it is, or numbers in float64.
-    labels : ndarray, or None
-        The classes; None for numbers.
+        Which of the classes it is; or 0 and 1, or numbers, in float64.
+    classes : ndarray, or None
+        None where the task is another.
     missing : ndarray of bool of shape (rows, targets)
     """
 
+    task: str
     values: Array
-    labels: Array | None
+    classes: Array | None
     missing: NDArray[np.bool_]
 
 
@@ -55,8 +57,9 @@ def targets_of(
     ----------
     table : Table
     columns : sequence of Column
-    task : {"classes", "numbers"} or None
-        None for what the values suggest: text, truth values and few whole numbers are classes.
+    task : {"classes", "labels", "numbers"} or None
+        None for what the values suggest: text, truth values and few whole numbers are classes,
+        several columns of 0 and 1 labels.
     dtype : dtype
         Of the network.
 
@@ -73,17 +76,24 @@ def targets_of(
         if column.kind == "both" and task is None and len(columns) == 1:
             raise of_both_kinds(table, column, "--task classes takes all of them as classes")
         _refuse_infinities(table, column, dtype)
-    if (task or _suggested(columns)) == "numbers":
-        return _numbers(table, columns, task)
+    kind = task or _suggested(columns)
+    if kind != "classes":
+        found = _numbers(table, columns, task)
+        if kind == "labels":
+            _refuse_other_than_labels(table, columns, found)
+        return found if kind == "numbers" else replace(found, task="labels")
     if len(columns) > 1:
-        raise CommandError("--task classes: classes stand in one column, not in several")
+        raise CommandError(
+            "--task classes: classes stand in one column, not in several; --task labels takes a "
+            "column of 0 and 1 for each label"
+        )
     return _classes(table, columns[0])
 
 
 def _suggested(columns: Sequence[Column]) -> str:
     values = columns[0].numbers
     if len(columns) > 1:
-        return "numbers"
+        return "labels" if all(map(_is_label, columns)) else "numbers"
     if values is None or columns[0].is_bool:
         return "classes"
     values = values[~np.isnan(values)]
@@ -94,20 +104,36 @@ def _suggested(columns: Sequence[Column]) -> str:
     return "classes" if count <= 2 or few else "numbers"
 
 
+def _is_label(column: Column) -> bool:
+    return column.numbers is not None and set(
+        np.unique(column.numbers[~np.isnan(column.numbers)])
+    ) <= {0, 1}
+
+
+def _refuse_other_than_labels(table: Table, columns: Sequence[Column], found: Targets) -> None:
+    wrong = ~found.missing & (found.values != 0) & (found.values != 1)
+    if wrong.any():
+        row, which = np.argwhere(wrong)[0].tolist()
+        raise CommandError(
+            f"{table.place(row, columns[which])}: {found.values[row, which]:g} is neither 0 nor 1, "
+            "and --task says labels"
+        )
+
+
 def _numbers(table: Table, columns: Sequence[Column], task: str | None) -> Targets:
     numbers = []
     for column in columns:
         if column.numbers is None:
             texts = column.texts(True)
             row = [text is None or is_number(text) for text in texts].index(False)
-            why = "--task says numbers" if task else "several targets are numbers"
+            why = f"--task says {task}" if task else "several targets are numbers"
             raise CommandError(
                 f"{table.place(row, column)}: {(texts[row] or '')[:40]!r} is not a number, and "
                 f"{why}"
             )
         numbers.append(column.numbers)
     values = np.column_stack(numbers)
-    return Targets(values, None, np.isnan(values))
+    return Targets("numbers", values, None, np.isnan(values))
 
 
 def _classes(table: Table, column: Column) -> Targets:
@@ -130,7 +156,7 @@ def _classes(table: Table, column: Column) -> Targets:
             f"{table.source}: {column.called} holds {there} different values in {rows} rows, which "
             "is too many for classes"
         )
-    return Targets(values, labels, missing[:, None])
+    return Targets("classes", values, labels, missing[:, None])
 
 
 def _refuse_infinities(table: Table, column: Column, dtype: np.dtype[Any]) -> None:
