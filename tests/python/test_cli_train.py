@@ -14,6 +14,8 @@ from command_train import ROWS, in_folder, rows_of_csv, train, write_csv
 
 import laminet as ln
 from laminet.cli import main
+from laminet.cli.learning.targets import targets_of
+from laminet.files.tables import read_table
 
 __all__ = ["in_folder"]  # a fixture
 
@@ -100,6 +102,33 @@ def test_several_labels(options: tuple[str, ...], capsys: pytest.CaptureFixture[
     assert min(float(line[3]) for line in table if line[1:3] == ["this", "network"]) > 90
     found = np.array(predicted("x.csv", "--classes"), float)
     assert (found == [[float(c) for c in line.split(",")[3:]] for line in lines]).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("values", "rows", "is_classes"),
+    [
+        (["0", "1"], 8, True),
+        (["0.5", "1.5"], 60, False),
+        (["0", "1", "2"], 15, True),
+        (["0", "1", "2"], 12, False),
+        ([str(i) for i in range(20)], 100, True),
+        ([str(i) for i in range(21)], 105, False),
+        (["", "1", "2"], 9, True),
+    ],
+)
+def test_few_whole_numbers_are_classes(values: list[str], rows: int, is_classes: bool) -> None:
+    Path("x.csv").write_text(
+        "\n".join(["y,a", *(f"{values[i % len(values)]},1" for i in range(rows))])
+    )
+    table = read_table("x.csv", "csv", asked=["y"])
+    found = targets_of(table, table.columns[:1], None, np.dtype(np.float32))
+    assert found.task == ("classes" if is_classes else "numbers")
+
+
+def test_epochs_without_a_validation_part(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing that would end more of them."""
+    text = train(capsys, "price", "--validation", "0", "--hidden", "2")
+    assert "epoch 100 of 100; " in text
 
 
 def test_whole_numbers_can_be_numbers_and_categories(capsys: pytest.CaptureFixture[str]) -> None:

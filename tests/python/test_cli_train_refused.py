@@ -288,6 +288,13 @@ def test_columns_that_tell_nothing_are_left_out(capsys: pytest.CaptureFixture[st
     assert ln.load("net.safetensors").feature_names == ("n", "a")
 
 
+def test_a_column_that_numbers_the_rows_may_be_all_there_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("x.csv").write_text("n,y\n" + rows(30, "{i},{i}.25"))
+    assert "only numbers the rows" not in train(capsys, "y", "--epochs", "2", source="x.csv")
+
+
 def test_gaps_filled_with_the_mean_make_no_column_vary(capsys: pytest.CaptureFixture[str]) -> None:
     Path("x.csv").write_text("a,b,y\n" + rows(30, "{i}.5,7,{i}.25") + "1,,2\n")
     text = train(capsys, "y", "--epochs", "2", "--missing", "mean", source="x.csv")

@@ -187,3 +187,9 @@ def test_figures_of_labels() -> None:
     assert rows[0] == ["target", "model", "accuracy", "log loss"]
     assert [row[:2] for row in rows[1:3]] == [["a", linear.name], ["", "the more frequent"]]
     assert not better_linear(labels.test, trial, trial)
+    # A label is there from a probability of 1/2 on.
+    net = ln.MLP([ln.Dense(np.zeros((2, 7)), [0.2, -0.2])], outputs=ln.Labels(["a", "b"]))
+    assert Trial("", net).losses(Part(found.test.x, np.ones((80, 2)))).mean(axis=0).tolist() == [
+        0,
+        1,
+    ]

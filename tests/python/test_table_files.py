@@ -50,6 +50,7 @@ def test_what_stands_for_a_missing_value(text: str) -> None:
     np.testing.assert_array_equal(numbers(table, 0), [1, np.nan])
     assert table.columns[1].texts(True) == ["x", None]
     assert table.columns[1].texts(False) == ["x", text or None]
+    assert table.columns[1].kind == "text"
 
 
 @pytest.mark.parametrize("text", ["1_000", "1,5", "0x10", "3 kg"])
