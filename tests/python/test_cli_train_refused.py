@@ -62,6 +62,21 @@ TABLES: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("--columns", "1"),
         "column 1 has no name, and a network knows its features by theirs",
     ),
+    "decimal commas": (
+        "a;b;y\n1;2;3\n4;5,5;6\n",
+        ("--separator", ";"),
+        "line 3, column 'b': '5,5' has a comma, and numbers are read with a decimal point and",
+    ),
+    "decimal commas of a target": (
+        "a;y\n1;0,5\n4;1,5\n",
+        ("--separator", ";"),
+        "line 2, column 'y': '0,5' has a comma, and numbers are read with a decimal point and",
+    ),
+    "another separator": (
+        "a;y\n1,5;2\n",
+        (),
+        "line 2: 2 columns, the first line has 1: --separator ';' takes what is between its names",
+    ),
     "titles": (
         "a,b,y\n" + rows(101, "{i}.5,{text},{i}") + "3,1,2\n",
         (),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,13 @@ from laminet.files.parquet_files import is_number as is_number_type
 from laminet.files.parquet_files import is_text, read_parquet, texts_of
 from laminet.files.samples import SampleError, source_name, source_of
 
+if TYPE_CHECKING:
+    from laminet.files.csv_files import Record
+
 __all__ = ["Column", "Table", "read_table"]
+
+# What the module csv is needed for; lines without are split at once. Blanks other than spaces too.
+_QUOTED = ('"', "\r", "\n", "\t", "\v", "\f")
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,32 +164,49 @@ def _read_csv(path: str, separator: str, asked: Sequence[str]) -> Table:
     numbers: list[int] = []
     with source_of(path) as file:
         for record in read_records(file, name, separator):
-            place = f"{name}: line {record.number}"
-            try:
-                cells = next(csv.reader([record.text], strict=True, delimiter=separator))
-            except csv.Error:
-                raise SampleError(
-                    f"{place}: a quote or a line break where none may be, or a cell of more than "
-                    "128 KiB"
-                ) from None
+            cells = _cells(record, name, separator)
             if rows and len(cells) != len(rows[0]):
                 raise SampleError(
-                    f"{place}: {len(cells)} column{'s' * (len(cells) > 1)}, the first line has "
-                    f"{len(rows[0])}"
+                    f"{name}: line {record.number}: {len(cells)} column{'s' * (len(cells) > 1)}, "
+                    f"the first line has {len(rows[0])}{_other_separator(rows[0], separator)}"
                 )
-            rows.append([cell.strip() for cell in cells])
+            rows.append(cells)
             numbers.append(record.number)
     if not rows:
         raise SampleError(f"{name}: the file is empty")
     heading = rows[0] if _is_heading(rows[0], asked) else None
     if heading is not None:
         del rows[0], numbers[0]
-    width = len(heading or rows[0])
-    columns = [
-        _column_of_text((heading or [""] * width)[i], i + 1, [row[i] for row in rows])
-        for i in range(width)
-    ]
-    return Table(name, heading, columns, len(rows), lambda row: f"line {numbers[row]}")
+    count = len(rows)
+    names = heading or [""] * len(rows[0])
+    cells_of = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    del rows
+    columns = [_column_of_text(names[i], i + 1, cells_of[i]) for i in range(len(names))]
+    return Table(name, heading, columns, count, lambda row: f"line {numbers[row]}")
+
+
+def _cells(record: Record, name: str, separator: str) -> list[str]:
+    """Return the cells of a line without blanks around them."""
+    text = record.text
+    if not any(mark in text for mark in _QUOTED) and len(text) < csv.field_size_limit():
+        cells = text.split(separator)
+        return cells if text.isascii() and " " not in text else [cell.strip() for cell in cells]
+    try:
+        cells = next(csv.reader([text], strict=True, delimiter=separator))
+    except csv.Error:
+        raise SampleError(
+            f"{name}: line {record.number}: a quote or a line break where none may be, or a cell "
+            "of more than 128 KiB"
+        ) from None
+    return [cell.strip() for cell in cells]
+
+
+def _other_separator(first: list[str], separator: str) -> str:
+    """Return what to do about a first line that other marks seem to separate."""
+    for mark, option in ((";", "';'"), ("\t", "tab"), ("|", "'|'"), (",", ",")):
+        if mark != separator and len(first) == 1 and mark in first[0]:
+            return f": --separator {option} takes what is between its names"
+    return ""
 
 
 def _is_heading(cells: list[str], asked: Sequence[str]) -> bool:
@@ -193,7 +216,7 @@ def _is_heading(cells: list[str], asked: Sequence[str]) -> bool:
     return not any(map(is_value, cells)) and any(re.match(r"\W*[^\W\d]", c) for c in cells)
 
 
-def _column_of_text(name: str, number: int, cells: list[str]) -> Column:
+def _column_of_text(name: str, number: int, cells: Sequence[str]) -> Column:
     def texts(marks: bool) -> list[str | None]:
         shown = {c: None if not c or (marks and _is_missing(c)) else c for c in set(cells)}
         return [shown[cell] for cell in cells]
@@ -205,7 +228,7 @@ def _column_of_text(name: str, number: int, cells: list[str]) -> Column:
     return Column(name, number, "both" if some else "text", None, texts)
 
 
-def _numbers_of(cells: list[str]) -> NDArray[np.float64] | None:
+def _numbers_of(cells: Sequence[str]) -> NDArray[np.float64] | None:
     """Return cells as numbers, NaN where a value is missing; None if one is neither."""
     with suppress(ValueError):
         if not any("_" in cell for cell in cells):  # as `is_number` has it

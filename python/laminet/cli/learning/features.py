@@ -29,6 +29,7 @@ __all__ = [
     "leave_out",
     "numbers_rows",
     "of_both_kinds",
+    "refuse_decimal_commas",
     "refuse_infinities",
 ]
 
@@ -110,6 +111,10 @@ def encoded(
     for column in as_text:
         if column not in chosen:
             raise CommandError(f"--categories names {column.option!r}, which is no feature")
+    for column in chosen:
+        if column not in as_text:
+            remedy = f"--categories {column.option} takes all of them as texts"
+            refuse_decimal_commas(table, column, remedy)
     _refuse_names(table, [column for column in chosen if column not in as_text])
     features = [_feature(table, column, column in as_text) for column in chosen]
     _refuse_ambiguous(table, [name for feature in features for name in feature.names])
@@ -130,6 +135,20 @@ def leave_out(columns: Sequence[Column]) -> str:
     csv.writer(text, lineterminator="").writerow([column.option for column in columns])
     them = "it" if len(columns) == 1 else "them"
     return f"--ignore {shlex.quote(text.getvalue())} leaves {them} out"
+
+
+def refuse_decimal_commas(table: Table, column: Column, remedy: str) -> None:
+    """Refuse texts all of which are numbers once a comma is a point, or is left out."""
+    if column.kind not in ("text", "both"):
+        return
+    texts = column.texts(True)
+    there = [row for row, text in enumerate(texts) if text is not None]
+    commas = [row for row in there if "," in (texts[row] or "")]
+    if commas and all(is_number((texts[row] or "").replace(",", "")) for row in there):
+        raise CommandError(
+            f"{table.place(commas[0], column)}: {texts[commas[0]]!r} has a comma, and numbers are "
+            f"read with a decimal point and nothing between their digits: {remedy}"
+        )
 
 
 def refuse_infinities(table: Table, features: Sequence[Feature], dtype: np.dtype[Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet.cli.common import CommandError
-from laminet.cli.learning.features import of_both_kinds
+from laminet.cli.learning.features import of_both_kinds, refuse_decimal_commas
 from laminet.files.csv_files import is_number
 from laminet.files.samples import beyond
 
@@ -73,6 +73,8 @@ def targets_of(
             raise CommandError(
                 f"{table.source}: {column.called} holds {column.kind}, neither numbers nor text"
             )
+        if task != "classes":
+            refuse_decimal_commas(table, column, "--task classes takes all of them as classes")
         if column.kind == "both" and task is None and len(columns) == 1:
             raise of_both_kinds(table, column, "--task classes takes all of them as classes")
         _refuse_infinities(table, column, dtype)
