@@ -139,7 +139,7 @@ def test_whole_numbers_can_be_numbers_and_categories(capsys: pytest.CaptureFixtu
     names = ln.load("net.safetensors").feature_names or ()
     assert names[-2:] == ("code=3", "code=7")
     assert len(predicted("t.csv")) == ROWS
-    train(capsys, "price", "--columns", "w,color", "--epochs", "1")
+    train(capsys, "price", "--columns", "w", "--columns", "color", "--epochs", "1")
     names = ln.load("net.safetensors").feature_names or ()
     assert names == ("w", "color=green", "color=light blue", "color=red")
 

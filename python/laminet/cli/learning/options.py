@@ -42,7 +42,9 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
         "the first",
     )
     which = table.add_mutually_exclusive_group()
-    which.add_argument("--columns", type=column_names, metavar="NAMES", help="the features")
+    which.add_argument(
+        "--columns", type=column_names, action="extend", metavar="NAMES", help="the features"
+    )
     which.add_argument(
         "--ignore",
         type=column_names,
@@ -54,6 +56,7 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     table.add_argument(
         "--categories",
         type=column_names,
+        action="extend",
         metavar="NAMES",
         default=[],
         help="features whose values are names, though they look like numbers",
