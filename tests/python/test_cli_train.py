@@ -14,6 +14,7 @@ from command_train import ROWS, in_folder, rows_of_csv, train, write_csv
 
 import laminet as ln
 from laminet.cli import main
+from laminet.cli.learning.lesson import Choices, lesson_of
 from laminet.cli.learning.targets import targets_of
 from laminet.files.tables import read_table
 
@@ -142,6 +143,41 @@ def test_whole_numbers_can_be_numbers_and_categories(capsys: pytest.CaptureFixtu
     train(capsys, "price", "--columns", "w", "--columns", "color", "--epochs", "1")
     names = ln.load("net.safetensors").feature_names or ()
     assert names == ("w", "color=green", "color=light blue", "color=red")
+
+
+def test_texts_with_commas_and_many_texts_can_be_categories(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [f'"{(i % 3) or "x"},5",t{i},"{i % 2},5",{i}' for i in range(150)]
+    Path("x.csv").write_text("\n".join(["mixed,many,y,a", *rows]))
+    command = ("--categories", "many", "--task", "classes", "--epochs", "1")
+    train(capsys, "y", *command, source="x.csv")
+    net = ln.load("net.safetensors")
+    assert net.outputs == ln.Classes(["0,5", "1,5"])
+    assert net.feature_names is not None
+    assert net.feature_names[:4] == ("mixed=1,5", "mixed=2,5", "mixed=x,5", "many=t0")
+    assert net.in_features == 3 + 150 + 1
+    train(capsys, "a", "--categories", "many,y", "--epochs", "1", source="x.csv")
+    assert (ln.load("net.safetensors").feature_names or ())[-2:] == ("y=0,5", "y=1,5")
+
+
+def test_what_is_learnt_from_what_stops_it_and_what_it_is_tested_with(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def fit(net: Any, x: Any, y: Any, **options: Any) -> Any:
+        seen.extend([(x, y), options["validation"]])
+        return ln.fit(net, x, y, **options)
+
+    monkeypatch.setattr("laminet.cli.train.fit", fit)
+    train(capsys, "kind", "--ignore", "price", "--epochs", "1", "--test", "0.25", "--seed", "3")
+    choices = Choices(["kind"], ignore=["price"])
+    table = read_table("t.csv", "csv", asked=["kind"])
+    found = lesson_of(table, choices, np.dtype(np.float32), 0.25, 0.2, 3)
+    for (x, y), part in zip(seen, (found.training, found.validation), strict=True):
+        np.testing.assert_array_equal(x, part.x)
+        np.testing.assert_array_equal(y, np.array(["high", "low"])[part.y])
 
 
 def test_a_table_without_a_heading(capsys: pytest.CaptureFixture[str]) -> None:

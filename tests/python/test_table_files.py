@@ -58,6 +58,15 @@ def test_what_is_no_number(text: str) -> None:
     assert from_csv(f"a\n{text}\n", separator=";").columns[0].kind == "text"
 
 
+def test_lines_of_other_widths_and_long_cells() -> None:
+    with pytest.raises(SampleError, match=r"line 2: 3 columns, the first line has 2$"):
+        from_csv("a;b,c\n1,2,3\n")
+    long = "x" * 2**17
+    assert from_csv(f"a,b\n{long},y\n").columns[0].texts(True) == [long]
+    with pytest.raises(SampleError, match=r"line 2: a quote or .* a cell of more than 128 KiB"):
+        from_csv(f"a,b\n{long}x,y\n")
+
+
 @pytest.mark.parametrize(
     ("first", "asked", "is_heading"),
     [
