@@ -9,9 +9,9 @@ import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import KernelPCA
-from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.ensemble import BaggingClassifier, VotingClassifier, VotingRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor
@@ -150,15 +150,43 @@ REFUSED = {
         TypeError,
         "(an MLPRegressor has several outputs by itself)",
     ),
-    "VotingClassifier": (
+    "a mean of probabilities": (
+        lambda: VotingClassifier([("a", classifier())], voting="soft"),
+        ln.FormatError,
+        "the VotingClassifier takes the mean of its classifiers' probabilities, and laminet has a "
+        "softmax as the last step of a network only: import each of its estimators_ by itself",
+    ),
+    "a count of votes": (
         lambda: VotingClassifier([("a", classifier())]),
-        TypeError,
-        "got VotingClassifier, which holds several estimators",
+        ln.FormatError,
+        "the VotingClassifier counts the votes of its classifiers (voting='hard'), and no layer",
     ),
     "BaggingClassifier": (
         lambda: BaggingClassifier(classifier()),
+        ln.FormatError,
+        "the BaggingClassifier takes the mean of its classifiers' probabilities",
+    ),
+    "votes not fitted": (
+        lambda: VotingRegressor([("a", regressor())]),
+        ValueError,
+        "the VotingRegressor is not fitted: call its fit() first",
+    ),
+    "votes of other models": (
+        lambda: fitted(VotingRegressor([("a", regressor()), ("b", LinearRegression())]), y=ONE),
         TypeError,
-        "got BaggingClassifier, which holds several estimators",
+        "got LinearRegression, which is a linear model",
+    ),
+    "weights without a sum": (
+        lambda: fitted(VotingRegressor([("a", regressor())], weights=[0.0]), y=ONE),
+        ValueError,
+        "the VotingRegressor has weights whose sum is 0: no mean has such",
+    ),
+    "a step of a member": (
+        lambda: fitted(
+            VotingRegressor([("a", make_pipeline(PolynomialFeatures(2), regressor()))]), y=ONE
+        ),
+        ValueError,
+        "step 'polynomialfeatures': a PolynomialFeatures cannot be folded into a layer",
     ),
     "a class": (lambda: MLPClassifier, TypeError, "got the class MLPClassifier, not an object"),
 }

@@ -13,6 +13,7 @@ from laminet.core.initialization import as_dtype
 from laminet.core.mlp import MLP
 from laminet.core.outputs import Classes, Labels, Quantities
 from laminet.interop.origin import is_of
+from laminet.interop.sklearn.ensembles import Member, mean_of, members
 from laminet.interop.sklearn.maps import Map, in_series
 from laminet.interop.sklearn.refusals import estimator_refused, name_of
 from laminet.interop.sklearn.transformers import (
@@ -44,13 +45,14 @@ def from_sklearn(
 
     Parameters
     ----------
-    estimator : MLPClassifier, MLPRegressor, or one of them in a Pipeline, search or the like
+    estimator : MLPClassifier, MLPRegressor, or such in a Pipeline, search, ensemble or the like
         Fitted. A search (``GridSearchCV`` and its like) stands for its ``best_estimator_``. A
         pipeline may have before the estimator ``StandardScaler``, ``MinMaxScaler``,
         ``MaxAbsScaler``, ``RobustScaler``, ``PCA``, ``TruncatedSVD`` and other projections,
         selections of features, and a ``ColumnTransformer`` or ``FeatureUnion`` of those; they are
         folded into its first layer, but for scalers that clip, which are layers of their own. A
-        ``TransformedTargetRegressor`` whose transformer is a scaler is folded into the last.
+        ``TransformedTargetRegressor`` whose transformer is a scaler is folded into the last. A
+        ``VotingRegressor`` or ``BaggingRegressor`` of these is a `Parallel` of their networks.
     dtype : {"float32", "float64"}, optional
         By default that of the estimator's weights, which is float64 unless it was fitted to
         float32.
@@ -72,6 +74,9 @@ def from_sklearn(
         do, with the step's name.
     ValueError
         If it is not fitted, or a step is set to do what no layer can.
+    FormatError
+        If it is a ``VotingClassifier`` or ``BaggingClassifier``, whose probabilities are means of
+        softmaxes: laminet has a softmax as the last step of a network only.
 
     Notes
     -----
@@ -85,42 +90,45 @@ def from_sklearn(
     scikit-learn raises an error, get what lies on that line.
     """
     parts = _unwrapped(estimator)
-    mlp = parts.mlp
-    kind = type(mlp).__name__
-    if not hasattr(mlp, "coefs_"):
-        raise ValueError(f"the {kind} is not fitted: call its fit() first")
-    target = as_dtype(np.asarray(mlp.coefs_[0]).dtype if dtype is None else dtype)
-    hidden = _ACTIVATIONS.get(mlp.activation)
-    if hidden is None:
-        raise ValueError(f"the activation {mlp.activation!r} is none that laminet has")
-    value = _scores(mlp, in_series(parts.before), hidden)
-    form = in_series(parts.after)(value).resolved()
+    target = as_dtype(parts.stored if dtype is None else dtype)
+    form = _map(parts)(Value.input()).resolved()
     head: str | None = None
     meaning: Outputs = Quantities()
-    if name_of(type(mlp)) == "MLPRegressor":
-        if mlp.out_activation_ != "identity":
-            raise ValueError(
-                f"the {kind} ends in {mlp.out_activation_!r} (loss {mlp.loss!r}), which is no "
-                "activation that laminet has: fit it with the loss 'squared_error'"
-            )
-    else:
-        form, head, meaning = _classified(mlp, form)
+    if parts.classifier is not None:
+        form, head, meaning = _classified(parts.classifier, form)
     net = network(form, target, head, outputs=meaning, feature_names=parts.names)
     return net if outputs is None else net.with_outputs(outputs)
 
 
-def _scores(mlp: Any, before: Map, hidden: str) -> Value:
-    """Return what an MLP computes but for its output activation, the steps before it folded in."""
+def _scores(mlp: Any) -> Map:
+    """Return what an MLP computes but for a classifier's output activation."""
     layers = list(zip(mlp.coefs_, mlp.intercepts_, strict=True))
-    try:
+    hidden = activation_named(_ACTIVATIONS[mlp.activation])
+
+    def scores(x: Value) -> Value:
         (weight, bias), *others = layers
-        value = before(Value.input()).linear(np.asarray(weight).T, np.asarray(bias), merged=True)
-    except ValueError as error:
-        raise ValueError(f"a step before the {type(mlp).__name__} {error}") from None
-    for weight, bias in others:
-        value = value.activated(activation_named(hidden))
-        value = value.linear(np.asarray(weight).T, np.asarray(bias))
-    return value
+        value = x.linear(np.asarray(weight).T, np.asarray(bias), merged=True)
+        for weight, bias in others:
+            value = value.activated(hidden)
+            value = value.linear(np.asarray(weight).T, np.asarray(bias))
+        return value
+
+    return scores
+
+
+def _map(parts: _Parts) -> Map:
+    """Return what an estimator computes, with what is before and after it."""
+
+    def computed(x: Value) -> Value:
+        try:
+            value = in_series([*parts.before, parts.scores])(x)
+        except ValueError as error:
+            if str(error).startswith("a step before "):  # of a member of an ensemble
+                raise
+            raise ValueError(f"a step before the {parts.kind} {error}") from None
+        return in_series(parts.after)(value)
+
+    return computed
 
 
 def _classified(estimator: Any, scores: Form) -> tuple[Form, str | None, Outputs]:
@@ -144,9 +152,12 @@ def _classified(estimator: Any, scores: Form) -> tuple[Form, str | None, Outputs
 
 @dataclass
 class _Parts:
-    """An MLP of scikit-learn, the maps before and after it, and the names of the inputs."""
+    """What an estimator computes, the maps before and after it, and the names of the inputs."""
 
-    mlp: Any
+    kind: str
+    scores: Map
+    stored: np.dtype[Any]  # of the weights
+    classifier: Any = None
     before: list[Map] = field(default_factory=list)
     after: list[Map] = field(default_factory=list)
     names: list[str] | None = None
@@ -181,9 +192,35 @@ def _unwrapped(estimator: Any) -> _Parts:
         parts.after += inverse_map("the target's transformer", estimator.transformer_)
         parts.names = _names(estimator) or parts.names
         return parts
+    found = members(estimator)
+    if found is not None:
+        return _of_ensemble(estimator, found)
     if not isinstance(estimator, (MLPClassifier, MLPRegressor)) or not name_of(type(estimator)):
         raise TypeError(estimator_refused(estimator))
-    return _Parts(estimator, names=_names(estimator))
+    return _of_mlp(estimator)
+
+
+def _of_mlp(mlp: Any) -> _Parts:
+    kind = type(mlp).__name__
+    if not hasattr(mlp, "coefs_"):
+        raise ValueError(f"the {kind} is not fitted: call its fit() first")
+    if mlp.activation not in _ACTIVATIONS:
+        raise ValueError(f"the activation {mlp.activation!r} is none that laminet has")
+    regressor = name_of(type(mlp)) == "MLPRegressor"
+    if regressor and mlp.out_activation_ != "identity":
+        raise ValueError(
+            f"the {kind} ends in {mlp.out_activation_!r} (loss {mlp.loss!r}), which is no "
+            "activation that laminet has: fit it with the loss 'squared_error'"
+        )
+    stored = np.asarray(mlp.coefs_[0]).dtype
+    return _Parts(kind, _scores(mlp), stored, None if regressor else mlp, names=_names(mlp))
+
+
+def _of_ensemble(ensemble: Any, found: list[Member]) -> _Parts:
+    parts = [_unwrapped(member.estimator) for member in found]
+    mean = mean_of([_map(one) for one in parts], found, int(ensemble.n_features_in_))
+    stored = np.result_type(*[one.stored for one in parts])
+    return _Parts(type(ensemble).__name__, mean, stored, names=_names(ensemble))
 
 
 def _of_pipeline(steps: list[tuple[str, Any]]) -> _Parts:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from laminet.interop.symbolic.exact import as_wide
 from laminet.interop.symbolic.value import Value
 
-__all__ = ["Map", "beside", "clipped", "diagonal", "full", "in_series", "selection"]
+__all__ = ["Map", "beside", "clipped", "diagonal", "full", "in_series", "selection", "sized"]
 
 Array = NDArray[Any]
 Map: TypeAlias = Callable[[Value], Value]
@@ -36,14 +36,14 @@ def full(matrix: Any, shift: Any) -> Map:
 def selection(columns: Any, inputs: int) -> Map:
     """Return ``x[columns]`` of so many features."""
     places = np.asarray(columns, np.intp)
-    return lambda x: _sized(x, inputs).selected(places)
+    return lambda x: sized(x, inputs).selected(places)
 
 
 def beside(maps: Sequence[Map], inputs: int) -> Map:
     """Return the outputs of several maps of the same inputs, one after the other."""
 
     def together(x: Value) -> Value:
-        x = _sized(x, inputs)
+        x = sized(x, inputs)
         values = [Value(one(x).resolved()) for one in maps]
         steps = {id(v.form.step) for v in values}
         if len(steps) == 1 and any(v.form.weight is not None for v in values):
@@ -69,7 +69,7 @@ def _with_matrix(x: Value) -> Value:
     return x if x.form.weight is not None else x.linear(np.eye(x.width or 0, dtype=np.float32))
 
 
-def _sized(x: Value, inputs: int) -> Value:
+def sized(x: Value, inputs: int) -> Value:
     """Return a value of so many features, if that was not known."""
     if x.width is None:
         return Value.input(inputs)  # nothing has been done to it: else its width were known

@@ -50,9 +50,7 @@ _ESTIMATORS = {
     "RegressorChain": f"holds an estimator for each output: {_ONE_BY_ONE}",
 }
 _KINDS = {
-    "Voting": f"holds several estimators: {_ONE_BY_ONE}",
     "Stacking": f"holds several estimators: {_ONE_BY_ONE}",
-    "Bagging": f"holds several estimators: {_ONE_BY_ONE}",
     "AdaBoost": f"holds several estimators: {_ONE_BY_ONE}",
     "Forest": "is made of trees",
     "Tree": "is made of trees",

@@ -98,6 +98,8 @@ def summed(values: Sequence[Form]) -> Form:
         If they have different numbers of features.
     """
     first = values[0]
+    if len(values) == 1:
+        return first
     if any(v.source is not first.source for v in values):
         raise BranchError("adds results of different inputs")
     if first.width is None or any(v.width != first.width for v in values):
