@@ -310,6 +310,18 @@ REFUSED = {
         nn.Sequential(nn.Linear(2, 2), nn.Softplus(threshold=5)),
         "1 (Softplus): is linear above a threshold of 5",
     ),
+    "softplus by 0": (
+        nn.Sequential(nn.Linear(2, 2), nn.Softplus(0.0)),
+        "1 (Softplus): has a beta of 0, which it divides by",
+    ),
+    "celu by 0": (
+        nn.Sequential(nn.Linear(2, 2), nn.CELU(0.0)),
+        "1 (CELU): has an alpha of 0; laminet's elu takes one above 0",
+    ),
+    "celu below 0": (
+        nn.Sequential(nn.Linear(2, 2), nn.CELU(-0.5)),
+        "1 (CELU): has an alpha of -0.5; laminet's elu takes one above 0",
+    ),
     "shapes": (
         nn.Sequential(nn.Linear(2, 3), nn.Linear(2, 2)),
         "1 (Linear): a weight of shape (2, 2) does not take 3 features",

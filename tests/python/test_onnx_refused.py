@@ -56,6 +56,8 @@ REFUSED = {
         [node("MatMul", "x,n", "z"), node("Add", "z,ones", "y")],
         "does not fit (batch, 1)",
     ),
+    "celu by 0": ([node("Celu", "x", "y", alpha=0.0)], "(Celu): has an alpha of 0; laminet's elu"),
+    "celu below 0": ([node("Celu", "x", "y", alpha=-1.0)], "(Celu): has an alpha of -1; laminet"),
     "an unknown attribute": ([node("Relu", "x", "y", alpha=3.0)], "has the attribute alpha"),
     "an attribute of another type": ([node("Gemm", "x,w", "y", alpha=3)], "alpha is no float"),
     "flattened batch": ([node("Flatten", "x", "y", axis=0)], "flattens the samples"),

@@ -162,6 +162,7 @@ class Value:
 
     def celu(self, alpha: float) -> Value:
         """Return ``alpha elu(x / alpha)``."""
+        _require_positive(alpha, "an alpha")
         return self.scaled(1 / alpha, 0.0).activated(Activation("elu")).scaled(alpha, 0.0)
 
     def elu(self, alpha: float, scale: float = 1.0, input_scale: float = 1.0) -> Value:
@@ -169,6 +170,7 @@ class Value:
         if input_scale == 1 and np.allclose((alpha, scale), _SELU, rtol=1e-12, atol=0):
             return self.activated(Activation("selu"))
         # scale / input_scale elu(input_scale u) of alpha input_scale
+        _require_positive(input_scale, "an input scale")
         inner = self if input_scale == 1 else self.scaled(input_scale, 0.0)
         result = inner.activated(Activation("elu", alpha=alpha * input_scale))
         return result if scale == input_scale else result.scaled(scale / input_scale, 0.0)
@@ -177,6 +179,8 @@ class Value:
         """Return ``log(1 + exp(beta x)) / beta``, above the threshold x, which is as exact."""
         if threshold < 20:
             raise ValueError(f"is linear above a threshold of {threshold:g}, less than 20")
+        if beta == 0:
+            raise ValueError("has a beta of 0, which it divides by")
         return self.scaled(beta, 0.0).activated(Activation("softplus")).scaled(1 / beta, 0.0)
 
     def log_sigmoid(self) -> Value:
@@ -260,6 +264,12 @@ class Value:
     def joined(cls, values: Sequence[Value]) -> Value:
         """Return the features of several values, one after the other."""
         return cls(joined([value.open().resolved() for value in values]))
+
+
+def _require_positive(number: float, what: str) -> None:
+    """Refuse what would change the side of 0 on which the input is."""
+    if not number > 0:
+        raise ValueError(f"has {what} of {number:g}; laminet's elu takes one above 0")
 
 
 def _activations(*values: Value) -> list[Form]:
