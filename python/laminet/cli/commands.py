@@ -10,11 +10,11 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
+from importlib import import_module
 from types import FrameType
 from typing import Any, cast
 
 from laminet import __version__
-from laminet.cli import bench, convert, demo, info, predict, roofline, train
 from laminet.cli.common import STANDARD_OUTPUT, CommandError, one_line
 from laminet.cli.parser import Parser
 from laminet.core.errors import FormatError
@@ -23,6 +23,8 @@ from laminet.files.atomic import errors_about
 from laminet.files.samples import SampleError
 
 __all__ = ["run"]
+
+_COMMANDS = ("demo", "info", "train", "predict", "convert", "bench", "roofline")
 
 _EXAMPLES = """\
 examples:
@@ -76,10 +78,12 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("-V", "--version", action="store_true", help="show the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (demo, info, train, predict, convert, bench, roofline):
-        module.add_parser(commands)
     if argv[:1] == ["help"]:
         argv = [*argv[1:2], "--help"]
+    # The module of another command is not waited for.
+    named = [name for name in _COMMANDS if argv[:1] == [name]]
+    for name in [] if argv in (["-V"], ["--version"]) else named or _COMMANDS:
+        import_module(f"laminet.cli.{name}").add_parser(commands)
     parser.is_bare = not argv
     for name, subparser in commands.choices.items():
         subparser.is_bare = argv == [name]

@@ -25,7 +25,7 @@ def digits_network() -> MLP:
         It takes the 64 pixels of an 8 by 8 image as they are, numbers from 0 to 16, row by row,
         and gives the logits of the digits 0 to 9.
     """
-    from laminet.interop import load
+    from laminet.interop.files import load
 
     return load(_HERE / "digits.safetensors")
 

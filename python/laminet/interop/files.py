@@ -11,11 +11,9 @@ from laminet.core.activation import Activation
 from laminet.core.errors import FormatError
 from laminet.core.floating_point import silent
 from laminet.files.atomic import errors_about, text_path
+from laminet.files.checkpoint import Checkpoint
 from laminet.files.safetensors_files import read, save
 from laminet.interop.file_kinds import kind_of
-from laminet.interop.onnx import from_onnx, to_onnx
-from laminet.interop.state_dicts import Checkpoint, network_of_checkpoint
-from laminet.interop.torch_files import read_checkpoint
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
@@ -111,6 +109,8 @@ def load(
     try:
         found = read_file(name)
         if isinstance(found, Checkpoint):
+            from laminet.interop.state_dicts import network_of_checkpoint
+
             net = network_of_checkpoint(found, activations, head, part, normalizer, batch_norm)
         else:
             net = found
@@ -140,12 +140,15 @@ def read_file(name: str) -> MLP | Checkpoint:
     with errors_about(name):
         kind = kind_of(name)
         try:
+            # Each is loaded where there is such a file: they are most of the package.
             if kind == "onnx":
+                from laminet.interop.onnx import from_onnx
+
                 return from_onnx(name)
-            if kind == "torch":
-                return read_checkpoint(name)
-            if kind == "stable-baselines3":
-                return read_checkpoint(name, "policy.pth")
+            if kind in ("torch", "stable-baselines3"):
+                from laminet.interop.torch_files import read_checkpoint
+
+                return read_checkpoint(name, *(["policy.pth"] if kind != "torch" else []))
             return read(name)
         except ImportError as error:
             raise ImportError(f"{name}: {error}", name=error.name) from error
@@ -175,6 +178,8 @@ def write_network(net: MLP, path: str | os.PathLike[str]) -> None:
     """
     suffix = Path(text_path(path)).suffix.lower()
     if suffix == ".onnx":
+        from laminet.interop.onnx import to_onnx
+
         to_onnx(net, path)
     elif suffix == ".safetensors":
         save(net, path)
