@@ -15,7 +15,7 @@ from laminet import reference
 from laminet.core.layers.norms import Norm
 from laminet.core.layers.tree import walk
 
-COUNT = 240
+COUNT = 120
 GROUPS = 12
 HEADS = (None, None, "softmax", "log_softmax")
 

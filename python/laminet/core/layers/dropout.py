@@ -34,9 +34,10 @@ class Dropout(ImmutableLayer):
 
     Notes
     -----
-    What is dropped depends on the seed of the training, the number of the step, which dropout of the
-    network it is, and the row and column in the batch: not on threads or instruction sets. Steps of
-    `laminet.Trainer` and `laminet.fit` drop; losses, validation and the network itself do not.
+    What is dropped depends on the seed of the training, the number of the step, which dropout of
+    the network it is, and the row and column in the batch: not on threads or instruction sets.
+    Steps of `laminet.Trainer` and `laminet.fit` drop; losses, validation and the network itself do
+    not.
 
     References
     ----------
