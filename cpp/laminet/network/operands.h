@@ -28,8 +28,8 @@ struct Operands {
   const T* parameters;                      // all of them
   std::span<const DenseOperands<T>> steps;  // by step; empty ones where it has no product
   const kernels::Table<T>* table;
-  bool tiled;   // the back end
-  bool finite;  // no weight is infinite or NaN; known where `transposed` is
+  bool tiled;          // the back end
+  bool finite;         // no weight is infinite or NaN; known where `transposed` is
   bool drops = false;  // dropout does; by masks that have been written before
 
   // No data where there is none.
