@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from laminet.interop.pytorch import from_torch, to_torch
     from laminet.interop.sklearn import from_sklearn
     from laminet.training import Trainer, TrainingError, fit
+    from laminet.training.check_gradients import check_gradients
 else:
     # Loaded when it is first asked for: those who only run a network do not wait for the many
     # classes of importers and training, three quarters of what all takes.
@@ -71,6 +72,7 @@ else:
         "interop.pytorch": ("from_torch", "to_torch"),
         "interop.sklearn": ("from_sklearn",),
         "training": ("Trainer", "TrainingError", "fit"),
+        "training.check_gradients": ("check_gradients",),
     }
 
     def __getattr__(name):
@@ -115,6 +117,7 @@ __all__ = [
     "__version__",
     "backend",
     "build_info",
+    "check_gradients",
     "check_jacobian",
     "cost",
     "fit",

@@ -86,6 +86,7 @@ def docstring_examples(name: str) -> list[doctest.DocTest]:
         "laminet.reference.training",
         "laminet.analysis.gradient_flow",
         "laminet.analysis.check_jacobian",
+        "laminet.training.check_gradients",
     ],
 )
 def test_docstring_examples(name: str) -> None:

@@ -89,7 +89,8 @@ def results() -> list[Any]:
     net = ln.MLP.init([3, 4, 2], "tanh", seed=0)
     x = np.ones((2, 3), np.float32)
     made = [net.plan(2), net.summary(), ln.cost(net), ln.gradient_flow(net, x)]
-    return [*made, net.trace(x), net.gradients(x, np.ones((2, 2))), ln.check_jacobian(net, x)]
+    made += [ln.check_jacobian(net, x), ln.check_gradients(net, x, [0, 1], entries=2)]
+    return [*made, net.trace(x), net.gradients(x, np.ones((2, 2)))]
 
 
 @pytest.mark.parametrize("result", results(), ids=lambda r: type(r).__name__)

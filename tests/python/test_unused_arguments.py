@@ -111,6 +111,7 @@ def test_roofline(batches, message):
         ln.roofline,
         lambda net: ln.gradient_flow(net, [1.0]),
         lambda net: ln.check_jacobian(net, [1.0]),
+        lambda net: ln.check_gradients(net, [[1.0]], [0]),
         lambda net: R.forward(net, NONE),
         lambda net: R.numerical_jacobian(net, NONE),
     ],
