@@ -38,7 +38,7 @@ def test_demo_in_a_log_file() -> None:
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     text = result.stdout
-    assert "445 of 450 digits" in text
+    assert "446 of 450 digits" in text
     rows = [line.split() for line in text.splitlines()]
     # 2 * 64 * 64 + 64 + 64 FLOPs
     assert ["1", "(64,", "64)", "(64,)", "relu", "4,160", "8,320"] in rows

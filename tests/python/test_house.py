@@ -30,7 +30,7 @@ ROOMS = {
     "interop": {"core", "files", "show", "losses", "optim"},
     "training": {"core", "files", "show", "losses", "optim", "reference"},
     "sklearn": {"core", "losses", "optim", "training"},
-    "data": {"core", "files", "interop", "training"},
+    "data": {"core", "files", "losses", "optim", "interop", "training"},
     "cli": {
         *("core", "files", "show", "losses", "optim", "reference", "analysis", "interop", "data"),
         *("training", "laminet"),

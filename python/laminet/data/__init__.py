@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
 
-__all__ = ["digits_network", "digits_test_set"]
+__all__ = ["digits_network", "digits_test_set", "digits_training_set"]
 
 _HERE = Path(__file__).parent
 
@@ -40,5 +40,22 @@ def digits_test_set() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     y : ndarray of shape (450,), uint8
         The digits.
     """
-    with np.load(_HERE / "digits_test.npz", allow_pickle=False) as file:
+    return _loaded("digits_test.npz")
+
+
+def digits_training_set() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Load the 1,347 handwritten digits that `digits_network` was trained on.
+
+    Returns
+    -------
+    x : ndarray of shape (1347, 64), uint8
+        As of `digits_test_set`; no image is in both.
+    y : ndarray of shape (1347,), uint8
+        The digits.
+    """
+    return _loaded("digits_training.npz")
+
+
+def _loaded(name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    with np.load(_HERE / name, allow_pickle=False) as file:
         return file["x"], file["y"]
