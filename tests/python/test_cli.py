@@ -39,10 +39,13 @@ def test_demo_in_a_log_file() -> None:
     assert result.stderr == ""
     text = result.stdout
     assert "446 of 450 digits" in text
+    assert text.count("% of those held out are right") == 8
+    assert "epoch 60  loss 0." in text
+    fused = "generic" not in (info := ln.build_info())["isa"]
+    assert ("comes with laminet, to the bit." in " ".join(text.split())) == fused
     rows = [line.split() for line in text.splitlines()]
     # 2 * 64 * 64 + 64 + 64 FLOPs
     assert ["1", "(64,", "64)", "(64,)", "relu", "4,160", "8,320"] in rows
-    info = ln.build_info()
     assert f"instruction set {info['isa']}" in text
     assert f"threads {ln.get_num_threads()}" in text
     assert (info["blas"]["name"] if info["blas"] else "BLAS none") in text
@@ -51,8 +54,29 @@ def test_demo_in_a_log_file() -> None:
         ["64-64-32-10", "tiled"]
     ]
     assert max(map(len, lines)) <= 80
-    assert len(lines) <= 50
+    assert len(lines) <= 65
     assert text.isascii()  # no colour codes, no lines of boxes
+
+
+def test_demo_on_a_terminal() -> None:
+    """The bar stays in its line, and shows how well it reads."""
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen([*COMMAND, "demo"], stdout=follower, env=environment) as process:
+        os.close(follower)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(leader, 65536)
+            except OSError:  # the other end is closed
+                break
+        assert process.wait(timeout=120) == 0
+    os.close(leader)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    assert "60/60" in text
+    last = text.rsplit("60/60", 1)[1].splitlines()[0]
+    assert re.search(r"99\.1 % of those held out are right", last), last
+    assert "loss" not in text.split("60/60")[0]
 
 
 def test_demo_where_only_ascii_can_be_printed() -> None:
