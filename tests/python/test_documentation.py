@@ -87,6 +87,9 @@ def docstring_examples(name: str) -> list[doctest.DocTest]:
         "laminet.analysis.gradient_flow",
         "laminet.analysis.check_jacobian",
         "laminet.training.check_gradients",
+        "laminet.training.fitting",
+        "laminet.training.least_squares",
+        "laminet.training.trainer",
     ],
 )
 def test_docstring_examples(name: str) -> None:

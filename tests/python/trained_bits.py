@@ -3,9 +3,9 @@
     python tests/python/trained_bits.py     # write trained_bits.json, where bits change on purpose
 
 The file was written by a build of GCC 12 on AVX2. Data is that of golden_bits.py, the same on every
-machine. No learning rate goes along a cosine, which is a matter of the C library; so are the powers by
-which Adam corrects its moments, but those have one double each that is nearest, and C libraries of
-today find it nearly always.
+machine. No learning rate goes along a cosine, which is a matter of the C library. So are the powers
+by which Adam corrects its moments, but each of them has a double that is nearest, and C libraries
+of today find it nearly always.
 """
 
 from __future__ import annotations

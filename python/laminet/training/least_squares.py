@@ -216,7 +216,7 @@ def least_squares(
     >>> x = np.linspace(-3, 3, 200)[:, None]
     >>> net = ln.MLP.init([1, 5, 1], activation="tanh", dtype="float64", seed=0)
     >>> fit = least_squares(net, x, np.sin(x))
-    >>> fit.losses[-1] < 1e-6 < fit.losses[0]
+    >>> bool(fit.losses[-1] < 1e-6 < fit.losses[0])
     True
     """
     run = LeastSquaresRun(net, X, y, optimizer, sample_weight)
