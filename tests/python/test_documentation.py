@@ -7,6 +7,7 @@ import doctest
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_readme_examples_run_in_order(
     examples = readme_examples()
     assert len(examples) >= 2
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     backend, threads = ln.get_backend(), ln.get_num_threads()
     try:
         for example in examples:
@@ -41,6 +42,9 @@ def test_readme_examples_run_in_order(
     finally:
         ln.set_backend(backend)
         ln.set_num_threads(threads)
+    # "97 % are right", by four of 450 more or less.
+    right = names["reader"].predict(names["others"]) == names["expected"]
+    assert abs(right.mean() - 0.97) < 0.009
     assert "Layer 3: W(10, 128) @ a(128,) + b(10,) -> z(10,) -> a(10,)" in capsys.readouterr().out
 
 
