@@ -6,8 +6,9 @@ Needs laminet, and scikit-learn for `--data`. From the top of the repository::
 
 DIRECTORY is by default ``python/laminet/data``, whose README.md says what the data is. The network
 is trained on `digits_training.npz` there, and comes out bit for bit the same on every CPU with AVX2
-or wider. `--data` writes the files of digits anew before. The test set was used once, for the
-accuracy that this program prints.
+or wider. `--data` writes the files of digits anew before. The settings were chosen on parts of the
+training digits. The seed was fixed before; the test digits have been looked at with it and with the
+seeds 1 and 2, of which 446, 445 and 442 of the 450 were right.
 """
 
 from __future__ import annotations
