@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from laminet.interop.pytorch import from_torch, to_torch
     from laminet.interop.sklearn import from_sklearn
     from laminet.training import Trainer, TrainingError, fit
+
+    # Of its module: mypy takes the name in the package for the module itself.
     from laminet.training.check_gradients import check_gradients
 else:
     # Loaded when it is first asked for: those who only run a network do not wait for the many
@@ -71,8 +73,7 @@ else:
         "interop.onnx": ("from_onnx", "to_onnx"),
         "interop.pytorch": ("from_torch", "to_torch"),
         "interop.sklearn": ("from_sklearn",),
-        "training": ("Trainer", "TrainingError", "fit"),
-        "training.check_gradients": ("check_gradients",),
+        "training": ("Trainer", "TrainingError", "check_gradients", "fit"),
     }
 
     def __getattr__(name):

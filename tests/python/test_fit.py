@@ -224,7 +224,7 @@ def test_an_error_of_a_callback_carries_what_was_made():
 
 
 def test_a_validation_loss_that_is_never_finite_is_an_error():
-    """Logits of a thousand and more, whose exponential is not finite."""
+    """Of samples so far away that the squares of their outputs are infinite in float32."""
     start = ln.MLP.init([2, 1], seed=0)
     far = np.full((4, 2), 1e30)
     with pytest.raises(ln.TrainingError, match="the validation loss was finite after no") as error:

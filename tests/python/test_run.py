@@ -68,6 +68,20 @@ def test_both_run_and_both_are_told(
         assert status == (3 if failing == "pytest" else 0)
 
 
+def test_what_builds_it_is_installed_first(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that pyproject.toml wants for a build, as the build finds nothing else."""
+    tomllib = pytest.importorskip("tomllib", reason="in Python from 3.11 on")
+    commands = []
+    monkeypatch.setattr(runner, "run", lambda *command: commands.append(command))
+    runner.install()
+    wanted = tomllib.loads((RUN.parents[1] / "pyproject.toml").read_text())["build-system"]
+    tools, package = commands
+    assert {"cmake>=3.22", "ninja", *wanted["requires"]} <= set(tools)
+    assert package[-2:] == ("--no-build-isolation", ".[test]")
+
+
 SUITE = {
     "pytest.ini": (
         "[pytest]\ntestpaths = tests/python\naddopts = -p no:cacheprovider -p xdist.plugin\n"

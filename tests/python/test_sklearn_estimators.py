@@ -293,3 +293,20 @@ def test_docstring_examples(name):
         runner.run(example)
     assert runner.tries > 4
     assert runner.failures == 0
+
+
+def test_dropout():
+    """It drops while training alone, as the seed says; predictions are of the whole network."""
+    options = {"hidden_layer_sizes": (30, 20), "max_iter": 5, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        plain, one, two = (
+            MLPRegressor(dropout=rate, **options).fit(X, NUMBER) for rate in (0.0, 0.2, 0.2)
+        )
+    np.testing.assert_array_equal(one.predict(X), two.predict(X))
+    assert np.abs(one.predict(X) - plain.predict(X)).max() > 0
+    dropouts = [layer for layer in one.to_mlp().layers if isinstance(layer, ln.Dropout)]
+    assert [layer.rate for layer in dropouts] == [0.2, 0.2]
+    np.testing.assert_allclose(one.to_mlp()(X)[:, 0], one.predict(X))
+    with pytest.raises(ValueError, match="dropout is for solvers that go step by step"):
+        MLPRegressor(solver="lbfgs", dropout=0.2).fit(X, NUMBER)

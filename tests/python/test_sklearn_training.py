@@ -376,25 +376,6 @@ def test_samples_to_score_and_callbacks():
         model.set_params(solver="lbfgs").fit(X, y)
 
 
-def test_dropout():
-    """It drops while training alone, as the seed says; predictions are of the whole network."""
-    options = {"hidden_layer_sizes": (30, 20), "max_iter": 5, "random_state": 0}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        plain, one, two = (
-            laminet.sklearn.MLPRegressor(dropout=rate, **options).fit(X, X[:, 0])
-            for rate in (0.0, 0.2, 0.2)
-        )
-    np.testing.assert_array_equal(one.predict(X), two.predict(X))
-    assert np.abs(one.predict(X) - plain.predict(X)).max() > 0
-    assert [layer.rate for layer in one.to_mlp().layers if isinstance(layer, ln.Dropout)] == [
-        0.2
-    ] * 2
-    np.testing.assert_allclose(one.to_mlp()(X)[:, 0], one.predict(X))
-    with pytest.raises(ValueError, match="dropout is for solvers that go step by step"):
-        laminet.sklearn.MLPRegressor(solver="lbfgs", dropout=0.2).fit(X, X[:, 0])
-
-
 def test_progress_and_interruption(capsys):
     y = TARGETS["number"][1]
     fitted(laminet.sklearn.MLPRegressor, X, y, verbose=True, max_iter=2, early_stopping=True)

@@ -69,6 +69,13 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
+def _needed(argv: list[str]) -> Sequence[str]:
+    """Return the commands whose modules must be loaded: the one that is named, or else all."""
+    if argv in (["-V"], ["--version"]):
+        return ()
+    return argv[:1] if argv and argv[0] in _COMMANDS else _COMMANDS
+
+
 def _parsed(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="laminet",
@@ -80,9 +87,7 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     if argv[:1] == ["help"]:
         argv = [*argv[1:2], "--help"]
-    # The module of another command is not waited for.
-    named = [name for name in _COMMANDS if argv[:1] == [name]]
-    for name in [] if argv in (["-V"], ["--version"]) else named or _COMMANDS:
+    for name in _needed(argv):
         import_module(f"laminet.cli.{name}").add_parser(commands)
     parser.is_bare = not argv
     for name, subparser in commands.choices.items():

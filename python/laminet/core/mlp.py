@@ -27,7 +27,7 @@ from laminet.core.initialization import as_dtype, he_normal_layers
 from laminet.core.inputs import as_feature_names, as_inputs
 from laminet.core.layers.chain import is_chain
 from laminet.core.layers.dense import Dense
-from laminet.core.layers.dropout import Dropout
+from laminet.core.layers.dropout import drops, in_training
 from laminet.core.layers.layer import Layer
 from laminet.core.layers.tree import as_series, brief, for_core, given, taken, walk
 from laminet.core.outputs import UNSTATED, Outputs, as_outputs
@@ -286,9 +286,9 @@ class MLP(_core.NetworkCall, Differentiable):
 
     def _core_in_training(self) -> Any:
         """Return a network of the core with its dropout, which `_core` is without."""
-        if not any(isinstance(leaf, Dropout) and leaf.rate > 0 for _, leaf in walk(self._layers)):
+        if not drops(self._layers):
             return self._core
-        told = for_core([layer._mapped(_in_training) for layer in self._layers], self.in_features)
+        told = for_core(in_training(self._layers), self.in_features)
         return _CORES[self._dtype](
             told, self._head or "none", self._feature_names, self.in_features
         )
@@ -733,7 +733,3 @@ def _restored(kind: type[MLP], layers: Iterable[Layer], described: dict[str, Any
     net = kind.__new__(kind)
     MLP.__init__(net, layers, **described)
     return net
-
-
-def _in_training(leaf: Layer) -> Layer:
-    return leaf._in_training() if isinstance(leaf, Dropout) else leaf

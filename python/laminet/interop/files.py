@@ -145,11 +145,13 @@ def read_file(name: str) -> MLP | Checkpoint:
                 from laminet.interop.onnx import from_onnx
 
                 return from_onnx(name)
-            if kind in ("torch", "stable-baselines3"):
-                from laminet.interop.torch_files import read_checkpoint
+            if kind == "safetensors":
+                return read(name)
+            from laminet.interop.torch_files import read_checkpoint
 
-                return read_checkpoint(name, *(["policy.pth"] if kind != "torch" else []))
-            return read(name)
+            if kind == "stable-baselines3":
+                return read_checkpoint(name, "policy.pth")
+            return read_checkpoint(name)
         except ImportError as error:
             raise ImportError(f"{name}: {error}", name=error.name) from error
 

@@ -91,7 +91,7 @@ def prepared(
 def _lies_in_a_file(array: Any) -> bool:
     """Whether the memory is a file's: of an array, a view of one, or a buffer behind it."""
     while array is not None:
-        if isinstance(array, (np.memmap, mmap.mmap)):
+        if isinstance(array, mmap.mmap):
             return True
         array = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from laminet.core.public_module import named_in
@@ -9,7 +10,12 @@ from laminet.core.public_module import named_in
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
 
-__all__ = ["TrainingError"]
+__all__ = ["TrainingError", "diverged"]
+
+_WHAT_TO_TRY = (
+    "try a smaller learning rate, optimizer=ln.optim.AdamW(..., clip_norm=1.0), or inputs and "
+    "targets of a scale near 1"
+)
 
 
 @named_in("laminet")
@@ -41,3 +47,12 @@ class TrainingError(RuntimeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args, self.__dict__
+
+
+def diverged(loss: float, epoch: int, step: int, network: MLP) -> TrainingError:
+    """Return the error of a loss that is not finite; `epoch` is 0 outside epochs."""
+    what = "NaN" if math.isnan(loss) else "infinite"
+    when = f"step {step}" if epoch == 0 else f"epoch {epoch}, step {step}"
+    return TrainingError(
+        f"the loss is {what} in {when}: {_WHAT_TO_TRY}", network=network, epoch=epoch, step=step
+    )

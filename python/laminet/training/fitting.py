@@ -20,9 +20,10 @@ from laminet.training.full_batch import fit_full_batch
 from laminet.training.history import Epoch, Fit, History
 from laminet.training.metrics import chosen_metrics
 from laminet.training.progress import progress_bar
+from laminet.training.seed import as_seed
 from laminet.training.standardized import standardized
 from laminet.training.targets import Goal, balanced, chosen_loss
-from laminet.training.trainer import Trainer, _as_seed
+from laminet.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -151,7 +152,7 @@ def fit(
     for call in calls:
         if not callable(call):
             raise TypeError(f"callbacks must be callable, got {type(call).__name__}")
-    own_seed = _as_seed(seed)
+    own_seed = as_seed(seed)
     plain = Goal(net, kind)
     data = prepared(net, plain, X, y, sample_weight, validation, own_seed)
     if isinstance(class_weight, str):

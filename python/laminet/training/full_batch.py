@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.core.layers.dropout import Dropout
-from laminet.core.layers.tree import walk
+from laminet.core.layers.dropout import drops
 from laminet.core.parameters import by_kind, by_name, parameters
 from laminet.optim import LBFGS, LevenbergMarquardt
 from laminet.optim.first_order import SGD
@@ -27,7 +26,7 @@ __all__ = ["fit_full_batch"]
 
 def fit_full_batch(run: Any, net: MLP, goal: Goal, method: Optimizer, epochs: int) -> None:
     """Make iterations until the run ends or nothing is to be gained; an iteration is an epoch."""
-    if any(isinstance(leaf, Dropout) and leaf.rate > 0 for _, leaf in walk(net.layers)):
+    if drops(net.layers):
         raise ValueError(
             f"{type(method).__name__} is for a loss that stays the same, and the network has "
             "Dropout, by which it is another at each look: take ln.optim.AdamW or another that "

@@ -97,9 +97,12 @@ class Goal:
         """
         dtype, count = self._net.dtype, self._net.out_features
         if self.labels is None:
-            if self.loss.name in ("cross_entropy", "binary_cross_entropy"):
-                _refuse_text(y, name)
-            return self.loss.as_targets(y, count, dtype, name)
+            try:
+                return self.loss.as_targets(y, count, dtype, name)
+            except TypeError:
+                if self.loss.name in ("cross_entropy", "binary_cross_entropy"):
+                    _refuse_text(y, name)
+                raise
         given = label_array(y, name)
         if given.ndim == 2 and given.shape[1] == 1:
             given = given[:, 0]
@@ -131,14 +134,12 @@ class Goal:
 
 def _refuse_text(y: Any, name: str) -> None:
     """Raise a ValueError for labels that are text, where the network has none to compare with."""
-    if type(y) is np.ndarray and y.dtype.kind in "biuf":
-        return
     given = label_array(y, name)
     if given.dtype.kind in "OUT" and any(isinstance(value, str) for value in given.flat):
         raise ValueError(
             f"{name} holds text, and the network has no labels: say which it has, in the order of "
             f"its outputs, as in net.with_outputs(ln.Classes(numpy.unique({name})))"
-        )
+        ) from None
 
 
 def chosen_loss(net: MLP, y: ArrayLike | None) -> Loss:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet import _core
-from laminet.core.conversion.counts import as_count, as_integer, shown
+from laminet.core.conversion.counts import as_count
 from laminet.core.layers.tree import without_ending
 from laminet.core.mlp import MLP
 from laminet.core.parameters import by_kind, by_name, parameters, with_parameters
@@ -17,8 +17,9 @@ from laminet.core.public_module import named_in
 from laminet.losses import as_loss
 from laminet.optim import AdamW, FirstOrder, Muon, as_optimizer
 from laminet.training import descriptions, saved_state
-from laminet.training.errors import TrainingError
+from laminet.training.errors import TrainingError, diverged
 from laminet.training.samples import as_sample_weight, as_samples, refuse_not_finite, require_rows
+from laminet.training.seed import as_seed
 from laminet.training.targets import Goal, chosen_loss
 
 if TYPE_CHECKING:
@@ -38,11 +39,6 @@ _CORES: dict[np.dtype[Any], Any] = {
 
 # Of the arrays of a state: what the optimiser keeps beside the parameters.
 _BUFFERS = ("first", "second", "average")
-
-_WHAT_TO_TRY = (
-    "try a smaller learning rate, optimizer=ln.optim.AdamW(..., clip_norm=1.0), or inputs and "
-    "targets of a scale near 1"
-)
 
 
 @named_in("laminet")
@@ -140,7 +136,7 @@ class Trainer:
             dtype=net.dtype,
         )
         self.loss_function, self.optimizer = kind, method
-        self._seed = _as_seed(seed)
+        self._seed = as_seed(seed)
         self._total_steps = None if total_steps is None else as_count(total_steps, "total_steps")
         self._epochs = 0
         self._losses: list[float] = []
@@ -204,7 +200,7 @@ class Trainer:
         loss: float = self._core.step(x, targets, weights, rates[0])
         if not math.isfinite(loss):
             refuse_not_finite(x, X, "X")
-            raise self._diverged(loss, self._epochs, self.steps + 1)
+            raise diverged(loss, self._epochs, self.steps + 1, self.network)
         return loss
 
     def epoch(
@@ -347,7 +343,7 @@ class Trainer:
         loss: float
         loss, made = self._core.epoch(x, targets, weights, size, order, rates)
         if made < count or not math.isfinite(loss):
-            raise self._diverged(loss, self._epochs + 1, first + made + 1)
+            raise diverged(loss, self._epochs + 1, first + made + 1, self.network)
         self._epochs += 1
         return loss
 
@@ -393,25 +389,3 @@ class Trainer:
                 continue
             found.append(which)
         return found
-
-    def _diverged(self, loss: float, epoch: int, step: int) -> TrainingError:
-        what = "NaN" if math.isnan(loss) else "infinite"
-        when = f"step {step}" if epoch == 0 else f"epoch {epoch}, step {step}"
-        return TrainingError(
-            f"the loss is {what} in {when}: {_WHAT_TO_TRY}",
-            network=self.network,
-            epoch=epoch,
-            step=step,
-        )
-
-
-def _as_seed(seed: Any) -> int:
-    """Return a seed of 64 bits, a random one for None."""
-    if seed is None:
-        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-    if isinstance(seed, np.random.Generator):
-        return int(seed.integers(0, 2**63))
-    value = as_integer(seed, "seed")
-    if not 0 <= value < 2**64:
-        raise ValueError(f"seed must be at least 0 and below 2**64, got {shown(value)}")
-    return value

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from laminet.core.layers.layer import ImmutableLayer
+from laminet.core.layers.layer import ImmutableLayer, Layer
+from laminet.core.layers.tree import walk
 from laminet.core.public_module import named_in
 from laminet.core.scalar_arguments import as_number
 
-__all__ = ["Dropout"]
+__all__ = ["Dropout", "drops", "in_training"]
 
 
 @named_in("laminet")
@@ -65,9 +67,6 @@ class Dropout(ImmutableLayer):
     def _for_core(self, features: int) -> tuple[Any, ...] | None:
         return None
 
-    def _in_training(self) -> Dropout:
-        return _Dropping(self.rate)
-
     def _brief(self) -> str:
         return f"dropout {self.rate:g}"
 
@@ -79,3 +78,16 @@ class _Dropping(Dropout):
 
     def _for_core(self, features: int) -> tuple[Any, ...] | None:
         return ("dropout", self.rate)
+
+
+def drops(layers: Iterable[Layer]) -> bool:
+    """Whether layers, or those within them, drop features while they are trained."""
+    return any(isinstance(leaf, Dropout) and leaf.rate > 0 for _, leaf in walk(tuple(layers)))
+
+
+def in_training(layers: Iterable[Layer]) -> list[Layer]:
+    """Return layers whose `Dropout` the core is told of."""
+    return [
+        layer._mapped(lambda leaf: _Dropping(leaf.rate) if isinstance(leaf, Dropout) else leaf)
+        for layer in layers
+    ]
