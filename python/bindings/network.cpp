@@ -24,14 +24,17 @@ template <class T>
 class Network {
  public:
   static py::object create(const py::sequence& layers, const std::string& head,
-                           const py::object& feature_names, std::size_t in_features) {
+                           const py::object& feature_names, std::size_t in_features,
+                           const std::string& precision) {
     LayerArrays<T> arrays;
     const SeriesView<T> views = arrays.series(layers);
-    return owned(std::make_unique<Network>(views, as_head(head), in_features, feature_names));
+    return owned(std::make_unique<Network>(views, as_head(head), in_features, feature_names,
+                                           as_precision(precision)));
   }
 
-  Network(const SeriesView<T>& layers, Head head, std::size_t in_features, py::object feature_names)
-      : mlp_(copied(layers, head, in_features)),
+  Network(const SeriesView<T>& layers, Head head, std::size_t in_features, py::object feature_names,
+          Precision precision)
+      : mlp_(copied(layers, head, in_features, precision)),
         feature_names_(std::move(feature_names)),
         flops_(mlp_.program().flops()) {}
 
@@ -152,16 +155,23 @@ class Network {
   }
 
  private:
-  static Mlp<T> copied(const SeriesView<T>& layers, Head head, std::size_t in_features) {
+  static Mlp<T> copied(const SeriesView<T>& layers, Head head, std::size_t in_features,
+                       Precision precision) {
     // To copy an element takes as long as some 40 operations, where the memory is fresh.
     const MaybeReleaseGil release(40.0 * weight_elements(layers));
-    return Mlp<T>(std::span<const LayerView<T>>(layers), head, in_features);
+    return Mlp<T>(std::span<const LayerView<T>>(layers), head, in_features, precision);
   }
 
   static Head as_head(const std::string& name) {
     const std::optional<Head> head = find_head(name);
     require(head.has_value(), "unknown head ", name);
     return *head;
+  }
+
+  static Precision as_precision(const std::string& name) {
+    if (name == "float32" || name == "float64") return Precision::full;
+    require(name == "bfloat16_weights", "unknown precision ", name);
+    return Precision::bfloat16_weights;
   }
 
   Input<T> checked_input(py::handle x) const {
@@ -192,7 +202,8 @@ void register_class(py::module_& module, const char* name) {
   py::class_<N> type(module, name);
   only_by_make(type);
   type.def_static("make", &N::create, py::arg("layers"), py::arg("head"),
-                  py::arg("feature_names") = py::none(), py::arg("in_features") = 0)
+                  py::arg("feature_names") = py::none(), py::arg("in_features") = 0,
+                  py::arg("precision") = "float32")
       .def("forward_head", &N::forward_head, py::arg("x"), py::arg("head"))
       .def("trace", &N::trace, py::arg("x"))
       .def("plan", &N::plan, py::arg("batch"))

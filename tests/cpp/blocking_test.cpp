@@ -172,7 +172,7 @@ TYPED_TEST(Packing, PutsEveryWeightInItsPanel) {
         for (std::size_t j = 0; j < n; ++j) {
           const bool body = j < body_columns;
           const std::size_t nr = body ? layout.body->nr : layout.tail->nr;
-          const T* panel = body ? packed.body_panel(j / nr) : packed.tail_panel();
+          const T* panel = packed.panel(j / layout.body->nr);
           const std::size_t column = body ? j % nr : j - body_columns;
           for (std::size_t p = 0; p < k; ++p) {
             ASSERT_EQ(panel[p * nr + column], view(j, p)) << set->name << " n=" << n;

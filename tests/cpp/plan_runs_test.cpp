@@ -81,6 +81,7 @@ Plan plan_of(const Program& program, std::size_t batch, std::size_t mr, std::siz
                     .width = program.widest_step(),
                     .batch = batch,
                     .element_size = sizeof(float),
+                    .weight_size = sizeof(float),
                     .mr = mr,
                     .threads = threads,
                     .handoff = [] { return 0.0; },
@@ -134,8 +135,8 @@ TEST_P(PlanRuns, AsItSays) {
         };
         const std::size_t mr = layout.body->mr;
         if (share(0) > mr && share(shown.row_parts - 1) <= mr) continue;
-        const float* const body = packed[l].body_panel(0);
-        const float* const tail = packed[l].tail_panel();
+        const float* const body = packed[l].panel(0);
+        const float* const tail = packed[l].panel(packed[l].layout().body_panels);
         const float* const end = body + layout.padded_columns() * sizes[l];
         if (layout.body_panels == 0) {
           check(shown.body, ran(calls(), tail, end), what);
@@ -242,8 +243,8 @@ TEST(PlanRunsOfManyKinds, AsItSays) {
             plan_layer(plan, layout, dense->groups, dense->in_features, cache_sizes());
         for (const PackedWeights<float>& own : prepared[s]) {
           const std::string what = "step " + std::to_string(s) + where;
-          const float* const body = own.body_panel(0);
-          const float* const tail = own.tail_panel();
+          const float* const body = own.panel(0);
+          const float* const tail = own.panel(own.layout().body_panels);
           const float* const end = body + layout.padded_columns() * dense->in_features;
           check(shown.body, ran(calls(), body, tail), what);
           check(shown.tail, ran(calls(), tail, end), what + ", tail");

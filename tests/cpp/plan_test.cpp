@@ -22,6 +22,7 @@ Plan plan_of(const std::vector<std::size_t>& sizes, std::size_t batch, std::size
                     .width = program.widest_step(),
                     .batch = batch,
                     .element_size = 4,
+                    .weight_size = 4,
                     .mr = 6,
                     .threads = threads,
                     .handoff = handoff,

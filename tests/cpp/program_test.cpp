@@ -229,17 +229,17 @@ TEST(Prepared, IsRefreshedInPlace) {
   change(1);
   for (const Packing packing : {Packing::forward, Packing::transposed}) {
     Prepared<float> prepared(program, parameters, table, packing);
-    const float* const place = prepared[1][0].body_panel(0);
+    const float* const place = prepared[1][0].panel(0);
     change(static_cast<float>(prepared.version()));
     EXPECT_NE(prepared.version(), parameters.version());
     prepared.refresh(parameters);
     EXPECT_EQ(prepared.version(), parameters.version());
-    EXPECT_EQ(prepared[1][0].body_panel(0), place);
+    EXPECT_EQ(prepared[1][0].panel(0), place);
     const Prepared<float> fresh(program, parameters, table, packing);
     for (std::size_t s = 0; s < 2; ++s) {
       const PackedWeights<float>& own = prepared[s][0];
       const std::size_t elements = own.layout().padded_columns() * own.k();
-      EXPECT_EQ(std::memcmp(own.body_panel(0), fresh[s][0].body_panel(0), elements * sizeof(float)),
+      EXPECT_EQ(std::memcmp(own.panel(0), fresh[s][0].panel(0), elements * sizeof(float)),
                 0);
     }
   }

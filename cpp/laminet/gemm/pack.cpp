@@ -10,6 +10,23 @@
 namespace laminet {
 namespace {
 
+bool is_finite(float x) { return std::isfinite(x); }
+bool is_finite(double x) { return std::isfinite(x); }
+bool is_finite(bfloat16 x) { return std::isfinite(widened(x)); }
+
+template <class T>
+void copy_stored(ConstMatrixView<T> from, MatrixView<T> to) {
+  copy<T>(from, to);
+}
+template <class T>
+void copy_stored(ConstMatrixView<T> from, MatrixView<bfloat16> to) {
+  for (std::size_t i = 0; i < from.rows; ++i) {
+    for (std::size_t j = 0; j < from.columns; ++j) {
+      to.row(i)[j] = to_bfloat16(static_cast<float>(from(i, j)));
+    }
+  }
+}
+
 // Rows of a panel between two interruption points: a few milliseconds where memory is slow.
 constexpr std::size_t kBlockDepth = 4096;
 
@@ -60,10 +77,23 @@ PackedWeights<T>::PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& t
 }
 
 template <class T>
+PackedWeights<T>::PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table,
+                                bfloat16* storage, const T* bias)
+    : n_(w.rows), k_(w.columns), table_(&table), layout_(w.rows, table), halves_(storage) {
+  pack_with(w, halves_, bias);
+}
+
+template <class T>
 void PackedWeights<T>::repack(ConstMatrixView<T> w, const T* bias) {
+  pack_with(w, data_, bias);
+}
+
+template <class T>
+template <class W>
+void PackedWeights<T>::pack_with(ConstMatrixView<T> w, W* out, const T* bias) {
   finite_ = true;
-  pack(w, data_, [this](const T* packed, std::size_t size) {
-    finite_ = finite_ && std::all_of(packed, packed + size, [](T v) { return std::isfinite(v); });
+  pack(w, out, [this](const W* packed, std::size_t size) {
+    finite_ = finite_ && std::all_of(packed, packed + size, [](W v) { return is_finite(v); });
   });
   may_skip_zeros_ = bias && finite_ &&
                     std::none_of(bias, bias + n_, [](T v) { return v == 0 && std::signbit(v); });
@@ -110,8 +140,8 @@ void PackedWeights<T>::repack(ConstMatrixView<T> w, std::size_t output, std::siz
 }
 
 template <class T>
-template <class Block>
-void PackedWeights<T>::pack(ConstMatrixView<T> w, T* out, Block block) const {
+template <class W, class Block>
+void PackedWeights<T>::pack(ConstMatrixView<T> w, W* out, Block block) const {
   for (std::size_t first = 0; first < n_; first += layout_.body->nr) {
     const bool body = n_ - first >= layout_.body->nr;
     const std::size_t nr = body ? layout_.body->nr : layout_.tail->nr;
@@ -120,10 +150,10 @@ void PackedWeights<T>::pack(ConstMatrixView<T> w, T* out, Block block) const {
     for (std::size_t p = 0; p < k_; p += kBlockDepth) {
       interruption_point();
       const std::size_t depth = std::min(kBlockDepth, k_ - p);
-      const MatrixView<T> panel = dense_view(out, depth, nr);
-      copy<T>(rows.row_block(p, depth), panel.column_block(0, columns));
+      const MatrixView<W> panel = dense_view(out, depth, nr);
+      copy_stored<T>(rows.row_block(p, depth), panel.column_block(0, columns));
       for (std::size_t i = 0; i < depth; ++i) {
-        std::fill(panel.row(i) + columns, panel.row(i) + nr, T{0});
+        std::fill(panel.row(i) + columns, panel.row(i) + nr, W{0});
       }
       block(out, depth * nr);
       out += depth * nr;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
+#include "laminet/base/bfloat16.h"
 #include "laminet/base/matrix.h"
 #include "laminet/kernels/forward.h"
 #include "laminet/kernels/tile.h"
@@ -34,8 +36,18 @@ struct PanelLayout {
   PanelRange share(std::size_t parts, std::size_t part) const;
 };
 
+// How weights are stored in their panels.
+enum class Stored { as_given, bfloat16 };
+
+template <class T>
+constexpr std::size_t size_of(Stored stored) {
+  return stored == Stored::bfloat16 ? sizeof(bfloat16) : sizeof(T);
+}
+
 // W (n, k) as panels, one after the other; each holds, for every k, nr outputs side by side, those
 // past n being zero. Any number of threads may read it while nobody packs it anew.
+//
+// Stored as bfloat16, weights are float that such numbers give exactly.
 template <class T>
 class PackedWeights {
  public:
@@ -44,13 +56,16 @@ class PackedWeights {
   // As above, into `storage` of at least packed_size(...) elements that outlives this object.
   // `bias` is what the layer adds, or null.
   PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, T* storage, const T* bias);
+  PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, bfloat16* storage,
+                const T* bias);
 
   // Of other numbers of the same shape, in the same place; only where the storage is another's.
+  // This and what follows is of weights stored as given.
   void repack(ConstMatrixView<T> w, const T* bias);
 
   // The panel that begins with output `panel` nr, to change; may_skip_zeros() and finite() must not
   // be asked afterwards.
-  T* change_panel(std::size_t panel) { return data_ + panel * layout_.body->nr * k_; }
+  T* change_panel(std::size_t panel) { return data_ + offset(panel); }
   // Packs anew the products from `first` on, of which w has the columns, of the outputs from
   // `output` on, of which w has the rows.
   void repack(ConstMatrixView<T> w, std::size_t output, std::size_t first);
@@ -59,8 +74,16 @@ class PackedWeights {
   std::size_t k() const { return k_; }
   const PanelLayout<T>& layout() const { return layout_; }
   const kernels::Table<T>& table() const { return *table_; }
-  const T* body_panel(std::size_t panel) const { return data_ + panel * layout_.body->nr * k_; }
-  const T* tail_panel() const { return body_panel(layout_.body_panels); }
+  Stored stored() const { return halves_ ? Stored::bfloat16 : Stored::as_given; }
+  // The tail's is that after the body's.
+  template <class W = T>
+  const W* panel(std::size_t i) const {
+    if constexpr (std::is_same_v<W, T>) {
+      return data_ + offset(i);
+    } else {
+      return halves_ + offset(i);
+    }
+  }
   // Whether leaving out the zeros of x changes no bit where the bias is added: no weight is
   // infinite or NaN, and the bias is not -0, so that the sign of a sum that is zero is not seen
   // after it.
@@ -71,16 +94,20 @@ class PackedWeights {
   std::size_t bytes() const { return owned_.bytes(); }
 
  private:
+  std::size_t offset(std::size_t panel) const { return panel * layout_.body->nr * k_; }
   // Calls block(first element, elements) for what has been packed, block by block.
-  template <class Block>
-  void pack(ConstMatrixView<T> w, T* out, Block block) const;
+  template <class W, class Block>
+  void pack(ConstMatrixView<T> w, W* out, Block block) const;
+  template <class W>
+  void pack_with(ConstMatrixView<T> w, W* out, const T* bias);
 
   std::size_t n_;
   std::size_t k_;
   const kernels::Table<T>* table_;
   PanelLayout<T> layout_;
   AlignedArray<T> owned_;
-  T* data_;
+  T* data_ = nullptr;           // the panels are here
+  bfloat16* halves_ = nullptr;  // or here
   bool finite_ = false;
   bool may_skip_zeros_ = false;
 };

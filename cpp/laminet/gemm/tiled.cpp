@@ -14,11 +14,30 @@
 namespace laminet {
 namespace {
 
+// The tile that takes weights as they are stored.
+template <class W, class T>
+const kernels::Tile<T, W>& tile_of(const kernels::Tile<T>& tile) {
+  if constexpr (std::is_same_v<W, T>) {
+    return tile;
+  } else {
+    return *tile.of_bfloat16;
+  }
+}
+
+// use(W{}) with the type that the weights are stored in.
+template <class T, class Use>
+void with_stored(const PackedWeights<T>& w, Use use) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (w.stored() == Stored::bfloat16) return use(bfloat16{});
+  }
+  use(T{});
+}
+
 // One block of depth of one tile's panels over all rows.
-template <class T>
+template <class T, class W>
 struct Pass {
-  const kernels::Tile<T>* tile;
-  const T* panels;         // the first panel, at this depth
+  const kernels::Tile<T, W>* tile;
+  const W* panels;         // the first panel, at this depth
   std::size_t panel_size;  // from one panel to the next
   std::size_t first_column;
   std::size_t columns;  // may end within the last panel
@@ -26,14 +45,14 @@ struct Pass {
   std::size_t depth;
   bool accumulate;
   bool last_depth;
-  const T* next;  // the first panel of the pass that follows, if that is to be fetched meanwhile
+  const W* next;  // the first panel of the pass that follows, if that is to be fetched meanwhile
   std::size_t next_columns;
 };
 
 // Whether a panel is fetched explicitly the first time that it is read.
-template <class T>
+template <class W>
 bool is_large(std::size_t depth, std::size_t nr) {
-  return depth * nr * sizeof(T) > cache_sizes().l1 / 2;
+  return depth * nr * sizeof(W) > cache_sizes().l1 / 2;
 }
 
 template <class T>
@@ -44,27 +63,27 @@ std::uintptr_t address(const T* p) {
 // The part of the next pass's panel that lies as `panel` does in its own pass, to be fetched while
 // row tile `tile` works: a tile fetches a line a step, a fourth of a panel of 64 columns of float,
 // and the first one has its own panel to wait for.
-template <class T>
-std::uintptr_t fetched_meanwhile(const Pass<T>& pass, std::size_t panel, std::size_t tile) {
+template <class T, class W>
+std::uintptr_t fetched_meanwhile(const Pass<T, W>& pass, std::size_t panel, std::size_t tile) {
   const std::size_t nr = pass.tile->nr;
-  const std::size_t line = 64 / sizeof(T);
+  const std::size_t line = 64 / sizeof(W);
   if (!pass.next || panel * nr >= pass.next_columns) return 0;
   if (tile == 0 || tile * line > nr) return 0;
   return address(pass.next + panel * pass.panel_size) + (tile - 1) * pass.depth * 64;
 }
 
-template <class T>
-void run(const Pass<T>& pass, const ConstMatrixView<T>& x, const T* bias,
+template <class T, class W>
+void run(const Pass<T, W>& pass, const ConstMatrixView<T>& x, const T* bias,
          const Activation& activation, const kernels::Table<T>& table, const MatrixView<T>& y) {
   // relu is done by the tile before its only store; the other functions pass over the row tile
   // just stored, which is still in L1.
   const bool relu = activation.kind == ActivationKind::relu;
   const bool apply = pass.last_depth && !relu && activation.kind != ActivationKind::identity;
   const std::size_t nr = pass.tile->nr;
-  const bool large = is_large<T>(pass.depth, nr);
+  const bool large = is_large<W>(pass.depth, nr);
   for (std::size_t i = 0; i < x.rows; i += pass.tile->mr) {
     const std::size_t m = std::min(pass.tile->mr, x.rows - i);
-    kernels::TileArgs<T> args{};
+    kernels::TileArgs<T, W> args{};
     args.k = pass.depth;
     args.a = x.row(i) + pass.first_depth;
     args.a_stride = x.row_stride;
@@ -114,7 +133,7 @@ bool has_many_zeros(const T* x, std::size_t n) {
 }
 
 // One row, without its zeros: what they add is zero, and no bit of the result changes.
-template <class T>
+template <class T, class W>
 void run_listed(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRange panels,
                 bool accumulate, const T* bias, const Activation& activation,
                 const MatrixView<T>& y) {
@@ -128,16 +147,17 @@ void run_listed(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRan
     const bool last = p + depth == w.k();
     const std::size_t count = w.table().nonzeros(x.data + p, depth, values, places);
     std::fill_n(places + count, kernels::kStepsAhead, count > 0 ? places[count - 1] : 0);
-    const auto sweep = [&](const kernels::Tile<T>& tile, const T* first_panel, std::size_t first,
+    const auto sweep = [&](const kernels::Tile<T>& own, const W* first_panel, std::size_t first,
                            std::size_t end) {
-      kernels::TileArgs<T> args{};
+      const kernels::Tile<T, W>& tile = tile_of<W>(own);
+      kernels::TileArgs<T, W> args{};
       args.k = count;
       args.a = values;
       args.steps = places;
       args.panel = first_panel + p * tile.nr;
       args.accumulate = accumulate || p > 0;
       args.relu = last && activation.kind == ActivationKind::relu;
-      args.prefetch = is_large<T>(depth, tile.nr);
+      args.prefetch = is_large<W>(depth, tile.nr);
       const std::size_t together = tile.row_panels * tile.nr;
       for (std::size_t j = first; j < end; j += args.n) {
         args.n = end - j >= together ? together : std::min(tile.nr, end - j);
@@ -150,10 +170,12 @@ void run_listed(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRan
     const std::size_t body_last = std::min(panels.last, layout.body_panels);
     const std::size_t body_nr = layout.body->nr;
     if (panels.first < body_last) {
-      sweep(*layout.body, w.body_panel(panels.first), panels.first * body_nr, body_last * body_nr);
+      sweep(*layout.body, w.template panel<W>(panels.first), panels.first * body_nr,
+            body_last * body_nr);
     }
     if (panels.last > layout.body_panels) {
-      sweep(*layout.tail, w.tail_panel(), layout.body_panels * body_nr, w.n());
+      sweep(*layout.tail, w.template panel<W>(layout.body_panels), layout.body_panels * body_nr,
+            w.n());
     }
   }
   if (activation.kind != ActivationKind::relu && activation.kind != ActivationKind::identity) {
@@ -184,23 +206,25 @@ std::array<Sweep<T>, 2> plan_sweeps(const PanelLayout<T>& layout, PanelRange pan
           sweep(layout.tail, layout.body_panels, tail)};
 }
 
-template <class T>
-void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, TiledOptions options,
-                 const T* bias, const Activation& activation, const MatrixView<T>& y) {
+namespace {
+
+template <class T, class W>
+void run_all(const ConstMatrixView<T>& x, const PackedWeights<T>& w, TiledOptions options,
+             const T* bias, const Activation& activation, const MatrixView<T>& y) {
   const auto [panels, from_memory, accumulate] = options;
   if (x.rows == 1 && bias && w.may_skip_zeros() && has_many_zeros(x.data, w.k())) {
-    run_listed(x, w, panels, accumulate, bias, activation, y);
+    run_listed<T, W>(x, w, panels, accumulate, bias, activation, y);
     return;
   }
   for (const Sweep<T>& sweep : plan_sweeps(w.layout(), panels, x.rows, w.k(), cache_sizes())) {
     const std::size_t nr = sweep.tile->nr;
     const Blocking& blocking = sweep.blocking;
-    const T* const first_panel = w.body_panel(sweep.first_panel);
+    const W* const first_panel = w.template panel<W>(sweep.first_panel);
     for (std::size_t j = 0; j < sweep.columns; j += blocking.columns) {
       for (std::size_t p = 0; p < w.k(); p += blocking.depth) {
         const std::size_t depth = std::min(blocking.depth, w.k() - p);
-        const T* const start = first_panel + j * w.k() + p * nr;
-        const T* next = nullptr;
+        const W* const start = first_panel + j * w.k() + p * nr;
+        const W* next = nullptr;
         std::size_t next_first = j;
         if (from_memory && p + depth < w.k()) {
           next = start + depth * nr;
@@ -208,22 +232,32 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, TiledOp
           next_first = j + blocking.columns;
           next = first_panel + next_first * w.k();
         }
-        const Pass<T> pass{.tile = sweep.tile,
-                           .panels = start,
-                           .panel_size = nr * w.k(),
-                           .first_column = sweep.first_column + j,
-                           .columns = std::min(blocking.columns, sweep.columns - j),
-                           .first_depth = p,
-                           .depth = depth,
-                           .accumulate = accumulate || p > 0,
-                           .last_depth = p + depth == w.k(),
-                           .next = next,
-                           .next_columns = std::min(blocking.columns, sweep.columns - next_first)};
+        const Pass<T, W> pass{
+            .tile = &tile_of<W>(*sweep.tile),
+            .panels = start,
+            .panel_size = nr * w.k(),
+            .first_column = sweep.first_column + j,
+            .columns = std::min(blocking.columns, sweep.columns - j),
+            .first_depth = p,
+            .depth = depth,
+            .accumulate = accumulate || p > 0,
+            .last_depth = p + depth == w.k(),
+            .next = next,
+            .next_columns = std::min(blocking.columns, sweep.columns - next_first)};
         run(pass, x, bias, activation, w.table(), y);
         interruption_point();
       }
     }
   }
+}
+
+}  // namespace
+
+template <class T>
+void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, TiledOptions options,
+                 const T* bias, const Activation& activation, const MatrixView<T>& y) {
+  with_stored(
+      w, [&](auto stored) { run_all<T, decltype(stored)>(x, w, options, bias, activation, y); });
 }
 
 template <class T>

@@ -174,6 +174,20 @@ void reverse_shared(const Program& program, const Operands<T>& chain, const Jaco
   if (own_y) copy<T>(outputs, y);
 }
 
+// Rows of a panel as they are, or widened into `place`.
+template <class T>
+ConstMatrixView<T> as_full(ConstMatrixView<T> panel, MatrixView<T>) {
+  return panel;
+}
+template <class T>
+ConstMatrixView<T> as_full(ConstMatrixView<bfloat16> panel, MatrixView<T> place) {
+  for (std::size_t i = 0; i < place.rows; ++i) {
+    std::transform(panel.row(i), panel.row(i) + place.columns, place.row(i),
+                   [](bfloat16 w) { return static_cast<T>(widened(w)); });
+  }
+  return place;
+}
+
 // The first factor of forward mode, of the step `index`: rows `first` .. of W_1^T D_1 for each
 // sample on the tape.
 template <class T>
@@ -183,22 +197,24 @@ void first_rows(const Program& program, const Operands<T>& chain, const Tape<T>&
   const ConstMatrixView<T> d = slopes_of(program, index, tape);
   const std::size_t per_sample = own.weight.columns;
   // The columns `from` to `end` of W^T are rows of `panel`, each of nr elements.
-  const auto scale = [&](const T* panel, std::size_t nr, std::size_t from, std::size_t end) {
+  const auto scale = [&](const auto* panel, std::size_t nr, std::size_t from, std::size_t end) {
     for (std::size_t r = 0; r < t.rows;) {
       const std::size_t sample = (first + r) / per_sample;
       const std::size_t row = (first + r) % per_sample;
       const std::size_t n = std::min({per_sample - row, t.rows - r, rows_between<T>(nr)});
       interruption_point();
+      const MatrixView<T> y = t.row_block(r, n).column_block(from, end - from);
+      const ConstMatrixView<T> w = as_full(dense_view(panel + row * nr, n, nr), y);
       chain.table->scaled_copy({.rows = n,
-                                .columns = end - from,
-                                .w = panel + row * nr,
-                                .w_stride = static_cast<std::ptrdiff_t>(nr),
+                                .columns = y.columns,
+                                .w = w.data,
+                                .w_stride = w.row_stride,
                                 .row_scale = nullptr,
                                 .minus = nullptr,
                                 .after = nullptr,
                                 .column_scale = d.data ? d.row(sample) + from : nullptr,
-                                .y = t.row(r) + from,
-                                .y_stride = t.row_stride});
+                                .y = y.data,
+                                .y_stride = y.row_stride});
       r += n;
     }
   };
@@ -215,11 +231,15 @@ void first_rows(const Program& program, const Operands<T>& chain, const Tape<T>&
   const PackedWeights<T>& packed = own.packed[0];
   const PanelLayout<T>& layout = packed.layout();
   const std::size_t nr = layout.body->nr;
-  for (std::size_t p = 0; p < layout.body_panels; ++p) {
-    scale(packed.body_panel(p), nr, p * nr, (p + 1) * nr);
-  }
-  if (layout.tail_columns > 0) {
-    scale(packed.tail_panel(), layout.tail->nr, layout.body_panels * nr, packed.n());
+  for (std::size_t p = 0; p < layout.panels(); ++p) {
+    const bool body = p < layout.body_panels;
+    const std::size_t own_nr = body ? nr : layout.tail->nr;
+    const std::size_t end = body ? (p + 1) * nr : packed.n();
+    if (packed.stored() == Stored::bfloat16) {
+      scale(packed.template panel<bfloat16>(p), own_nr, p * nr, end);
+    } else {
+      scale(packed.panel(p), own_nr, p * nr, end);
+    }
   }
 }
 

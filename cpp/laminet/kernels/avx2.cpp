@@ -24,7 +24,12 @@ struct F32 : VectorExtension<float, std::uint32_t, 32> {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
   static LAMINET_INLINE V splat(T x) { return _mm256_set1_ps(x); }
+  static LAMINET_INLINE V splat(bfloat16 x) { return splat(widened(x)); }
   static LAMINET_INLINE V load(const T* p) { return _mm256_loadu_ps(p); }
+  static LAMINET_INLINE V load(const bfloat16* p) {
+    const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+  }
   static LAMINET_INLINE V load_partial(const T* p, int n, T fill) {
     const __m256i mask = first(n);
     return _mm256_blendv_ps(splat(fill), _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask));
@@ -81,7 +86,10 @@ namespace laminet::kernels {
 namespace {
 
 // 12 accumulators of the 16 registers leave room for two panel vectors and a broadcast.
-constexpr Tile<float> kTilesF32[] = {avx2::tile<avx2::F32, 6, 2>(), avx2::tile<avx2::F32, 12, 1>()};
+constexpr Tile<float, bfloat16> kTilesBfloat16[] = {avx2::tile<avx2::F32, 6, 2, bfloat16>(),
+                                                    avx2::tile<avx2::F32, 12, 1, bfloat16>()};
+constexpr Tile<float> kTilesF32[] = {avx2::tile<avx2::F32, 6, 2>(&kTilesBfloat16[0]),
+                                     avx2::tile<avx2::F32, 12, 1>(&kTilesBfloat16[1])};
 constexpr Tile<double> kTilesF64[] = {avx2::tile<avx2::F64, 6, 2>(),
                                       avx2::tile<avx2::F64, 12, 1>()};
 constexpr Table<float> kTableF32 = avx2::table<avx2::F32, 2, 6>(kTilesF32);

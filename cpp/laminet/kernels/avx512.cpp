@@ -30,7 +30,13 @@ struct F32 : VectorExtension<float, std::uint32_t, 64> {
 
   static LAMINET_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
   static LAMINET_INLINE V splat(T x) { return _mm512_set1_ps(x); }
+  static LAMINET_INLINE V splat(bfloat16 x) { return splat(widened(x)); }
   static LAMINET_INLINE V load(const T* p) { return _mm512_loadu_ps(p); }
+  static LAMINET_INLINE V load(const bfloat16* p) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xFFFF, halves);
+    return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xFFFF, wide, 16));
+  }
   static LAMINET_INLINE V load_partial(const T* p, int n, T fill) {
     return _mm512_mask_loadu_ps(splat(fill), first(n), p);
   }
@@ -175,9 +181,12 @@ namespace {
 
 // 24 accumulators of the 32 registers; the narrower tiles keep layers of 32 and 16 outputs from
 // paying for 64 columns, with more rows so that loads of the panel still serve many products.
-constexpr Tile<float> kTilesF32[] = {avx512::tile<avx512::F32, 6, 4>(),
-                                     avx512::tile<avx512::F32, 12, 2>(),
-                                     avx512::tile<avx512::F32, 16, 1>()};
+constexpr Tile<float, bfloat16> kTilesBfloat16[] = {avx512::tile<avx512::F32, 6, 4, bfloat16>(),
+                                                    avx512::tile<avx512::F32, 12, 2, bfloat16>(),
+                                                    avx512::tile<avx512::F32, 16, 1, bfloat16>()};
+constexpr Tile<float> kTilesF32[] = {avx512::tile<avx512::F32, 6, 4>(&kTilesBfloat16[0]),
+                                     avx512::tile<avx512::F32, 12, 2>(&kTilesBfloat16[1]),
+                                     avx512::tile<avx512::F32, 16, 1>(&kTilesBfloat16[2])};
 constexpr Tile<double> kTilesF64[] = {avx512::tile<avx512::F64, 6, 4>(),
                                       avx512::tile<avx512::F64, 12, 2>(),
                                       avx512::tile<avx512::F64, 16, 1>()};

@@ -19,7 +19,7 @@ struct ScaleColumnsArgs {
 };
 
 // y = diag(after) (diag(row_scale) w - 1 minus^T) diag(column_scale), each of the four left out
-// where it is null.
+// where it is null. y may be w.
 template <class T>
 struct ScaledCopyArgs {
   std::size_t rows;

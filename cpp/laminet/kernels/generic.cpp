@@ -29,6 +29,12 @@ struct Vector16 : VectorExtension<Element, UnsignedInteger, 16> {
     __builtin_memcpy(&v, p, sizeof v);
     return v;
   }
+  static LAMINET_INLINE V splat(bfloat16 x) { return splat(static_cast<T>(widened(x))); }
+  static LAMINET_INLINE V load(const bfloat16* p) {
+    V v = Base::zero();
+    for (int i = 0; i < lanes; ++i) v[i] = static_cast<T>(widened(p[i]));
+    return v;
+  }
   static LAMINET_INLINE V load_partial(const T* p, int n, T fill) {
     V v = splat(fill);
     for (int i = 0; i < n; ++i) v[i] = p[i];
@@ -75,8 +81,10 @@ namespace laminet::kernels {
 namespace {
 
 // 12 accumulators: SSE2 has 16 registers, 64-bit Arm 32.
-constexpr Tile<float> kTilesF32[] = {generic::tile<generic::F32, 6, 2>(),
-                                     generic::tile<generic::F32, 12, 1>()};
+constexpr Tile<float, bfloat16> kTilesBfloat16[] = {generic::tile<generic::F32, 6, 2, bfloat16>(),
+                                                    generic::tile<generic::F32, 12, 1, bfloat16>()};
+constexpr Tile<float> kTilesF32[] = {generic::tile<generic::F32, 6, 2>(&kTilesBfloat16[0]),
+                                     generic::tile<generic::F32, 12, 1>(&kTilesBfloat16[1])};
 constexpr Tile<double> kTilesF64[] = {generic::tile<generic::F64, 6, 2>(),
                                       generic::tile<generic::F64, 12, 1>()};
 constexpr Table<float> kTableF32 = generic::table<generic::F32, 2, 6>(kTilesF32);

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "laminet/base/bfloat16.h"
+
 namespace laminet::kernels {
 
 // clang-format off
@@ -56,6 +58,9 @@ struct Tile {
   // The same for a row of which only some elements are given, in ascending order, the others being
   // zero: args.steps. Either `row_panels` panels and all their columns, or at most one panel.
   void (*multiply_listed)(const Args& args, std::size_t panel_size);
+  // The same tile for the same weights in bfloat16, which gives the same bits; null where there is
+  // none, as of double.
+  const Tile<Compute, bfloat16>* of_bfloat16 = nullptr;
 };
 
 }  // namespace laminet::kernels

@@ -11,15 +11,18 @@ namespace laminet {
 
 template <class T>
 Plan current_plan(const Program& program, std::size_t batch, const kernels::InstructionSet& set,
-                  double (*handoff)()) {
+                  Precision precision, double (*handoff)()) {
   const Backend requested = backend();
   const bool fused = &set != &kernels::baseline_instruction_set();
+  const Stored stored =
+      precision == Precision::bfloat16_weights ? Stored::bfloat16 : Stored::as_given;
   const PlanInput input{
       .weights = program.weights(),
       .largest_weight = program.largest_weight(),
       .width = program.widest_step(),
       .batch = batch,
       .element_size = sizeof(T),
+      .weight_size = size_of<T>(stored),
       .mr = set.table<T>().tiles[0].mr,
       .threads = num_threads(program.flops() * static_cast<double>(batch)),
       .handoff = handoff,
@@ -32,7 +35,7 @@ Plan current_plan(const Program& program, std::size_t batch, const kernels::Inst
 
 #define LAMINET_INSTANTIATE(T)                                                               \
   template Plan current_plan<T>(const Program&, std::size_t, const kernels::InstructionSet&, \
-                                double (*)());
+                                Precision, double (*)());
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 

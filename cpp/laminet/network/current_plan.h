@@ -6,12 +6,13 @@
 #include "laminet/base/parallel.h"
 #include "laminet/kernels/instruction_sets.h"
 #include "laminet/network/plan.h"
+#include "laminet/network/precision.h"
 #include "laminet/network/program.h"
 
 namespace laminet {
 
 template <class T>
 Plan current_plan(const Program& program, std::size_t batch, const kernels::InstructionSet& set,
-                  double (*handoff)() = team_handoff);
+                  Precision precision = Precision::full, double (*handoff)() = team_handoff);
 
 }  // namespace laminet

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "laminet/base/check.h"
@@ -33,23 +34,29 @@ Mlp<T>::Mlp(std::span<const DenseView<T>> layers, Head head)
     : Mlp(std::span<const LayerView<T>>(as_layers(layers)), head) {}
 
 template <class T>
-Mlp<T>::Mlp(std::span<const LayerView<T>> layers, Head head, std::size_t in_features)
-    : Mlp(build(layers, head, in_features), head) {}
+Mlp<T>::Mlp(std::span<const LayerView<T>> layers, Head head, std::size_t in_features,
+            Precision precision)
+    : Mlp(build(layers, head, in_features), head, precision) {}
 
 template <class T>
-Mlp<T>::Mlp(Built<T> built, Head head)
+Mlp<T>::Mlp(Built<T> built, Head head, Precision precision)
     : head_(head),
+      precision_(precision),
       program_(std::move(built.program)),
       parameters_(built.numbers.all),
       layers_(std::move(built.numbers.layers)),
       norms_(std::move(built.numbers.norms)),
       units_(std::move(built.numbers.units)),
       instruction_set_(&kernels::active_instruction_set()) {
+  require(precision == Precision::full || std::is_same_v<T, float>,
+          "weights are rounded to bfloat16 in networks of float32");
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     DenseView<T>& layer = layers_[l];
     const DenseBlocks& blocks = built.numbers.blocks[l];
     places_.push_back(place_of(program_, blocks.weight));
-    copy_weight<T>(layer.weight, parameters_.change(blocks.weight));
+    const MatrixView<T> own = parameters_.change(blocks.weight);
+    copy_weight<T>(layer.weight, own);
+    if (precision == Precision::bfloat16_weights) round_to_bfloat16<T>(own);
     layer.weight = parameters_[blocks.weight];
     keep(layer.bias, blocks.bias);
     layer.units = {};  // the caller's; units() has them
@@ -99,7 +106,12 @@ std::vector<DenseOperands<T>> Mlp<T>::step_operands() const {
 
 template <class T>
 Plan Mlp<T>::plan(std::size_t batch) const {
-  return current_plan<T>(program_, batch, *instruction_set_);
+  return current_plan<T>(program_, batch, *instruction_set_, precision_);
+}
+
+template <class T>
+Packing Mlp<T>::packing() const {
+  return precision_ == Precision::bfloat16_weights ? Packing::forward_bfloat16 : Packing::forward;
 }
 
 template <class T>
@@ -124,7 +136,7 @@ const Operands<T>& Mlp<T>::operands(const Plan& plan) const {
   }
   const Packed& packed = packed_.get([this] {
     auto made = std::make_unique<Packed>(
-        Packed{Prepared<T>(program_, parameters_, table(), Packing::forward), step_operands(), {}});
+        Packed{Prepared<T>(program_, parameters_, table(), packing()), step_operands(), {}});
     for (std::size_t s = 0; s < made->steps.size(); ++s) made->steps[s].packed = made->prepared[s];
     made->operands = {parameters_.data(), made->steps, &table(), true, made->prepared.finite()};
     return made;
@@ -142,7 +154,7 @@ template <class T>
 MlpBytes Mlp<T>::bytes_prepared() const {
   MlpBytes result = bytes();
   if (result.packed == 0 && plan(1).backend == Backend::tiled) {
-    result.packed = Prepared<T>::bytes_of(program_, table(), Packing::forward);
+    result.packed = Prepared<T>::bytes_of(program_, table(), packing());
   }
   return result;
 }
@@ -155,7 +167,7 @@ bool Mlp<T>::prepare(std::size_t batch) const {
   // However far apart the CPUs will be.
   const auto include = [&](std::size_t n) {
     for (double (*handoff)() : {+[] { return 0.0; }, +[] { return 1.0; }}) {
-      const Plan chosen = current_plan<T>(program_, n, *instruction_set_, handoff);
+      const Plan chosen = current_plan<T>(program_, n, *instruction_set_, precision_, handoff);
       const ScratchRows needed = scratch_rows(chosen);
       rows = {std::max(rows.caller, needed.caller), std::max(rows.others, needed.others)};
       if (chosen.split == Split::layers) parts = std::max(parts, chosen.threads);

@@ -23,6 +23,7 @@
 #include "laminet/network/parameters.h"
 #include "laminet/network/places.h"
 #include "laminet/network/plan.h"
+#include "laminet/network/precision.h"
 #include "laminet/network/prepared.h"
 #include "laminet/network/program.h"
 
@@ -44,8 +45,9 @@ class Mlp {
   // Throws std::invalid_argument where there is no layer or the shapes do not chain. `in_features`
   // where the layers do not say it.
   explicit Mlp(std::span<const DenseView<T>> layers, Head head = Head::none);
+  // Precisions other than `full` are of float.
   explicit Mlp(std::span<const LayerView<T>> layers, Head head = Head::none,
-               std::size_t in_features = 0);
+               std::size_t in_features = 0, Precision precision = Precision::full);
 
   const Program& program() const { return program_; }
   const Parameters<T>& parameters() const { return parameters_; }
@@ -62,6 +64,7 @@ class Mlp {
   std::size_t in_features() const { return program_.in_features(); }
   std::size_t out_features() const { return program_.out_features(); }
   Head head() const { return head_; }
+  Precision precision() const { return precision_; }
   const kernels::InstructionSet& instruction_set() const { return *instruction_set_; }
   const kernels::Table<T>& table() const { return instruction_set_->template table<T>(); }
 
@@ -105,13 +108,17 @@ class Mlp {
     Operands<T> operands;
   };
 
-  Mlp(Built<T> built, Head head);
+  Mlp(Built<T> built, Head head, Precision precision);
   std::vector<DenseOperands<T>> step_operands() const;
   const Program& headed(Head head) const;
   // Copies a row of numbers, and lets `row` show the copy; nothing where it is null.
   void keep(const T*& row, const ParameterBlock& block);
 
+  // How weights are packed for the way forward.
+  Packing packing() const;
+
   Head head_;
+  Precision precision_;
   Program program_;
   Parameters<T> parameters_;
   std::vector<DenseView<T>> layers_;

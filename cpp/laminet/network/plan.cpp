@@ -90,7 +90,7 @@ PanelRange largest_share(const PanelLayout<T>& layout, std::size_t shares) {
 Plan make_plan(const PlanInput& input, const CacheSizes& caches) {
   const std::size_t width = input.width;
   const auto weights = static_cast<double>(input.weights);
-  const double bytes = weights * static_cast<double>(input.element_size);
+  const double bytes = weights * static_cast<double>(input.weight_size);
   const double flops = 2.0 * weights * static_cast<double>(input.batch);
   const auto threads = static_cast<double>(std::max<std::size_t>(1, input.threads));
   // Not for BLAS, whose bits depend on how its rows are shared out.
@@ -124,7 +124,7 @@ Plan make_plan(const PlanInput& input, const CacheSizes& caches) {
 
   // Weights that come from memory: each pass over them must serve as many rows as L3 can keep.
   plan.from_memory = bytes > static_cast<double>(caches.l3) / 2;
-  const double largest = static_cast<double>(input.largest_weight * input.element_size);
+  const double largest = static_cast<double>(input.largest_weight * input.weight_size);
   const bool in_l2 = bytes <= 1.125 * static_cast<double>(caches.l2) &&
                      largest <= static_cast<double>(caches.l2) / 2;
   const std::size_t few = in_l2 ? kMostRowsToShareLayersInL2 : kMostRowsToShareLayers;

@@ -56,7 +56,8 @@ struct PlanInput {
   std::size_t width;           // elements of a row that a step reads and writes, at most
   std::size_t batch;
   std::size_t element_size;
-  std::size_t mr;  // rows of the widest register tile
+  std::size_t weight_size;  // of an element of the weights as they are read
+  std::size_t mr;           // rows of the widest register tile
   std::size_t threads;
   double (*handoff)();  // as team_handoff(); asked only where work may be shared out
   Backend requested;

@@ -17,18 +17,20 @@ ParameterBlock columns_of(const ParameterBlock& row, std::size_t first, std::siz
 
 template <class T>
 ConstMatrixView<T> oriented(ConstMatrixView<T> w, Packing packing) {
-  if (packing == Packing::forward) return w;
+  if (packing != Packing::transposed) return w;
   return {w.data, w.columns, w.rows, w.column_stride, w.row_stride};
 }
 
-// Elements of a group's panels, from one that starts on a cache line to the next that does.
+// What the panels of a group take, from one that starts on a cache line to the next that does, in
+// elements of T.
 template <class T>
 std::size_t panel_elements(const DenseStep& dense, const kernels::Table<T>& table,
                            Packing packing) {
-  const bool forward = packing == Packing::forward;
-  return round_up(packed_size(forward ? dense.out_features : dense.in_features,
-                              forward ? dense.in_features : dense.out_features, table),
-                  AlignedArray<T>::kAlignment / sizeof(T));
+  const bool forward = packing != Packing::transposed;
+  const std::size_t size = packed_size(forward ? dense.out_features : dense.in_features,
+                                       forward ? dense.in_features : dense.out_features, table);
+  const Stored stored = packing == Packing::forward_bfloat16 ? Stored::bfloat16 : Stored::as_given;
+  return round_up(size * size_of<T>(stored), AlignedArray<T>::kAlignment) / sizeof(T);
 }
 
 template <class T>
@@ -63,11 +65,16 @@ Prepared<T>::Prepared(const Program& program, const Parameters<T>& parameters,
     for (std::size_t g = 0; dense && g < dense->groups; ++g) {
       const std::size_t n = dense->out_features;
       // What is added on the way forward is not on the way back.
-      const ParameterBlock bias = packing == Packing::forward ? dense->bias : ParameterBlock{};
+      const ParameterBlock bias = packing == Packing::transposed ? ParameterBlock{} : dense->bias;
       parts_.push_back({rows_of(dense->weight, g * n, n), columns_of(bias, g * n, n)});
       const Part& part = parts_.back();
-      weights_.emplace_back(oriented(parameters[part.weight], packing), table, free,
-                            parameters[part.bias].data);
+      const ConstMatrixView<T> weight = oriented(parameters[part.weight], packing);
+      const T* const row = parameters[part.bias].data;
+      if (packing == Packing::forward_bfloat16) {
+        weights_.emplace_back(weight, table, reinterpret_cast<bfloat16*>(free), row);
+      } else {
+        weights_.emplace_back(weight, table, free, row);
+      }
       free += panel_elements(*dense, table, packing);
     }
   }

@@ -14,8 +14,9 @@
 
 namespace laminet {
 
-// The weights of W for the way forward, or of W^T for the way back.
-enum class Packing { forward, transposed };
+// The weights of W for the way forward, as they are or stored as bfloat16, or of W^T for the way
+// back.
+enum class Packing { forward, forward_bfloat16, transposed };
 
 // All panels of a network, in one piece of memory. Any number of threads may read it while nobody
 // refreshes it.

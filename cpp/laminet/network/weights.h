@@ -2,8 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <span>
 
+#include "laminet/base/bfloat16.h"
 #include "laminet/base/check.h"
 #include "laminet/base/interruption.h"
 #include "laminet/base/matrix.h"
@@ -26,6 +29,20 @@ void copy_weight(ConstMatrixView<T> from, MatrixView<T> to) {
     interruption_point();
     const std::size_t rows = std::min(step, from.rows - i);
     copy<T>(from.row_block(i, rows), to.row_block(i, rows));
+  }
+}
+
+// To bfloat16. Throws std::invalid_argument where a number becomes infinite.
+template <class T>
+void round_to_bfloat16(MatrixView<T> weight) {
+  for (std::size_t i = 0; i < weight.rows; ++i) {
+    interruption_point();
+    for (T& w : std::span(weight.row(i), weight.columns)) {
+      const float rounded = widened(to_bfloat16(static_cast<float>(w)));
+      require(!std::isinf(rounded) || std::isinf(w), "a weight of ", w,
+              " is beyond the range of bfloat16");
+      w = static_cast<T>(rounded);
+    }
   }
 }
 

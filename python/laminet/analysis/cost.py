@@ -25,6 +25,8 @@ OPERATIONS = ("forward", "vjp", "jacobian", "gradients")
 # The counts may be of any size, but Python refuses to write thousands of digits.
 _LARGEST_BATCH = 2**127
 
+_BFLOAT16 = 2  # bytes
+
 
 @dataclass(frozen=True)
 class LayerCost:
@@ -265,6 +267,9 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     - `Select` moves what it takes, or nothing where columns lie side by side: then the next layer
       reads them where they are; `Dropout` is nothing, and a branch of no layers is a copy.
 
+    Of a network of `precision` "bfloat16_weights" products by ``W`` read 2 bytes a weight, those by
+    its transpose, on the way back, 4.
+
     At ``B = 1`` a forward pass is some 2 FLOPs for each weight, so 0.5 a byte in float32, and
     memory sets the speed; with ``B`` the weights are used ``B`` times for each time they are read
     (Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009, doi
@@ -278,6 +283,8 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     program = program_of(net)
     mode = program.mode if operation == "jacobian" else None
     passes = _Passes(operation, mode, net.out_features if mode == "reverse" else net.in_features)
+    item = net.dtype.itemsize
+    sizes = item, item if net.precision == net.dtype.name else _BFLOAT16
     layers: list[LayerCost] = []
     head = 0
     for i, step in enumerate(program.steps):
@@ -288,7 +295,7 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
             head = batch * sum(n * work.functions for work, n in by_entry.of(step, first=False))
         else:
             works = passes.of(step, first=first)
-            layers.append(_layer_cost(step, len(layers) + 1, works, batch, net.dtype.itemsize))
+            layers.append(_layer_cost(step, len(layers) + 1, works, batch, sizes))
     ends = net.in_features, net.out_features
     return Cost(tuple(layers), batch, head, operation, mode, *ends)
 
@@ -317,14 +324,20 @@ class _Passes:
 
 
 def _layer_cost(
-    step: Step, index: int, works: Sequence[tuple[Work, int]], batch: int, item: int
+    step: Step, index: int, works: Sequence[tuple[Work, int]], batch: int, sizes: tuple[int, int]
 ) -> LayerCost:
+    """Count what a step does; `sizes` are the bytes of a number, and of one of W's panels."""
+    item, weight = sizes
+
     def each(name: str) -> int:
         return batch * sum(int(getattr(work, name)) * times for work, times in works)
 
     def once(name: str) -> int:
         return item * sum(int(getattr(work, name)) for work, _ in works)
 
+    # Of products by W, not by W^T: a weight is the two operations that it is for.
+    by_panels = [step.works["forward"], step.works["push_forward"]]
+    packed = sum(work.products // 2 for work, _ in works if any(work is one for one in by_panels))
     products = [times for work, times in works if work.products]
     level = 0 if not products else batch * max(products)
     # Of one product for all copies, as they read the same input, each has its part.
@@ -339,7 +352,7 @@ def _layer_cost(
         bias_flops=each("biases"),
         activation_flops=each("functions"),
         input_bytes=item * each("read"),
-        weight_bytes=once("weights_read"),
+        weight_bytes=once("weights_read") - (item - weight) * packed,
         bias_bytes=once("biases_read"),
         output_bytes=item * each("written") + once("gradients_written"),
         blas_level=1 if level == 0 else 2 if level == 1 else 3,

@@ -33,6 +33,7 @@ from laminet.core.layers.tree import as_series, brief, for_core, given, taken, w
 from laminet.core.outputs import UNSTATED, Outputs, as_outputs
 from laminet.core.parameters import places_of
 from laminet.core.plan import Plan, plan_of
+from laminet.core.precision import as_precision
 from laminet.core.public_module import named_in
 from laminet.core.runtime import check_environment
 from laminet.core.steps import program_of
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
     from typing_extensions import Self
 
-    from laminet.core.name_types import ActivationName, HeadName
+    from laminet.core.name_types import ActivationName, HeadName, PrecisionName
     from laminet.core.summary import Summary
 
     Array = NDArray[Any]
@@ -97,6 +98,8 @@ class MLP(_core.NetworkCall, Differentiable):
         begin with a `Select`.
     dtype : {"float32", "float64"}, optional
         By default float64 if a layer is, else float32. Other arrays are rounded to it.
+    precision : {"float32", "float64", "bfloat16_weights"}, optional
+        By default that of the dtype; see `with_precision`.
 
     Attributes
     ----------
@@ -112,6 +115,8 @@ class MLP(_core.NetworkCall, Differentiable):
     in_features, out_features : int
     dtype : numpy.dtype
         float32 or float64.
+    precision : str
+        How exactly products are computed: "float32", "float64" or "bfloat16_weights".
     num_parameters : int
         Weights and biases, of dense layers and of norms, and parameters of activations by unit.
 
@@ -165,6 +170,7 @@ class MLP(_core.NetworkCall, Differentiable):
         "_layers",
         "_outputs",
         "_places",
+        "_precision",
         "_sizes",
     )
 
@@ -180,6 +186,7 @@ class MLP(_core.NetworkCall, Differentiable):
         inputs: Iterable[tuple[str, int]] | None = None,
         in_features: int | None = None,
         dtype: DTypeLike | None = None,
+        precision: PrecisionName | None = None,
     ) -> None:
         check_environment()
         tree = as_series(layers, "layers")
@@ -191,10 +198,11 @@ class MLP(_core.NetworkCall, Differentiable):
         names = as_feature_names(feature_names, features)
         joined = as_inputs(inputs, features)
         kind = _widest(tree) if dtype is None else as_dtype(dtype)
+        exactness = as_precision(precision, kind)
         own = [layer._mapped(lambda leaf: _owned(leaf, kind)) for layer in tree]
         # The core wants a step; of no layer but Dropout there is none.
         told = for_core(own, features) or [("activation", Activation("identity"))]
-        core = _CORES[kind](told, known_head or "none", names, features)
+        core = _CORES[kind](told, known_head or "none", names, features, exactness)
         super().__init__(core)  # first of all: it refuses a network that is complete
         self._head = known_head
         self._outputs = stated
@@ -202,6 +210,7 @@ class MLP(_core.NetworkCall, Differentiable):
         self._inputs = joined
         self._sizes = sizes
         self._dtype = kind
+        self._precision = exactness
         self._digest: bytes | None = None
         self._derivatives = _DERIVATIVES[kind](core)
         numbers = count()
@@ -337,6 +346,11 @@ class MLP(_core.NetworkCall, Differentiable):
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64."""
         return self._dtype
+
+    @property
+    def precision(self) -> PrecisionName:
+        """How exactly products are computed: "float32", "float64" or "bfloat16_weights"."""
+        return self._precision
 
     @property
     def num_parameters(self) -> int:
@@ -537,6 +551,61 @@ class MLP(_core.NetworkCall, Differentiable):
             return self
         return self._like(self._layers, dtype=target)
 
+    def with_precision(self, precision: PrecisionName) -> Self:
+        """Return the network with its products computed in another precision.
+
+        Parameters
+        ----------
+        precision : {"float32", "float64", "bfloat16_weights"}
+            With "bfloat16_weights" the weights of dense layers are rounded to bfloat16, to the
+            nearest number and of two as near to the even one, and stored so; all else is as it was:
+            inputs, outputs, biases and what is computed are float32. The other two are those of the
+            dtype.
+
+        Returns
+        -------
+        MLP
+            The network itself where it has that precision already.
+
+        Raises
+        ------
+        ValueError
+            If there is no such precision, it is of networks of another dtype, or a weight is so
+            large that bfloat16 has no number for it.
+        TypeError
+            If `precision` is not a str.
+
+        Notes
+        -----
+        bfloat16 has the exponents of float32 and 8 bits of precision: a weight moves by at most
+        ``2**-8`` of itself, [1]_. `compare_precision` says what that does to the outputs.
+
+        The results are those of a network of float32 with the rounded weights, bit for bit, in
+        every instruction set; `layers` shows these, as float32. Half of the bytes are read, which
+        counts where reading weights is what takes the time: single samples and small batches of
+        networks that no cache next to the core holds. Derivatives are those of the network with the
+        rounded weights, and read weights of float32; a network that is trained begins with the
+        rounded weights, and is float32.
+
+        What has been rounded stays so: from "bfloat16_weights" back to "float32", or to float64,
+        the weights are the rounded ones.
+
+        References
+        ----------
+        .. [1] "BFLOAT16 - Hardware Numerics Definition", Intel 2018.
+
+        Examples
+        --------
+        >>> import laminet as ln
+        >>> net = ln.MLP.init([784, 256, 10], seed=0).with_precision("bfloat16_weights")
+        >>> net
+        MLP(784 -> 256 relu -> 10 identity, float32, bfloat16 weights, 203530 parameters)
+        """
+        target = as_precision(precision, self._dtype)
+        if target == self._precision:
+            return self
+        return self._like(self._layers, precision=target)
+
     def with_outputs(self, outputs: Outputs | None) -> Self:
         """Return the network with another meaning of its outputs.
 
@@ -568,7 +637,10 @@ class MLP(_core.NetworkCall, Differentiable):
     def _like(self, layers: Iterable[Layer], **changed: Any) -> Self:
         """Return a network of the same class with other layers, and what else is `changed`."""
         again = type(self).__new__(type(self))
-        MLP.__init__(again, layers, **{**self._described(), **changed})
+        arguments = {**self._described(), **changed}
+        if "dtype" in changed and "precision" not in changed:
+            arguments["precision"] = None
+        MLP.__init__(again, layers, **arguments)
         again.__setstate__(added_state(self, MLP))
         return again
 
@@ -581,6 +653,7 @@ class MLP(_core.NetworkCall, Differentiable):
             "inputs": self._inputs,
             "in_features": self.in_features,
             "dtype": self._dtype.name,
+            "precision": self._precision,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -682,6 +755,7 @@ class MLP(_core.NetworkCall, Differentiable):
         parts = [
             f"{self.in_features} -> {brief(self._layers)}{head}",
             str(self.dtype),
+            *([] if self._precision == self._dtype.name else ["bfloat16 weights"]),
             f"{self.num_parameters} parameters",
         ]
         if self._inputs is not None:

@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["widened"]
+__all__ = ["upper_halves", "widened"]
 
 
 def widened(bits: NDArray[np.uint16]) -> NDArray[Any]:
     """Return numbers of bfloat16, given as their bits, as float32: they are its upper half."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def upper_halves(numbers: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return the bits of numbers of float32 that bfloat16 has: of what `widened` gives."""
+    bits = np.ascontiguousarray(numbers).view(np.uint32)
+    return (bits >> 16).astype("<u2")

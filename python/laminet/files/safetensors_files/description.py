@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT_VERSION", "KEY", "Description", "named_arrays"]
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 KEY = "laminet"
 # What a description of each version has, and what it may have besides.
 _CHAIN, _TREE = {"format", "layers"}, {"format", "layers", "dtype", "in_features"}
@@ -44,6 +44,7 @@ _KEYS = {
     2: (_CHAIN, frozenset({"head", "task", "classes"})),
     3: (_CHAIN, _MEANING),
     4: (_TREE, _MEANING),
+    5: (_TREE | {"precision"}, _MEANING),
 }
 
 # Types of labels. Text has no length here: a type like "<U999999999" would be a huge array.
@@ -88,7 +89,7 @@ class Description:
         ValueError
             If a layer is of no kind that has a place in files, or there is too much of it.
         """
-        chain = is_chain(net)
+        chain = _as_chain(net)
         layers = tuple(a.activation for a in dense_chain(net, "")) if chain else Tree.of(net)[0]
         return cls(layers, net.head, net.outputs, net.feature_names, net.inputs)
 
@@ -113,7 +114,11 @@ class Description:
         said: dict[str, Any] = {}
         if isinstance(self.layers, Tree):
             layers, taken = self.layers.made(tensors)
-            said = {"in_features": self.layers.in_features, "dtype": self.layers.dtype}
+            said = {
+                "in_features": self.layers.in_features,
+                "dtype": self.layers.dtype,
+                "precision": self.layers.precision,
+            }
         else:
             layers, taken = chains.made(self.layers, tensors)
         try:
@@ -139,7 +144,7 @@ class Description:
         """
         result: dict[str, Any] = {"format": 1}
         if isinstance(self.layers, Tree):
-            result.update(format=4, **self.layers.to_json())
+            result.update(format=5 if self.layers.narrow else 4, **self.layers.to_json())
         else:
             result.update(layers=chains.to_json(self.layers))
         # Left out where there is none, so that an older laminet reads what it can run.
@@ -203,7 +208,12 @@ class Description:
 
 def named_arrays(net: MLP) -> dict[str, NDArray[Any]]:
     """Return the arrays of a network by the names of their tensors."""
-    return chains.arrays(dense_chain(net, "")) if is_chain(net) else Tree.of(net)[1]
+    return chains.arrays(dense_chain(net, "")) if _as_chain(net) else Tree.of(net)[1]
+
+
+def _as_chain(net: MLP) -> bool:
+    """Whether the formats of chains say all of a network."""
+    return is_chain(net) and net.precision == net.dtype.name
 
 
 def _outputs_to_json(outputs: Outputs) -> dict[str, Any]:

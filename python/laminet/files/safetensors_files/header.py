@@ -7,9 +7,11 @@ it allocates is bounded by the file, whatever the header claims.
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import struct
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,6 +28,7 @@ __all__ = [
     "quoted",
     "read",
     "shortened",
+    "written",
 ]
 
 METADATA = "__metadata__"
@@ -80,6 +83,33 @@ def read(path: str, key: str) -> tuple[bytes, dict[str, Any], bool]:
         own = isinstance(metadata, dict) and key in metadata
         _check_layout(header, size - 8 - length, own)
         return prefix + text + file.read(), header, own
+
+
+def written(
+    tensors: Mapping[str, tuple[str, Sequence[int]]], metadata: Mapping[str, str]
+) -> tuple[bytes, list[str]]:
+    """Return what stands before the tensors' bytes, and the order in which these follow.
+
+    Not by the library of the format, which writes no bfloat16 of NumPy's and copies every tensor
+    twice before the first byte is in the file.
+
+    Parameters
+    ----------
+    tensors : mapping of str to (str, sequence of int)
+        Types and shapes by name.
+    metadata : mapping of str to str
+    """
+    # The largest elements first, so that each lies at a multiple of its size.
+    order = sorted(tensors, key=lambda name: (-ITEM_SIZES[tensors[name][0]], name))
+    header: dict[str, Any] = {METADATA: dict(metadata)}
+    end = 0
+    for name in order:
+        dtype, shape = tensors[name]
+        begin, end = end, end + ITEM_SIZES[dtype] * math.prod(shape)
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text, order
 
 
 def parse_json(text: bytes | str, where: str) -> Any:

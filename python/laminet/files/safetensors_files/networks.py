@@ -1,4 +1,4 @@
-"""Networks in files: safetensors, written and read with the library of that name.
+"""Networks in safetensors files.
 
 Layer ``i`` of a network, counted from 0, is the tensor ``i.weight`` of shape (out, in) and, where
 the layer has a bias, ``i.bias`` of shape (out,); all tensors are F32, or all are F64. These are
@@ -28,7 +28,9 @@ takes; "tensor" stands for an array, whose tensor has the name of its place, ``l
             [], [{"kind": "Select", "columns": [2, 0]}],
             [{"kind": "Select", "columns": {"start": 1, "stop": null, "step": null}}]]}]}
 
-Older versions of laminet refuse it as of a later one, and read all chains of dense layers.
+Format 5 is that with ``"precision": "bfloat16_weights"``: the weights of dense layers, the tensors
+of two axes, are BF16. Older versions of laminet refuse both as of a later one, and read all chains
+of dense layers.
 
 A safetensors file is 8 bytes (the length of the header, little-endian), the header (JSON) and the
 tensors' bytes.
@@ -46,12 +48,13 @@ from numpy.typing import NDArray
 
 from laminet.core.layers.tree import walk
 from laminet.files.atomic import replacing, write_by_parts
-from laminet.files.bfloat16 import widened
+from laminet.files.bfloat16 import upper_halves, widened
 from laminet.files.checkpoint import Checkpoint, Stored
 from laminet.files.safetensors_files import chains
 from laminet.files.safetensors_files import header as layout
 from laminet.files.safetensors_files.description import KEY, Description, named_arrays
 from laminet.files.safetensors_files.header import METADATA, fail, quoted
+from laminet.files.safetensors_files.trees import Tree
 from laminet.files.suffixes import require_suffix
 
 if TYPE_CHECKING:
@@ -59,6 +62,8 @@ if TYPE_CHECKING:
     from laminet.core.mlp import MLP
 
 __all__ = ["read", "save", "write_layers"]
+
+_TYPES = {np.dtype(np.float32): "F32", np.dtype(np.float64): "F64"}
 
 
 def save(net: MLP, path: str | os.PathLike[str]) -> None:
@@ -126,19 +131,24 @@ def _write(
     count: int,
     path: str | os.PathLike[str],
 ) -> None:
-    from safetensors.numpy import save as serialize
-
-    # The library writes the memory behind the array as it lies: strides would be lost.
-    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    data = serialize(tensors, metadata={KEY: description.to_json()})
-    (length,) = struct.unpack_from("<Q", data)
-    if length > layout.MAX_HEADER:
+    narrow = isinstance(description.layers, Tree) and description.layers.narrow
+    halves = {name for name, array in arrays.items() if narrow and array.ndim == 2}
+    tensors = {
+        name: ("BF16" if name in halves else _TYPES[array.dtype], array.shape)
+        for name, array in arrays.items()
+    }
+    header, order = layout.written(tensors, {KEY: description.to_json()})
+    if len(header) - 8 > layout.MAX_HEADER:
         raise ValueError(
             f"{count} layers are too many for one file, or too long in words: load would refuse it"
         )
-    # The library's own save_file makes the file readable for its owner only.
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        write_by_parts(file, data)
+        file.write(header)
+        for name in order:
+            array = arrays[name]
+            rows = upper_halves(array) if name in halves else np.ascontiguousarray(array)
+            little = rows.astype(rows.dtype.newbyteorder("<"), copy=False)
+            write_by_parts(file, little.reshape(-1).view(np.uint8).data)
 
 
 def read(path: str) -> MLP | Checkpoint:

@@ -25,11 +25,13 @@ from laminet.core.layers.parallel import Parallel
 from laminet.core.layers.rescale import Rescale
 from laminet.core.layers.residual import Residual
 from laminet.core.layers.select import Select
+from laminet.core.precision import as_precision
 from laminet.files.safetensors_files import activations
 from laminet.files.safetensors_files.header import fail, is_count, quoted, shortened
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
+    from laminet.core.name_types import PrecisionName
     from laminet.files.checkpoint import Stored
 
 __all__ = ["Tree", "tensor_name"]
@@ -61,11 +63,14 @@ class Tree:
         The layers in JSON.
     in_features : int
     dtype : str
+    precision : str
+        That of the dtype, or "bfloat16_weights".
     """
 
     rows: list[dict[str, Any]]
     in_features: int
     dtype: str
+    precision: PrecisionName
 
     @classmethod
     def of(cls, net: MLP) -> tuple[Tree, dict[str, Array]]:
@@ -79,7 +84,7 @@ class Tree:
         arrays: dict[str, Array] = {}
         rows = _to_json(net.layers, "layers", arrays)
         _require_limits(net.layers, net.in_features)
-        return cls(rows, net.in_features, net.dtype.name), arrays
+        return cls(rows, net.in_features, net.dtype.name, net.precision), arrays
 
     @classmethod
     def from_json(cls, description: Mapping[str, Any], where: str) -> Tree:
@@ -90,11 +95,22 @@ class Tree:
         if not is_count(features) or not 1 <= features <= _WIDEST:
             fail(f"{where}: in_features is {quoted(features)}, not between 1 and {_WIDEST}")
         _planned_layers(description["layers"], "layers")
-        return cls(description["layers"], features, dtype)
+        try:
+            precision = as_precision(description.get("precision"), np.dtype(dtype))
+        except (ValueError, TypeError):
+            fail(f"{where}: {quoted(description['precision'])} is no precision of {dtype}")
+        return cls(description["layers"], features, dtype, precision)
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
-        return {"dtype": self.dtype, "in_features": self.in_features, "layers": self.rows}
+        narrow = {"precision": self.precision} if self.narrow else {}
+        told = {"dtype": self.dtype, **narrow, "in_features": self.in_features}
+        return {**told, "layers": self.rows}
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the weights of dense layers are numbers of bfloat16."""
+        return self.precision != self.dtype
 
     def made(self, tensors: Mapping[str, Stored]) -> tuple[list[Layer], set[str]]:
         """Return the layers, and the names of the tensors that they took; raise FormatError."""
@@ -111,7 +127,10 @@ class Tree:
                 return tuple(map(made, value))
             if isinstance(value, _Held):
                 taken.add(value.name)
-                return value.read(tensors, DTYPES[self.dtype])
+                full = DTYPES[self.dtype]
+                # Within other files than safetensors they are float32.
+                weights = ("BF16", full) if self.narrow and value.axes == 2 else (full,)
+                return value.read(tensors, weights)
             return value
 
         layers = [made(layer) for layer in planned]
@@ -133,13 +152,13 @@ class _Held:
     name: str
     axes: int
 
-    def read(self, tensors: Mapping[str, Stored], dtype: str) -> Array:
+    def read(self, tensors: Mapping[str, Stored], dtypes: tuple[str, ...]) -> Array:
         name = quoted(self.name)
         if self.name not in tensors:
             fail(f"tensor {name} is missing; the metadata names it")
         tensor = tensors[self.name]
-        if tensor.dtype != dtype:
-            fail(f"tensor {name}: is {tensor.dtype}; the network is {dtype}")
+        if tensor.dtype not in dtypes:
+            fail(f"tensor {name}: is {tensor.dtype}; the network is {dtypes[0]}")
         if len(tensor.shape) != self.axes or 0 in tensor.shape:
             expected = "(features,)" if self.axes == 1 else "(out_features, in_features)"
             fail(f"tensor {name}: shape {quoted(list(tensor.shape))} is not {expected}")

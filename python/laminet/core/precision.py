@@ -1,0 +1,53 @@
+"""How exactly a network computes its products: its precision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from laminet.core.name_types import PrecisionName
+from laminet.core.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["PRECISIONS", "as_precision"]
+
+#: The precisions that a network may have.
+PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
+
+_MEANINGS = {"bf16": "bfloat16_weights", "bfloat16": "bfloat16_weights", "full": None}
+_MEANINGS |= {"float16": None, "half": None, "int8": None}
+
+
+def as_precision(value: object, dtype: np.dtype[Any]) -> PrecisionName:
+    """Return the name of a precision that networks of a dtype may have; None is that of the dtype.
+
+    Raises
+    ------
+    ValueError
+        If there is no such precision, or not of networks of that dtype.
+    TypeError
+        If it is no str.
+    """
+    if value is None:
+        value = dtype.name
+    if not isinstance(value, str):
+        raise TypeError(f"precision must be a str, got {type(value).__name__}")
+    for name in PRECISIONS:
+        if value == name:
+            break
+    else:
+        hint = did_you_mean(value, PRECISIONS, _MEANINGS)
+        expected = f"xpected one of {', '.join(PRECISIONS)}"
+        raise ValueError(
+            f"unknown precision {value!r}, {hint} E{expected}"
+            if hint
+            else f"unknown precision {value!r}, e{expected}"
+        )
+    if (name == "float64") != (dtype == "float64"):
+        needed = "float64" if name == "float64" else "float32"
+        raise ValueError(
+            f"precision {name!r} is of networks of {needed}, and this one is of {dtype}; "
+            f"net.astype({needed!r}) makes one"
+        )
+    return name
