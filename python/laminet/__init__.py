@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from laminet.analysis.cost import cost
     from laminet.analysis.gradient_flow import gradient_flow
     from laminet.analysis.machine import machine
+    from laminet.analysis.precision import compare_precision
     from laminet.analysis.roofline import roofline
     from laminet.interop.files import load
     from laminet.interop.keras import from_keras
@@ -67,6 +68,7 @@ else:
         "analysis.cost": ("cost",),
         "analysis.gradient_flow": ("gradient_flow",),
         "analysis.machine": ("machine",),
+        "analysis.precision": ("compare_precision",),
         "analysis.roofline": ("roofline",),
         "interop.files": ("load",),
         "interop.keras": ("from_keras",),
@@ -120,6 +122,7 @@ __all__ = [
     "build_info",
     "check_gradients",
     "check_jacobian",
+    "compare_precision",
     "cost",
     "fit",
     "from_keras",

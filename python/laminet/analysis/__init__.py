@@ -7,6 +7,7 @@ from laminet.analysis.cost import Cost, LayerCost, cost
 from laminet.analysis.error_bound import error_bound
 from laminet.analysis.gradient_flow import GradientFlow, JacobianSpectrum, gradient_flow
 from laminet.analysis.machine import Machine, machine
+from laminet.analysis.precision import PrecisionComparison, PrecisionRow, compare_precision
 from laminet.analysis.roofline import Roofline, roofline
 from laminet.analysis.summary import Summary, summary
 
@@ -17,9 +18,12 @@ __all__ = [
     "JacobianSpectrum",
     "LayerCost",
     "Machine",
+    "PrecisionComparison",
+    "PrecisionRow",
     "Roofline",
     "Summary",
     "check_jacobian",
+    "compare_precision",
     "cost",
     "error_bound",
     "gradient_flow",

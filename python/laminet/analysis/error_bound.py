@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,10 +32,50 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     DType = np.dtype[Any]
 
-__all__ = ["error_bound"]
+__all__ = ["difference_bound", "error_bound"]
 
 # That neither round nor make an error larger.
 _EXACT = frozenset({"identity", "relu"})
+
+
+# The largest slopes of the others; None: that of its parameter alpha, or 1 where that is less. That
+# of gelu is at sqrt(2), those of silu and mish near 2.4 and 1.5; they are rounded up.
+_STEEPEST: dict[str, float | None] = {
+    "identity": 1.0,
+    "relu": 1.0,
+    "relu6": 1.0,
+    "leaky_relu": None,
+    "elu": None,
+    "selu": 1.7581,
+    "gelu": 1.1290,
+    "gelu_tanh": 1.1295,
+    "silu": 1.0999,
+    "mish": 1.0886,
+    "tanh": 1.0,
+    "sigmoid": 0.25,
+    "softplus": 1.0,
+    "softsign": 1.0,
+    "hard_sigmoid": 1 / 6,
+    "hard_swish": 1.5,
+    "sin": 1.0,
+}
+# They are computed to 4 units in the last place: 8 roundoffs.
+_ULPS = 8
+
+
+class _Rounding(NamedTuple):
+    """The type in which is computed, and how far weights are from those that count."""
+
+    dtype: DType
+    moved: Mapping[int, tuple[Array, Array]]  # by id of a layer: |W'|, |W' - W|
+
+    def gamma(self, k: int) -> float:
+        unit = float(np.finfo(self.dtype).eps) / 2
+        return k * unit / (1 - k * unit)
+
+    def weights(self, layer: Dense) -> tuple[Array, Array | float]:
+        """Return the magnitudes of the weights that are computed with, and of what they moved."""
+        return self.moved.get(id(layer), (_absolute(layer.weight), 0.0))
 
 
 class _At(NamedTuple):
@@ -111,7 +151,46 @@ def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
     if a.ndim not in (1, 2) or a.shape[-1] != net.in_features:
         takes = net.in_features
         raise ValueError(f"x has shape {a.shape}, expected ({takes},) or (batch, {takes})")
-    return _series(net.layers, _At(a, np.zeros_like(a)), net.dtype).e
+    return _series(net.layers, _At(a, np.zeros_like(a)), _Rounding(net.dtype, {})).e
+
+
+@silent
+def difference_bound(net: MLP, other: MLP, x: NDArray[Any]) -> NDArray[np.float64] | None:
+    """Bound how far the outputs of a network may move where its weights do.
+
+    Parameters
+    ----------
+    net : MLP
+    other : MLP
+        The same layers with other weights, such as ``net.with_precision(...)``.
+    x : ndarray of shape (batch, in_features)
+
+    Returns
+    -------
+    ndarray of shape (batch, out_features), float64; or None
+        ``|other(x) - net(x)|`` is at most that; None where there is a head, or an activation
+        without a largest slope.
+
+    Notes
+    -----
+    It is `error_bound` of ``net`` and that of ``other`` about the exact outputs of ``net``, where
+    a layer whose weights have become ``W'`` adds ``|W' - W| |a|``. An activation of slopes up to
+    ``L``, computed to 4 units in the last place, makes of an error ``e`` before it ``L e + 8 u (|y|
+    + L e)``.
+    """
+    if net.head is not None or not _functions(net) <= _STEEPEST.keys():
+        return None
+    a = np.asarray(as_real_array(x, net.dtype, "x", net.feature_names), np.float64)
+    pairs = zip(walk(net.layers), walk(other.layers), strict=True)
+    moved = {
+        id(one): (_absolute(two.weight), np.abs(np.subtract(two.weight, one.weight, dtype=float)))
+        for (_, one), (_, two) in pairs
+        if isinstance(one, Dense) and isinstance(two, Dense)
+    }
+    at = _At(a, np.zeros_like(a))
+    own = _series(net.layers, at, _Rounding(net.dtype, {})).e
+    moving = _series(net.layers, at, _Rounding(net.dtype, moved)).e
+    return np.nan_to_num(own + moving, nan=np.inf, posinf=np.inf)
 
 
 def _functions(net: MLP) -> set[str]:
@@ -120,62 +199,75 @@ def _functions(net: MLP) -> set[str]:
     return {one.name for one in own if isinstance(one, Activation)}
 
 
-def _gamma(k: int, dtype: DType) -> float:
-    unit = float(np.finfo(dtype).eps) / 2
-    return k * unit / (1 - k * unit)
+def _series(layers: Sequence[Layer], at: _At, rounding: _Rounding) -> _At:
+    return reduce(lambda before, layer: _after(layer, before, rounding), layers, at)
 
 
-def _series(layers: Sequence[Layer], at: _At, dtype: DType) -> _At:
-    return reduce(lambda before, layer: _after(layer, before, dtype), layers, at)
-
-
-def _after(layer: Layer, at: _At, dtype: DType) -> _At:
+def _after(layer: Layer, at: _At, rounding: _Rounding) -> _At:
     """Return the place after a layer."""
     if isinstance(layer, Residual):
-        return _residual(layer, at, dtype)
+        return _residual(layer, at, rounding)
     if isinstance(layer, Parallel):
-        ends = [_series(branch, at, dtype) for branch in layer.branches]
+        ends = [_series(branch, at, rounding) for branch in layer.branches]
         if layer.join == "concat":
             return _At(*(np.concatenate(arrays, axis=-1) for arrays in zip(*ends, strict=True)))
-        return _sum(ends, dtype, mean=layer.join == "mean")
-    return _At(value(layer, at.a), entry_of(_ERRORS, layer)(layer, at, dtype))
+        return _sum(ends, rounding, mean=layer.join == "mean")
+    return _At(value(layer, at.a), entry_of(_ERRORS, layer)(layer, at, rounding))
 
 
-def _sum(terms: Sequence[_At], dtype: DType, *, mean: bool = False) -> _At:
+def _sum(terms: Sequence[_At], rounding: _Rounding, *, mean: bool = False) -> _At:
     factor = 1 / len(terms) if mean else 1.0
     error = reduce(np.add, [term.e for term in terms])
     most = reduce(np.add, [term.most for term in terms])
     total = reduce(np.add, [term.a for term in terms])
-    gamma = _gamma(len(terms) + mean, dtype)
+    gamma = rounding.gamma(len(terms) + mean)
     return _At(np.asarray(factor * total), np.asarray(factor * (error + gamma * most)))
 
 
-def _residual(layer: Residual, at: _At, dtype: DType) -> _At:
-    before = _series(layer.layers[:-1], at, dtype)
+def _residual(layer: Residual, at: _At, rounding: _Rounding) -> _At:
+    before = _series(layer.layers[:-1], at, rounding)
     last = layer.layers[-1]
-    end = _after(last, before, dtype)
-    sum_apart = _sum([at, end], dtype)
+    end = _after(last, before, rounding)
+    sum_apart = _sum([at, end], rounding)
     if not isinstance(last, Dense):
         return sum_apart
     # As one sum: x is one of n + 2 terms.
-    weight, bias = _absolute(last.weight), _absolute(last.bias)
-    terms = before.most @ weight.T + bias + at.most
-    joined = at.e + before.e @ weight.T + _gamma(last.in_features + 2, dtype) * terms
+    weight, moved = rounding.weights(last)
+    terms = before.most @ weight.T + _absolute(last.bias) + at.most
+    joined = at.e + before.e @ weight.T + _moving(moved, before.a)
+    joined = joined + rounding.gamma(last.in_features + 2) * terms
     return _At(sum_apart.a, np.maximum(sum_apart.e, joined))
 
 
-def _dense(layer: Dense, at: _At, dtype: DType) -> Array:
-    weight, bias = _absolute(layer.weight).T, _absolute(layer.bias)
-    error: Array = at.e @ weight + _gamma(layer.in_features + 1, dtype) * (at.most @ weight + bias)
-    return error
+def _dense(layer: Dense, at: _At, rounding: _Rounding) -> Array:
+    weight, moved = rounding.weights(layer)
+    terms = at.most @ weight.T + _absolute(layer.bias)
+    error = at.e @ weight.T + _moving(moved, at.a) + rounding.gamma(layer.in_features + 1) * terms
+    return _through(layer.activation, error, value(layer, at.a), rounding)
 
 
-def _rescale(layer: Rescale, at: _At, dtype: DType) -> Array:
-    scale, scale_off = _rounded(layer.scale, dtype)
-    shift, shift_off = _rounded(layer.shift, dtype)
-    bounds_off = [_rounded(bound, dtype)[1] for bound in (layer.low, layer.high)]
+def _moving(moved: Array | float, a: Array) -> Array | float:
+    return np.abs(a) @ moved.T if isinstance(moved, np.ndarray) else moved
+
+
+def _through(function: Activation, error: Array, y: Array, rounding: _Rounding) -> Array:
+    """Return the error of y = s(z) for that of z."""
+    if function.name in _EXACT:
+        return error
+    steepest = _STEEPEST[function.name]
+    if steepest is None:
+        steepest = np.maximum(1.0, np.abs(function.parameters["alpha"]))
+    error = steepest * error
+    unit = float(np.finfo(rounding.dtype).eps) / 2
+    return np.asarray(error + _ULPS * unit * (np.abs(y) + error))
+
+
+def _rescale(layer: Rescale, at: _At, rounding: _Rounding) -> Array:
+    scale, scale_off = _rounded(layer.scale, rounding.dtype)
+    shift, shift_off = _rounded(layer.shift, rounding.dtype)
+    bounds_off = [_rounded(bound, rounding.dtype)[1] for bound in (layer.low, layer.high)]
     error = scale * at.e + scale_off * np.abs(at.a) + shift_off
-    error = error + _gamma(2, dtype) * (scale * at.most + shift)
+    error = error + rounding.gamma(2) * (scale * at.most + shift)
     return np.asarray(error + np.maximum(*bounds_off))
 
 
@@ -186,9 +278,9 @@ def _rounded(numbers: Any, dtype: DType) -> tuple[Array, Array]:
     return np.abs(rounded), np.where(np.isinf(exact), 0.0, np.abs(rounded - exact))
 
 
-def _norm(layer: LayerNorm | RMSNorm, at: _At, dtype: DType) -> Array:
+def _norm(layer: LayerNorm | RMSNorm, at: _At, rounding: _Rounding) -> Array:
     center = isinstance(layer, LayerNorm)
-    gamma = _gamma(at.a.shape[-1] + 4, dtype)
+    gamma = rounding.gamma(at.a.shape[-1] + 4)
     c = at.a - _mean(at.a) if center else at.a
     s = np.sqrt(_mean(c**2) + layer.eps)
     e = at.e + _mean(at.e) + gamma * (at.most + _mean(at.most)) if center else at.e
@@ -196,10 +288,10 @@ def _norm(layer: LayerNorm | RMSNorm, at: _At, dtype: DType) -> Array:
     e_s = r + gamma * (s + r)
     y = np.abs(c) / s
     e_y = (e + y * e_s) / (s - e_s)
-    e_y = e_y + _gamma(3, dtype) * (y + e_y)
+    e_y = e_y + rounding.gamma(3) * (y + e_y)
     weight = _absolute(layer.weight, 1.0)
     bias = _absolute(layer.bias if isinstance(layer, LayerNorm) else None)
-    error = weight * e_y + _gamma(2, dtype) * (weight * (y + e_y) + bias)
+    error = weight * e_y + rounding.gamma(2) * (weight * (y + e_y) + bias)
     return np.where(s > e_s, error, np.inf)
 
 
@@ -211,12 +303,12 @@ def _absolute(numbers: Any, otherwise: float = 0.0) -> Array:
     return np.abs(np.asarray(otherwise if numbers is None else numbers, np.float64))
 
 
-_ERRORS: dict[type, Callable[[Any, _At, DType], Array]] = {
+_ERRORS: dict[type, Callable[[Any, _At, _Rounding], Array]] = {
     Dense: _dense,
-    Activation: lambda layer, at, dtype: at.e,
+    Activation: lambda layer, at, rounding: _through(layer, at.e, value(layer, at.a), rounding),
     Rescale: _rescale,
     LayerNorm: _norm,
     RMSNorm: _norm,
-    Select: lambda layer, at, dtype: np.take(at.e, layer.indices(at.e.shape[-1]), axis=-1),
-    Dropout: lambda layer, at, dtype: at.e,
+    Select: lambda layer, at, rounding: np.take(at.e, layer.indices(at.e.shape[-1]), axis=-1),
+    Dropout: lambda layer, at, rounding: at.e,
 }

@@ -1,0 +1,115 @@
+"""What a precision is said to cost: derived bounds that hold, and what was seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from compare import assert_close
+from tree_bounds import value_bound
+from trees import Draw
+
+import laminet as ln
+from laminet import reference
+from laminet.analysis.error_bound import difference_bound
+
+NARROW = "bfloat16_weights"
+COUNT = 300
+GROUPS = 12
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_random_networks_within_the_bounds(group: int) -> None:
+    """The rounded network's own bound, which the unrounded one and zeros break; and the moved."""
+    told_apart = without_zeros = bounded = 0
+    for index in range(group, COUNT, GROUPS):
+        rng = np.random.default_rng([7, index])
+        net = Draw(rng, np.float32).network()
+        narrow = net.with_precision(NARROW)
+        x = rng.standard_normal((6, net.in_features)).astype(np.float32)
+        y, exact, bound = narrow(x), reference.forward(narrow, x), value_bound(narrow, x)
+        if not np.isfinite(bound).all():
+            continue  # a norm of what may be equal numbers
+        assert_close(y, exact, bound)
+        told_apart += bool((np.abs(net(x) - exact) > bound).any())
+        without_zeros += bool((np.abs(exact) > bound).any())
+        moved = difference_bound(net, narrow, x)
+        if moved is not None and np.isfinite(moved).all():
+            bounded += 1
+            assert_close(y, net(x).astype(np.float64), moved)
+    assert told_apart >= 5
+    assert without_zeros >= 15
+    assert bounded >= 8
+
+
+def test_the_bound_is_what_weights_move_by() -> None:
+    # 1 + 2^-8 - 2^-20 goes to 1: |W' - W| |x|, and gamma_2 of both products.
+    weight = float(np.float32(1 + 2.0**-8 - 2.0**-20))
+    net = ln.MLP([ln.Dense([[weight]])], dtype="float32")
+    bound = difference_bound(net, net.with_precision(NARROW), np.array([[3.0]]))
+    gamma = 2 * 2.0**-24 / (1 - 2 * 2.0**-24)
+    assert bound is not None
+    assert bound[0, 0] == pytest.approx(3 * (weight - 1.0) + gamma * 3 * (weight + 1.0), rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "slope"), [("sigmoid", 0.25), ("gelu", 1.129), ("elu", 3.0)])
+def test_functions_pass_an_error_on_by_their_largest_slope(name: str, slope: float) -> None:
+    function = ln.Activation(name, **({"alpha": 3.0} if name == "elu" else {}))
+    net = ln.MLP([ln.Dense([[1.0]]), function], dtype="float32")
+    moved = ln.MLP([ln.Dense([[1.5]]), function], dtype="float32")
+    bound = difference_bound(net, moved, np.array([[1.0]]))
+    assert bound is not None
+    assert bound[0, 0] == pytest.approx(0.5 * slope, rel=1e-5)
+
+
+def test_largest_slopes_are_none_too_small() -> None:
+    from laminet.analysis.error_bound import _STEEPEST
+
+    x = np.linspace(-8, 8, 2_000_001)
+    for name, steepest in _STEEPEST.items():
+        if steepest is None:
+            continue
+        y = reference.forward(
+            ln.MLP([ln.Activation(name)], in_features=1, dtype="float64"), x[:, None]
+        )
+        seen = np.abs(np.diff(y[:, 0]) / np.diff(x)).max()
+        assert steepest * (1 - 1e-3) < seen < steepest * (1 + 1e-9), name
+
+
+def test_no_bound_is_made_up() -> None:
+    x = np.ones((1, 2))
+    for net in (
+        ln.MLP([ln.Dense(np.eye(2, dtype=np.float32))], head="softmax"),
+        ln.MLP([ln.Dense(np.eye(2, dtype=np.float32), None, "gated")]),
+    ):
+        assert difference_bound(net, net.with_precision(NARROW), x) is None
+        assert ln.compare_precision(net, x).rows[1].bound is None
+
+
+def test_compares_on_the_users_own_data() -> None:
+    net = ln.MLP.init([64, 32, 3], seed=0, outputs=ln.Classes(["a", "b", "c"]))
+    x = np.random.default_rng(0).standard_normal((5000, 64)).astype(np.float32)
+    narrow = net.with_precision(NARROW)
+    own, lesser = ln.compare_precision(net, x).rows
+    assert (own.precision, lesser.precision) == ("float32", NARROW)
+    assert (own.max_difference, own.bound, own.changed, own.gain) == (0.0, 0.0, 0.0, 1.0)
+    assert lesser.max_difference == np.abs(net(x).astype(float) - narrow(x)).max()
+    assert lesser.scale == np.abs(net(x)).max()
+    assert lesser.changed == np.mean(net.predict(x) != narrow.predict(x)) > 0
+    assert lesser.bound is not None
+    assert lesser.bound == difference_bound(net, narrow, x).max() > lesser.max_difference
+    assert own.weight_bytes == 2 * lesser.weight_bytes == 4 * 64 * 32 + 4 * 32 * 3
+    assert lesser.gain == own.seconds / lesser.seconds
+    assert NARROW in str(ln.compare_precision(net, x[0]))
+
+
+def test_refuses_what_cannot_be_compared() -> None:
+    net = ln.MLP.init([2, 1], seed=0)
+    with pytest.raises(ValueError, match="lesser precisions are of float32"):
+        ln.compare_precision(net.astype("float64"), [1.0, 2.0])
+    with pytest.raises(ValueError, match="X has no samples"):
+        ln.compare_precision(net, np.zeros((0, 2)))
+    with pytest.raises(ValueError, match="infinite or NaN"):
+        ln.compare_precision(net, [np.inf, 0.0])
+    with pytest.raises(TypeError, match="net must be an MLP"):
+        ln.compare_precision([net], [1.0, 2.0])
+    assert ln.compare_precision(net, [1.0, 2.0]).rows[1].changed is None
