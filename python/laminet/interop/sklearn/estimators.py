@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from laminet.core.activation import Activation, activation_named
 from laminet.core.floating_point import silent
 from laminet.core.initialization import as_dtype
+from laminet.core.layers.dense import Dense
+from laminet.core.layers.dropout import Dropout
 from laminet.core.mlp import MLP
 from laminet.core.outputs import Classes, Labels, Quantities
 from laminet.interop.origin import is_of
 from laminet.interop.sklearn.ensembles import Member, mean_of, members
 from laminet.interop.sklearn.maps import Map, in_series
-from laminet.interop.sklearn.refusals import estimator_refused, name_of
+from laminet.interop.sklearn.refusals import estimator_refused, is_own, name_of
 from laminet.interop.sklearn.transformers import (
     affine_maps,
     inverse_map,
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["from_sklearn"]
 
+#: What an estimator makes of its scores, the head after it, and what the outputs stand for.
+_Ending: TypeAlias = "tuple[Form, str | None, Outputs | None]"
+
 _ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 
 
@@ -46,11 +53,12 @@ def from_sklearn(
     Parameters
     ----------
     estimator : MLPClassifier, MLPRegressor, or such in a Pipeline, search, ensemble or the like
-        Fitted. A search (``GridSearchCV`` and its like) stands for its ``best_estimator_``. A
-        pipeline may have before the estimator ``StandardScaler``, ``MinMaxScaler``,
-        ``MaxAbsScaler``, ``RobustScaler``, ``PCA``, ``TruncatedSVD`` and other projections,
-        selections of features, and a ``ColumnTransformer`` or ``FeatureUnion`` of those; they are
-        folded into its first layer, but for scalers that clip, which are layers of their own. A
+        Fitted; of scikit-learn or of `laminet.sklearn`, whose dropouts come along. A search
+        (``GridSearchCV`` and its like) stands for its ``best_estimator_``. A pipeline may have
+        before the estimator ``StandardScaler``, ``MinMaxScaler``, ``MaxAbsScaler``,
+        ``RobustScaler``, ``PCA``, ``TruncatedSVD`` and other projections, selections of features,
+        and a ``ColumnTransformer`` or ``FeatureUnion`` of those; they are folded into its first
+        layer, but for scalers that clip, which are layers of their own. A
         ``TransformedTargetRegressor`` whose transformer is a scaler is folded into the last. A
         ``VotingRegressor`` or ``BaggingRegressor`` of these is a `Parallel` of their networks.
     dtype : {"float32", "float64"}, optional
@@ -64,7 +72,8 @@ def from_sklearn(
     MLP
         `predict`, `predict_proba` and `predict_log_proba` give what the estimator's give, labels
         included, but for rounding. ``net(x)`` are a classifier's probabilities. Two classes are two
-        outputs with a softmax, the first logit 0: the same function as one logistic output. Names
+        outputs with a softmax, the first logit 0: the same function as one logistic output (an
+        estimator of `laminet.sklearn` has that: its network is what its ``to_mlp`` gives). Names
         of features that the estimator has seen are the network's `feature_names`.
 
     Raises
@@ -91,11 +100,7 @@ def from_sklearn(
     """
     parts = _unwrapped(estimator)
     target = as_dtype(parts.stored if dtype is None else dtype)
-    form = _map(parts)(Value.input()).resolved()
-    head: str | None = None
-    meaning: Outputs = Quantities()
-    if parts.classifier is not None:
-        form, head, meaning = _classified(parts.classifier, form)
+    form, head, meaning = parts.ending(_map(parts)(Value.input()).resolved())
     net = network(form, target, head, outputs=meaning, feature_names=parts.names)
     return net if outputs is None else net.with_outputs(outputs)
 
@@ -131,8 +136,12 @@ def _map(parts: _Parts) -> Map:
     return computed
 
 
-def _classified(estimator: Any, scores: Form) -> tuple[Form, str | None, Outputs]:
-    """Return what a classifier makes of its scores, its head, and what its outputs stand for."""
+def _numbers(outputs: Form) -> _Ending:
+    return outputs, None, Quantities()
+
+
+def _classified(estimator: Any, scores: Form) -> _Ending:
+    """Return what a classifier makes of its scores."""
     labels = np.asarray(estimator.classes_)
     if len(labels) < 2:
         raise ValueError(
@@ -157,7 +166,7 @@ class _Parts:
     kind: str
     scores: Map
     stored: np.dtype[Any]  # of the weights
-    classifier: Any = None
+    ending: Callable[[Form], _Ending] = _numbers
     before: list[Map] = field(default_factory=list)
     after: list[Map] = field(default_factory=list)
     names: list[str] | None = None
@@ -192,6 +201,8 @@ def _unwrapped(estimator: Any) -> _Parts:
         parts.after += inverse_map("the target's transformer", estimator.transformer_)
         parts.names = _names(estimator) or parts.names
         return parts
+    if is_own(type(estimator)):
+        return _of_own(estimator)
     found = members(estimator)
     if found is not None:
         return _of_ensemble(estimator, found)
@@ -213,7 +224,37 @@ def _of_mlp(mlp: Any) -> _Parts:
             "activation that laminet has: fit it with the loss 'squared_error'"
         )
     stored = np.asarray(mlp.coefs_[0]).dtype
-    return _Parts(kind, _scores(mlp), stored, None if regressor else mlp, names=_names(mlp))
+    ending = _numbers if regressor else partial(_classified, mlp)
+    return _Parts(kind, _scores(mlp), stored, ending, names=_names(mlp))
+
+
+def _of_own(mlp: Any) -> _Parts:
+    """Return an estimator of `laminet.sklearn`, which makes a network of itself."""
+    kind = type(mlp).__name__
+    if not hasattr(mlp, "coefs_"):
+        raise ValueError(f"the {kind} is not fitted: call its fit() first")
+    if mlp.out_activation_ == "exp":
+        raise ValueError(
+            f"the {kind} ends in 'exp' (loss {mlp.loss!r}), which is no activation that laminet "
+            "has: its to_mlp() is the network of the logarithms"
+        )
+    net: MLP = mlp.to_mlp()
+
+    def computed(x: Value) -> Value:
+        form = x.resolved()
+        for k, layer in enumerate(net.layers):
+            if isinstance(layer, Dropout):
+                form = form.dropped(layer.rate)
+            else:
+                assert isinstance(layer, Dense)  # these two are what its fit makes
+                form = form.linear(layer.weight, layer.bias, merged=k == 0)
+                form = form.activated(layer.activation)
+        return Value(form)
+
+    def ending(outputs: Form) -> _Ending:
+        return outputs, net.head, net.outputs
+
+    return _Parts(kind, computed, net.dtype, ending, names=_names(mlp))
 
 
 def _of_ensemble(ensemble: Any, found: list[Member]) -> _Parts:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["estimator_refused", "name_of", "overridden", "step_refused"]
+__all__ = ["estimator_refused", "is_own", "name_of", "overridden", "step_refused"]
+
+#: Where the estimators of laminet say that they are. Nobody but users imports them.
+_OWN = "laminet.sklearn"
 
 _BEFOREHAND = (
     ": do it beforehand (X = pipeline[:-1].transform(X)), and import the estimator alone "
@@ -94,10 +97,10 @@ def estimator_refused(estimator: Any) -> str:
 
 
 def overridden(kind: type) -> list[str]:
-    """Return what a user's class redefines of scikit-learn's that may change its answers."""
+    """Return what a user's class redefines of the estimator's that may change its answers."""
     own: dict[str, Any] = {}
     for base in kind.__mro__:
-        if base.__module__.startswith("sklearn."):
+        if _is_known(base):
             return sorted(name for name in own if hasattr(base, name) and not _harmless(name))
         own.update(vars(base))
     return []
@@ -108,9 +111,18 @@ def _harmless(name: str) -> bool:
     return special or name.endswith("_request") or name in ("fit", "partial_fit", "score", "_fit")
 
 
+def _is_known(kind: type) -> bool:
+    return kind.__module__ == _OWN or kind.__module__.startswith("sklearn.")
+
+
+def is_own(kind: type) -> bool:
+    """Whether a class is of laminet's own estimators, or derived from one harmlessly."""
+    return any(base.__module__ == _OWN for base in kind.__mro__) and not overridden(kind)
+
+
 def name_of(kind: type) -> str:
-    """Return the name of scikit-learn's class that a class is, or is derived from harmlessly."""
+    """Return the name of the estimator's class that a class is, or is derived from harmlessly."""
     for base in kind.__mro__:
-        if base.__module__.startswith("sklearn."):
+        if _is_known(base):
             return "" if overridden(kind) else base.__name__
     return ""

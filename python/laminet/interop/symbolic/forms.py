@@ -25,6 +25,7 @@ __all__ = [
     "Averaged",
     "Centred",
     "Clipped",
+    "Dropped",
     "Form",
     "Input",
     "Joined",
@@ -88,6 +89,14 @@ class Centred:
 
 
 @dataclass(frozen=True, eq=False)
+class Dropped:
+    """``of``, of which training leaves features out at random."""
+
+    of: Form
+    rate: float
+
+
+@dataclass(frozen=True, eq=False)
 class Averaged:
     """The mean of a function of the features of each sample: one feature."""
 
@@ -109,7 +118,9 @@ class Joined:
     parts: tuple[Form, ...]
 
 
-Step: TypeAlias = Input | Activated | Clipped | Normalised | Centred | Averaged | Summed | Joined
+Step: TypeAlias = (
+    Input | Activated | Clipped | Normalised | Centred | Dropped | Averaged | Summed | Joined
+)
 Node: TypeAlias = "Form | Step"
 
 
@@ -362,6 +373,10 @@ class Form:
         if not (bounds[0] <= bounds[1]).all():  # NaN too
             raise ValueError("clips to bounds of which the upper is below the lower, or NaN")
         return self.over(Clipped(self, *bounds), width)
+
+    def dropped(self, rate: float) -> Form:
+        """Return this value with a dropout behind it."""
+        return self.over(Dropped(self, rate), self.width)
 
     def centred(self) -> Form:
         """Return ``v - mean(v)``, the mean of each sample over its features."""

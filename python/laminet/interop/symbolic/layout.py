@@ -17,6 +17,7 @@ import numpy as np
 from laminet.core.activation import Activation
 from laminet.core.floating_point import rounded
 from laminet.core.layers.dense import Dense
+from laminet.core.layers.dropout import Dropout
 from laminet.core.layers.layer import Layer
 from laminet.core.layers.norms import LayerNorm, RMSNorm
 from laminet.core.layers.parallel import Parallel
@@ -27,6 +28,7 @@ from laminet.interop.symbolic.forms import (
     Activated,
     Averaged,
     Clipped,
+    Dropped,
     Form,
     Input,
     Joined,
@@ -106,6 +108,8 @@ class _Layout:
             return self._of_form(of, node.activation, leaves, region)
         if isinstance(node, Clipped):
             return [self._clip(node)], of
+        if isinstance(node, Dropped):
+            return [Dropout(node.rate)], of
         if isinstance(node, Normalised):
             weight = self._rounded(node.weight)
             if node.kind == "rms":
