@@ -39,6 +39,7 @@ NEEDED = {
     "test_category_columns.py": ("pyarrow",),
     "test_cli_convert.py": ("onnx", "torch"),
     "test_cli_predict_changing.py": ("pyarrow",),
+    "test_cli_missing_values.py": ("pyarrow",),
     "test_cli_predict_formats.py": ("pyarrow",),
     "test_cli_predict_labels.py": ("pyarrow",),
     "test_cli_predict_streams.py": ("pyarrow",),

@@ -270,10 +270,10 @@ def test_missing_values(capsys: pytest.CaptureFixture[str]) -> None:
     assert "t.csv: line 8, column 'age': the value is missing, as in 2 of 400 rows" in error
     text = train(capsys, "price", "--missing", "drop", "--ignore", "kind", "--epochs", "1")
     assert "398 samples (2 rows with missing values are left out)" in text
-    assert text.endswith("-o predicted.csv\nIt refuses samples with missing values.\n")
+    assert text.endswith("-o predicted.csv --missing drop\n")
     text = train(capsys, "price", "--missing", "mean", "--ignore", "kind", "--epochs", "1")
     assert "400 samples, 7 features" in text
-    assert text.endswith("\nIt refuses samples with missing values.\n")
+    assert "Missing values of samples are taken to be the means" in text
     cells[4][4] = "?"  # the price
     Path("t.csv").write_text("\n".join(map(",".join, cells)))
     error = refused(

@@ -123,7 +123,7 @@ SIZE = 60
         (described(format=True), "has no format number"),
         (described(format=-1), "has no format number"),
         (described(format=0), "not of the form that format 0 has"),
-        (described(format=5), "format 5 is of a later laminet; this one reads up to 4"),
+        (described(format=6), "format 6 is of a later laminet; this one reads up to 5"),
         (described(format=2, tail=1), "not of the form that format 2 has"),
         (described(head="softmax"), "not of the form that format 1 has"),
         (described(format=2, head="sigmoid"), "unknown head 'sigmoid'"),

@@ -289,7 +289,7 @@ def test_damaged_metadata(tmp_path):
     ln.to_onnx(net, tmp_path / "net.onnx")
     text = onnx.load(tmp_path / "net.onnx").metadata_props[0].value
     for old, new, message in (
-        ('"format": 4', '"format": 5', "format 5 is of a later laminet"),
+        ('"format": 4', '"format": 6', "format 6 is of a later laminet"),
         ('"Residual"', '"Residue"', "unknown kind of layer 'Residue'"),
         ('"dtype"', '"type"', "is not of the form that format 4 has"),
         ("{", "{" + " " * 2**24, "at most 16777216 are accepted"),

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from laminet.cli.common import CommandError
+from laminet.cli.missing_values import means_of
 from laminet.cli.network_files import add_network_arguments, network_of
 from laminet.core.errors import FormatError
+from laminet.files.safetensors_files import save
 from laminet.interop.files import write_network
 
 if TYPE_CHECKING:
@@ -42,8 +44,12 @@ def _run(arguments: argparse.Namespace) -> None:
     net = network_of(arguments, "source")
     if arguments.dtype is not None:
         net = net.astype(arguments.dtype)
+    means = means_of(source)
     try:
-        write_network(net, target)
+        if means is not None and Path(target).suffix.lower() == ".safetensors":
+            save(net, target, missing=means)
+        else:
+            write_network(net, target)
     except ImportError as error:
         raise CommandError(f"{target}: writing it takes: pip install 'laminet[onnx]'") from error
     except FormatError:
@@ -51,3 +57,5 @@ def _run(arguments: argparse.Namespace) -> None:
     except ValueError as error:
         raise CommandError(f"{target}: {error}") from error
     print(f"{target}: {net!r}")
+    if means is not None and Path(target).suffix.lower() == ".onnx":
+        print(f"What stands for missing values is in {source} alone: .onnx has no place for it.")

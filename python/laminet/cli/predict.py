@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from laminet.cli.common import STANDARD_OUTPUT, CommandError, column_names, separator
+from laminet.cli.missing_values import CHOICES, MissingValues
 from laminet.cli.network_files import add_network_arguments, network_of
 from laminet.core.outputs import Quantities
 from laminet.files.atomic import errors_about, replacing
@@ -24,7 +25,7 @@ from laminet.files.csv_files import open_csv
 from laminet.files.npy_files import NpyWriter, open_npy
 from laminet.files.parquet_files import ParquetWriter, open_parquet, require_pyarrow
 from laminet.files.result_files import CsvWriter, label_type, names_of_outputs
-from laminet.files.samples import Block, Samples, source_name
+from laminet.files.samples import Block, MissingValueError, Samples, source_name
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -53,6 +54,8 @@ sample in each line. Its first line is a heading if it holds a name of --columns
 network's features, or has as many cells as the network has features, all of them names and none a
 number or a mark for a missing value. Where the network knows the names of its features, columns are
 found by them, in any order, others left out; color=red is 1 where the column color holds red.
+A network that laminet train --missing mean made knows what it put where a value was missing, and
+the same is put there in samples.
 """
 
 
@@ -104,6 +107,13 @@ def add_parser(commands: Commands) -> None:
         help="columns of INPUT to pass on, before the results",
     )
     parser.add_argument(
+        "--missing",
+        choices=CHOICES,
+        help="of missing values: refuse INPUT, leave such samples out, or put the mean of the rows "
+        "that the network learnt from there (default: mean where laminet train was told so, else "
+        "refuse cells without a number, and let NaN be NaN)",
+    )
+    parser.add_argument(
         "--separator",
         type=separator,
         metavar="CHAR",
@@ -134,7 +144,9 @@ def _run(arguments: argparse.Namespace) -> None:
         if format_ == "parquet":
             require_pyarrow(name)
     net = network_of(arguments)
-    request = Request(net, arguments.columns, arguments.keep, ("--columns", "--keep"))
+    missing = MissingValues(arguments)
+    options = ("--columns", "--keep")
+    request = Request(net, arguments.columns, arguments.keep, options, missing.are_read)
     request.check()
     function, names, like = _answer(net, arguments, formats[1])
 
@@ -149,7 +161,8 @@ def _run(arguments: argparse.Namespace) -> None:
             _remark(samples.remark)
         writer = _writer(file, formats[1], names, samples, arguments)
         try:
-            for block in _with_progress(samples):
+            for given in _with_progress(samples):
+                block = missing.settled(given, samples, source_name(source))
                 try:
                     result = np.asarray(_call(function, block.x, source))
                 except _NoAnswerError as error:
@@ -159,10 +172,15 @@ def _run(arguments: argparse.Namespace) -> None:
                 written += len(block.x)
             with errors_about(STANDARD_OUTPUT if target == "-" else target):
                 writer.finish(one_sample=samples.one_sample)
+        except MissingValueError as error:
+            writer.abandon()
+            raise CommandError(f"{error}; {missing.advice}") from None
         except BaseException:
             writer.abandon()
             raise
-    if written == 0:
+    if remark := missing.remark(source_name(source)):
+        _remark(remark)
+    elif written == 0:
         _remark(f"{source_name(source)}: 0 samples")
 
 

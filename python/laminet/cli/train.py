@@ -35,6 +35,7 @@ from laminet.core.layers.dense import Dense
 from laminet.core.mlp import MLP
 from laminet.core.wording import figure, short_name
 from laminet.files.parquet_files import require_pyarrow
+from laminet.files.safetensors_files import save
 from laminet.files.samples import source_name
 from laminet.files.tables import read_table
 from laminet.optim import FirstOrder, LevenbergMarquardt, as_optimizer
@@ -117,7 +118,7 @@ def _run(arguments: argparse.Namespace) -> None:
         _print_lesson(table, lesson)
         found = _trained(arguments, lesson, method)
         # Saved before it is judged: whoever has seen enough then may leave.
-        found.network.save(arguments.output)
+        save(found.network, arguments.output, missing=lesson.means)
         if arguments.plot is not None:
             found.plot(arguments.plot)
         _print_network(found)
@@ -309,9 +310,11 @@ def _print_what_next(arguments: argparse.Namespace, lesson: Lesson, format_: str
     options = "" if lesson.task == "numbers" else " --classes"
     if not lesson.is_named:
         options += f" --columns {','.join(lesson.columns)}"
+    if lesson.dropped:
+        options += " --missing drop"
     print(
         f"\n{arguments.output} is written. To use it:\n"
         f"laminet predict {arguments.output} {data} -o predicted.csv{options}"
     )
-    if lesson.dropped or lesson.has_gaps:
-        print("It refuses samples with missing values.")
+    if lesson.means is not None:
+        print("Missing values of samples are taken to be the means of what it learnt from.")

@@ -48,6 +48,10 @@ class Chosen:
         """Which of the features are numbers as they stand."""
         return [i for i, column in enumerate(self.features) if column not in self.categories]
 
+    def features_of(self, column: int) -> list[int]:
+        """Return which features a column of categories makes."""
+        return list(self.categories[column].values())
+
     def feature_of(self, column: int, text: str | None) -> int:
         """Return which feature is 1 where a column of categories holds this text.
 
@@ -77,12 +81,15 @@ class Request:
         Columns that are passed on.
     options : tuple of two str
         What messages call `columns` and `keep`: as the caller's user gives them.
+    gaps : bool
+        Whether missing values of features are NaN, and not refused.
     """
 
     net: MLP
     columns: list[str] | None = None
     keep: list[str] | None = None
     options: tuple[str, str] = ("columns", "keep")
+    gaps: bool = False
 
     @property
     def named(self) -> list[str]:

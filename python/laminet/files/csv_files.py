@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from laminet.files.atomic import errors_about
 from laminet.files.samples import (
     Block,
+    MissingValueError,
     SampleError,
     Samples,
     beyond,
@@ -27,19 +28,19 @@ from laminet.files.samples import (
 if TYPE_CHECKING:
     from laminet.files.columns import Request
 
-__all__ = ["MISSING", "is_number", "is_value", "open_csv", "read_records"]
+__all__ = ["is_missing", "is_number", "is_value", "open_csv", "read_records"]
 
 # A line longer than this is no row of numbers, and reading it would take any amount of memory.
 _MAX_LINE = 64 * 2**20
 # So many letters of text are enough for a block, however long its lines are.
 _BLOCK_TEXT = 16 * 2**20
 
-#: What programs write where a value is missing, in small letters.
-MISSING = frozenset(
+# What programs write where a value is missing, in small letters.
+_MISSING = frozenset(
     ["na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nil", "missing", "-", "?"]
 )
 # With truth values: data, never a heading.
-_VALUES = MISSING | {"true", "false"}
+_VALUES = _MISSING | {"true", "false"}
 
 _INFINITY = re.compile(r"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
 
@@ -204,15 +205,21 @@ class _Table:
             block[:, numbers] = self._parsed(lines, [features[i] for i in numbers])
         for row, line in enumerate(lines):
             cells = self._cells_of_row(line)
-            for column in self.chosen.categories:
+            for column, known in self.chosen.categories.items():
+                text = cells[column].strip()
+                missing = text not in known and is_missing(text)
+                if missing and self._request.gaps:
+                    block[row, self.chosen.features_of(column)] = np.nan
+                    continue
                 try:
-                    block[row, self.chosen.feature_of(column, cells[column].strip())] = 1
+                    block[row, self.chosen.feature_of(column, text)] = 1
                 except ValueError as error:
-                    raise self._bad(line, f"column {column + 1}: {error}") from None
+                    raise self._bad(line, f"column {column + 1}: {error}", missing) from None
         return block
 
     def _parsed(self, lines: list[Record], columns: list[int]) -> NDArray[Any]:
         """Return columns of numbers."""
+        block: NDArray[Any] | None
         try:
             block = np.loadtxt(
                 [line.text for line in lines],
@@ -224,11 +231,24 @@ class _Table:
                 ndmin=2,
             )
         except ValueError:
-            block = None
+            block = self._with_gaps(lines, columns) if self._request.gaps else None
         if block is None or block.shape != (len(lines), len(columns)):
             raise self._what_is_wrong(lines, columns)
         if np.isinf(block).any():
             self._refuse_overflow(lines, block, columns)
+        return block
+
+    def _with_gaps(self, lines: list[Record], columns: list[int]) -> NDArray[Any] | None:
+        """Return columns of numbers, NaN where one is missing; None if a cell is neither."""
+        block = np.full((len(lines), len(columns)), np.nan, self._dtype)
+        with np.errstate(over="ignore"):  # which is refused with its place
+            for row, line in enumerate(lines):
+                cells = self._cells_of_row(line)
+                for index, column in enumerate(columns):
+                    if is_number(cells[column]):
+                        block[row, index] = float(cells[column])
+                    elif not is_missing(cells[column]):
+                        return None
         return block
 
     def _check_widths(self, lines: list[Record]) -> None:
@@ -252,10 +272,11 @@ class _Table:
         for line in lines:
             cells = self._cells_of_row(line)
             for column in columns:
-                if not is_number(cells[column]):
-                    cell = cells[column]
+                cell = cells[column]
+                missing = is_missing(cell)
+                if not is_number(cell) and not (missing and self._request.gaps):
                     what = f"{cell[:40]!r} is not a number" if cell.strip() else "the cell is empty"
-                    return self._bad(line, f"column {column + 1}: {what}")
+                    return self._bad(line, f"column {column + 1}: {what}", missing)
         return self._bad(lines[0], f"a number among the {len(lines)} lines from here is not one")
 
     def _cells_of_row(self, line: Record) -> list[str]:
@@ -275,8 +296,9 @@ class _Table:
             problem = "a quote or a line break where none may be, or a cell of more than 128 KiB"
             raise self._bad(line, problem) from None
 
-    def _bad(self, line: Record, problem: str) -> SampleError:
-        return _bad_line(self._name, line.number, problem)
+    def _bad(self, line: Record, problem: str, missing: bool = False) -> SampleError:
+        kind = MissingValueError if missing else SampleError
+        return kind(f"{self._name}: line {line.number}: {problem}")
 
 
 def _bad_line(name: str, number: int, problem: str) -> SampleError:
@@ -293,6 +315,12 @@ def is_value(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell stands for a missing value."""
+    text = cell.strip().lower()
+    return not text or text in _MISSING or text == "nan"
 
 
 def is_number(cell: str) -> bool:

@@ -15,6 +15,7 @@ from laminet.files.atomic import errors_about
 from laminet.files.samples import (
     TEMPORARY,
     Block,
+    MissingValueError,
     SampleError,
     Samples,
     in_type,
@@ -180,14 +181,23 @@ def _blocks(
         x = np.zeros((batch.num_rows, len(features)), dtype)
         for index in chosen.numbers:
             feature = features[index]
-            x[:, index] = _numbers(batch.column(feature), dtype, name, feature, begin)
+            column = batch.column(feature)
+            if column.null_count and not request.gaps:
+                row = begin + column.is_null().index(pa.scalar(True)).as_py() + 1
+                place = f"{name}: row {row}, column {feature!r}"
+                raise MissingValueError(f"{place}: the value is missing")
+            x[:, index] = _numbers(column, dtype, name, feature, begin)
         for position in chosen.categories:
             for row, text in enumerate(texts_of(batch.column(names[position]))):
+                if request.gaps and not text:
+                    x[row, chosen.features_of(position)] = np.nan
+                    continue
                 try:
                     x[row, chosen.feature_of(position, text)] = 1
                 except ValueError as error:
                     place = f"row {begin + row + 1}, column {names[position]!r}"
-                    raise SampleError(f"{name}: {place}: {error}") from None
+                    kind = SampleError if text else MissingValueError
+                    raise kind(f"{name}: {place}: {error}") from None
 
         def where(row: int, begin: int = begin) -> str:
             return f"row {begin + row + 1}"
@@ -209,16 +219,15 @@ def texts_of(column: Any) -> list[str | None]:
 def _numbers(
     column: Any, dtype: np.dtype[Any], name: str, feature: str, begin: int
 ) -> NDArray[Any]:
-    """Return a column in the network's type."""
+    """Return a column in the network's type, NaN where it has no value."""
     import pyarrow as pa
 
-    if column.null_count:
-        row = begin + column.is_null().index(pa.scalar(True)).as_py() + 1
-        raise SampleError(f"{name}: row {row}, column {feature!r}: the value is missing")
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
+    if column.null_count:  # of truth values there would be objects
+        column = column.cast(pa.float64(), safe=False)
     values = column.to_numpy(zero_copy_only=False)
 
     def cell(row: int, _: int) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "STANDARD_INPUT",
     "TEMPORARY",
     "Block",
+    "MissingValueError",
     "SampleError",
     "Samples",
     "beyond",
@@ -38,6 +39,10 @@ _PATIENCE = 10.0
 
 class SampleError(Exception):
     """Samples that a file does not give, or a result that it cannot hold: why, in one line."""
+
+
+class MissingValueError(SampleError):
+    """A value that is missing, where none may be."""
 
 
 @dataclass(frozen=True)

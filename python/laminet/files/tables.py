@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from laminet.core.suggestions import did_you_mean
 from laminet.files.atomic import errors_about
 from laminet.files.columns import is_column_number, listed
-from laminet.files.csv_files import MISSING, is_number, is_value, read_records
+from laminet.files.csv_files import is_missing, is_number, is_value, read_records
 from laminet.files.npy_files import read_header
 from laminet.files.parquet_files import is_number as is_number_type
 from laminet.files.parquet_files import is_text, read_parquet, texts_of
@@ -218,13 +218,13 @@ def _is_heading(cells: list[str], asked: Sequence[str]) -> bool:
 
 def _column_of_text(name: str, number: int, cells: Sequence[str]) -> Column:
     def texts(marks: bool) -> list[str | None]:
-        shown = {c: None if not c or (marks and _is_missing(c)) else c for c in set(cells)}
+        shown = {c: None if not c or (marks and is_missing(c)) else c for c in set(cells)}
         return [shown[cell] for cell in cells]
 
     numbers = _numbers_of(cells)
     if numbers is not None:
         return Column(name, number, "numbers", numbers, texts)
-    some = any(is_number(cell) and not _is_missing(cell) for cell in set(cells))
+    some = any(is_number(cell) and not is_missing(cell) for cell in set(cells))
     return Column(name, number, "both" if some else "text", None, texts)
 
 
@@ -235,18 +235,13 @@ def _numbers_of(cells: Sequence[str]) -> NDArray[np.float64] | None:
             return np.array([float(cell or "nan") for cell in cells])
     values = {}
     for cell in set(cells):
-        if not cell or _is_missing(cell):
+        if is_missing(cell):
             values[cell] = np.nan
         elif is_number(cell):
             values[cell] = float(cell)
         else:
             return None
     return np.array([values[cell] for cell in cells])
-
-
-def _is_missing(text: str) -> bool:
-    """Whether a cell stands for a missing value."""
-    return text.lower() in MISSING or text.lower() == "nan"
 
 
 def _read_parquet(path: str) -> Table:

@@ -88,8 +88,8 @@ class Lesson:
         None where the task is another.
     dropped : int
         How many rows are left out.
-    has_gaps : bool
-        Whether means stand for missing values.
+    means : ndarray of shape (features,), or None
+        What stands for missing values, where means do.
     remarks : tuple of str
         Sentences on columns that are left out, or might be.
     """
@@ -103,7 +103,7 @@ class Lesson:
     task: str
     classes: Array | None = None
     dropped: int = 0
-    has_gaps: bool = False
+    means: NDArray[np.float64] | None = None
     remarks: tuple[str, ...] = ()
 
     @property
@@ -174,9 +174,10 @@ def lesson_of(
     remarks = [f"{c.called} has no name and is left out" for c in nameless] + remarks
     x = np.column_stack([feature.values for feature in features])[kept]
     parts = _parts(table, x, y, classes is not None, test, validation, seed)
-    has_gaps = bool(np.isnan(x).any())
-    if has_gaps:
-        parts = _filled(table, features, parts)
+    means = None
+    if choices.missing == "mean":
+        means = _means(table, features, parts[0].x)
+        parts = (_filled(parts[0], means), _filled(parts[1], means), _filled(parts[2], means))
     names = tuple(name for feature in features for name in feature.names)
     return Lesson(
         *parts,
@@ -186,7 +187,7 @@ def lesson_of(
         task=targets.task,
         classes=classes,
         dropped=table.rows - len(kept),
-        has_gaps=has_gaps,
+        means=means,
         remarks=tuple(remarks),
     )
 
@@ -299,11 +300,10 @@ def _parts(
     return Part(x[learnt], y[learnt]), Part(x[held_out], y[held_out]), Part(x[tested], y[tested])
 
 
-def _filled(
-    table: Table, features: Sequence[Feature], parts: tuple[Part, Part, Part]
-) -> tuple[Part, Part, Part]:
-    """Put means over the training part where values are missing; of categories their shares."""
-    x = parts[0].x
+def _means(
+    table: Table, features: Sequence[Feature], x: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the means of the rows to learn from; of categories they are their shares."""
     there = ~np.isnan(x)
     counts = there.sum(axis=0)
     owners = [feature.column for feature in features for _ in feature.names]
@@ -313,8 +313,9 @@ def _filled(
             f"{table.source}: {column.called} has no values among the {len(x)} rows to learn from: "
             f"--ignore {column.option} leaves it out"
         )
-    means = np.where(there, x, 0).sum(axis=0) / counts
-    training, validation, test = (
-        Part(np.where(np.isnan(part.x), means, part.x), part.y) for part in parts
-    )
-    return training, validation, test
+    means: NDArray[np.float64] = np.where(there, x, 0).sum(axis=0) / counts
+    return means
+
+
+def _filled(part: Part, means: NDArray[np.float64]) -> Part:
+    return Part(np.where(np.isnan(part.x), means, part.x), part.y)

@@ -1,7 +1,7 @@
-"""Networks in safetensors files: `read` and `save`."""
+"""Networks in safetensors files: `read`, `save` and `stand_ins`."""
 
 from __future__ import annotations
 
-from laminet.files.safetensors_files.networks import read, save, write_layers
+from laminet.files.safetensors_files.networks import read, save, stand_ins, write_layers
 
-__all__ = ["read", "save", "write_layers"]
+__all__ = ["read", "save", "stand_ins", "write_layers"]

@@ -44,7 +44,7 @@ _KEYS = {
     2: (_CHAIN, frozenset({"head", "task", "classes"})),
     3: (_CHAIN, _MEANING),
     4: (_TREE, _MEANING),
-    5: (_TREE | {"precision"}, _MEANING),
+    5: (_TREE, _MEANING | {"missing", "precision"}),
 }
 
 # Types of labels. Text has no length here: a type like "<U999999999" would be a huge array.
@@ -67,6 +67,8 @@ class Description:
         Of a chain of dense layers, their activations; of other networks, all of their layers.
     head, outputs, feature_names, inputs
         As of the network.
+    missing : tuple of float, or None
+        What stands for a missing value of each feature, where the layers are a `Tree`.
     """
 
     layers: tuple[Activation, ...] | Tree
@@ -74,6 +76,7 @@ class Description:
     outputs: Outputs | None = None
     feature_names: tuple[str, ...] | None = None
     inputs: tuple[tuple[str, int], ...] | None = None
+    missing: tuple[float, ...] | None = None
 
     @classmethod
     def of_layers(cls, layers: Iterable[DenseLike]) -> Description:
@@ -81,17 +84,17 @@ class Description:
         return cls(tuple(layer.activation for layer in layers))
 
     @classmethod
-    def of(cls, net: MLP) -> Description:
-        """Describe a network.
+    def of(cls, net: MLP, missing: tuple[float, ...] | None = None) -> Description:
+        """Describe a network, and what stands for missing values.
 
         Raises
         ------
         ValueError
             If a layer is of no kind that has a place in files, or there is too much of it.
         """
-        chain = _as_chain(net)
+        chain = is_chain(net) and net.precision == net.dtype.name and missing is None
         layers = tuple(a.activation for a in dense_chain(net, "")) if chain else Tree.of(net)[0]
-        return cls(layers, net.head, net.outputs, net.feature_names, net.inputs)
+        return cls(layers, net.head, net.outputs, net.feature_names, net.inputs, missing)
 
     def describes(self, net: MLP) -> bool:
         """Whether a network has layers of these kinds, with these functions, and this head."""
@@ -159,6 +162,8 @@ class Description:
             meaning.update(inputs=[{"name": name, "width": width} for name, width in self.inputs])
         if meaning:
             result.update(format=max(result["format"], 3), **meaning)
+        if self.missing is not None:
+            result.update(format=5, missing=list(self.missing))
         return json.dumps(result, allow_nan=False)
 
     @classmethod
@@ -203,17 +208,17 @@ class Description:
             names = _names_from_json(description["feature_names"], f"{where}: feature_names")
         if "inputs" in description:
             inputs = _inputs_from_json(description["inputs"], f"{where}: inputs")
-        return cls(layers, head, outputs, names, inputs)
+        missing = None
+        if "missing" in description:
+            width = description["in_features"]
+            missing = _missing_from_json(description["missing"], width, f"{where}: missing")
+        return cls(layers, head, outputs, names, inputs, missing)
 
 
-def named_arrays(net: MLP) -> dict[str, NDArray[Any]]:
+def named_arrays(net: MLP, description: Description) -> dict[str, NDArray[Any]]:
     """Return the arrays of a network by the names of their tensors."""
-    return chains.arrays(dense_chain(net, "")) if _as_chain(net) else Tree.of(net)[1]
-
-
-def _as_chain(net: MLP) -> bool:
-    """Whether the formats of chains say all of a network."""
-    return is_chain(net) and net.precision == net.dtype.name
+    tree = isinstance(description.layers, Tree)
+    return Tree.of(net)[1] if tree else chains.arrays(dense_chain(net, ""))
 
 
 def _outputs_to_json(outputs: Outputs) -> dict[str, Any]:
@@ -263,6 +268,16 @@ def _names_from_json(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         fail(f"{where}: must be a list of texts")
     return tuple(value)
+
+
+def _missing_from_json(value: Any, width: int, where: str) -> tuple[float, ...]:
+    if not isinstance(value, list) or len(value) != width:
+        fail(f"{where}: must be a list of {width} numbers, one for each feature")
+    for number in value:
+        # Beyond float64 an integer of JSON is no number of a network either.
+        if type(number) not in (int, float) or not abs(number) <= float(np.finfo(float).max):
+            fail(f"{where}: {quoted(number)} is no number")
+    return tuple(map(float, value))
 
 
 def _inputs_from_json(value: Any, where: str) -> tuple[tuple[str, int], ...]:

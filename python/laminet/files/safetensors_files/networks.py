@@ -28,9 +28,12 @@ takes; "tensor" stands for an array, whose tensor has the name of its place, ``l
             [], [{"kind": "Select", "columns": [2, 0]}],
             [{"kind": "Select", "columns": {"start": 1, "stop": null, "step": null}}]]}]}
 
-Format 5 is that with ``"precision": "bfloat16_weights"``: the weights of dense layers, the tensors
-of two axes, are BF16. Older versions of laminet refuse both as of a later one, and read all chains
-of dense layers.
+Format 5 is format 4 with more that it may have: ``"precision": "bfloat16_weights"``, where the
+weights of dense layers, the tensors of two axes, are BF16; and ``"missing": [41.5, 0.25, ...]``,
+what stands for a missing value of each feature: no part of the network, but of what ``laminet
+predict`` gives it.
+
+Older versions of laminet refuse both as of a later one, and read all chains of dense layers.
 
 A safetensors file is 8 bytes (the length of the header, little-endian), the header (JSON) and the
 tensors' bytes.
@@ -61,12 +64,12 @@ if TYPE_CHECKING:
     from laminet.core.layers.dense_like import DenseLike
     from laminet.core.mlp import MLP
 
-__all__ = ["read", "save", "write_layers"]
+__all__ = ["read", "save", "stand_ins", "write_layers"]
 
 _TYPES = {np.dtype(np.float32): "F32", np.dtype(np.float64): "F64"}
 
 
-def save(net: MLP, path: str | os.PathLike[str]) -> None:
+def save(net: MLP, path: str | os.PathLike[str], *, missing: Iterable[float] | None = None) -> None:
     """Write a network to a safetensors file.
 
     The weights keep their type and every bit. The file is complete or absent: it is written
@@ -78,6 +81,8 @@ def save(net: MLP, path: str | os.PathLike[str]) -> None:
         The network.
     path : str or path-like
         The file to write; one that exists is replaced. The usual suffix is ``.safetensors``.
+    missing : iterable of float, optional
+        What stands for a missing value of each feature, finite: `stand_ins` reads it.
 
     Raises
     ------
@@ -92,7 +97,23 @@ def save(net: MLP, path: str | os.PathLike[str]) -> None:
     """
     require_suffix(path, ".safetensors", "save")
     count = sum(1 for _ in walk(net.layers))
-    _write(named_arrays(net), Description.of(net), count, path)
+    description = Description.of(net, None if missing is None else tuple(map(float, missing)))
+    _write(named_arrays(net, description), description, count, path)
+
+
+def stand_ins(path: str) -> NDArray[np.float64] | None:
+    """Return what stands for a missing value of each feature; None where a file does not say.
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged, or was made by a later laminet.
+    OSError
+        If the file is missing or cannot be read.
+    """
+    _, header, own = layout.read(path, KEY)
+    missing = Description.from_json(header.get(METADATA)).missing if own else None
+    return None if missing is None else np.array(missing)
 
 
 def write_layers(

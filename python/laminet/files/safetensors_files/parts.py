@@ -28,7 +28,8 @@ def parts(net: MLP) -> tuple[str, dict[str, NDArray[Any]]]:
     ValueError
         If a layer is of no kind that has a place in files.
     """
-    return Description.of(net).to_json(), named_arrays(net)
+    description = Description.of(net)
+    return description.to_json(), named_arrays(net, description)
 
 
 def joined(words: str, arrays: Mapping[str, NDArray[Any]]) -> MLP:
