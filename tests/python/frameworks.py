@@ -34,6 +34,7 @@ NEEDED = {
     "test_sklearn_training.py": ("sklearn",),
     "test_sklearn_pipelines.py": ("sklearn", "pandas"),
     "test_sklearn_ensembles.py": ("sklearn", "pandas"),
+    "test_sklearn_full_batch.py": ("sklearn",),
     "test_sklearn_own.py": ("sklearn", "pandas"),
     "test_sklearn_refused.py": ("sklearn", "pandas"),
     "test_category_columns.py": ("pyarrow",),

@@ -352,8 +352,6 @@ def test_optimisers_and_schedules_of_ours():
     apart = {"solver": ln.optim.AdamW(0.01, weight_decay=0.1), "learning_rate": schedule}
     again = fitted(laminet.sklearn.MLPRegressor, X, y, **apart, **settings)
     assert farthest(again, model) == 0
-    with pytest.raises(ValueError, match="solver"):
-        laminet.sklearn.MLPRegressor(solver=ln.optim.LBFGS()).fit(X, y)
 
 
 def test_samples_to_score_and_callbacks():

@@ -12,7 +12,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from laminet.core.mlp import MLP
-from laminet.optim import FirstOrder
+from laminet.optim import FirstOrder, FullBatch, LevenbergMarquardt
+from laminet.optim.schedules import Schedule
+from laminet.sklearn.full_batch import Iterations
 from laminet.sklearn.held_out import HeldOut, split
 from laminet.sklearn.networks import (
     coefficients,
@@ -58,7 +60,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _objective(self, samples: Samples) -> Objective:
         raise NotImplementedError
 
-    def _score_of(self, net: MLP, samples: Samples, steps: Steps) -> float:
+    def _score_of(self, net: MLP, samples: Samples, steps: Steps | Iterations) -> float:
         """Return how good a network is for samples held out; NaN where it is not finite."""
         raise NotImplementedError
 
@@ -83,10 +85,15 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             raise ValueError(
                 "eval_set and callbacks are for solvers that go step by step, and solver='lbfgs'"
             )
-        if self.solver == "lbfgs" and self.dropout > 0:
+        if not self._by_steps() and self.dropout > 0:
             raise ValueError(
                 "dropout is for solvers that go step by step: with it the loss is another at each "
-                "look, and solver='lbfgs' compares losses"
+                f"look, and solver={self.solver!r} compares losses"
+            )
+        if not self._by_steps() and isinstance(self.learning_rate, Schedule):
+            raise ValueError(
+                "a schedule of learning_rate is for solvers that go step by step, and "
+                f"solver={self.solver!r} finds out how far to go"
             )
         X, y = self._validated(X, y, reset=first)
         weights = None
@@ -95,12 +102,21 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             weights = as_sample_weight(checked, len(X))
         samples = self._samples_of(X, y, weights, define=first and not incremental).counted
         objective = self._objective(samples)
+        if isinstance(self.solver, LevenbergMarquardt) and objective.loss.name != "squared_error":
+            raise ValueError(
+                f"solver={self.solver!r} makes squares of errors small, and the loss is "
+                f"{objective.loss.name}: take ln.optim.LBFGS()"
+            )
         self._random_state = check_random_state(self.random_state)
         if first:
             self._begin([X.shape[1], *sizes, self.n_outputs_], functions, X.dtype)
         net = self._current()
         if net.dtype != X.dtype:
             net = net.astype(X.dtype.name)
+        if not self._by_steps():
+            self._state: dict[str, Any] | None = (
+                None  # of an optimiser: what goes by steps after this begins anew
+            )
         if self.solver == "lbfgs":
             net, self.loss_, self.n_iter_ = minimized(self, net, objective, samples)
             self._take(net)
@@ -109,7 +125,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             if not hasattr(self, "loss_curve_") or self.early_stopping != (self.best_loss_ is None):
                 self._begin_curves()
             held = self._held_out(samples, eval_set, X.dtype)
-            self._fit_by_steps(net, objective, samples, held, incremental)
+            if isinstance(self.solver, FullBatch):
+                self._fit_by_iterations(self.solver, net, objective, held)
+            else:
+                self._fit_by_steps(net, objective, samples, held, incremental)
         if not all(np.isfinite(a).all() for a in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
                 "training diverged: the network's parameters are no longer finite. Scale the data "
@@ -136,7 +155,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(sizes)
         self._take(initial(sizes, functions, self.dropout, self._random_state, dtype))
-        self._state: dict[str, Any] | None = None
+        self._state = None
         self._no_improvement = 0
         if self.solver != "lbfgs":
             self._begin_curves()
@@ -186,18 +205,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self.n_iter_ = 0
         try:
             for _ in range(1 if incremental else self.max_iter):
-                loss = steps.epoch()
-                diverged = not np.isfinite(loss)
-                self.n_iter_ += 1
-                self.t_ += len(learnt)
-                self.loss_ = loss
-                self.loss_curve_.append(loss)
-                if self.verbose:
-                    print(f"Iteration {self.n_iter_}, loss = {loss:.8f}")
+                found = self._note_epoch(steps.epoch(), held, steps)
+                best = best if found is None else found
+                diverged = not np.isfinite(self.loss_)
                 if diverged:
                     break
-                if held.scored is not None and self._note_score(steps, held.scored):
-                    best = steps.network
                 if not self.early_stopping:
                     self._note_loss()
                 if self._called_back(steps):
@@ -233,7 +245,41 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self._take(best if self.early_stopping and best is not None else steps.network)
         self._state = steps.state()
 
-    def _note_score(self, steps: Steps, scored: Samples) -> bool:
+    def _fit_by_iterations(
+        self, method: FullBatch, net: MLP, objective: Objective, held: HeldOut
+    ) -> None:
+        self.n_iter_ = self._no_improvement = 0
+        iterations = Iterations(self, net, objective, held)
+        iterations.run(method)
+        name = type(method).__name__
+        if iterations.stopped == "interrupted":
+            warnings.warn("Interrupted: the network is as it was then", stacklevel=_AT_THEIR_FRAME)
+        elif iterations.stopped == "iterations":
+            warnings.warn(
+                f"{name} stopped after {self.n_iter_} iterations, before its tolerances were met: "
+                f"scale the data, or raise max_iter={self.max_iter} and "
+                f"max_iterations={method.max_iterations}",
+                ConvergenceWarning,
+                stacklevel=_AT_THEIR_FRAME,
+            )
+        best = iterations.best if self.early_stopping else None
+        self._take(iterations.network if best is None else best)
+
+    def _note_epoch(self, loss: float, held: HeldOut, now: Steps | Iterations) -> MLP | None:
+        """Note an epoch, and return its network where the score of it is the best."""
+        self.n_iter_ += 1
+        self.t_ += len(held.learnt)
+        self.loss_ = loss
+        self.loss_curve_.append(loss)
+        if self.verbose:
+            print(f"Iteration {self.n_iter_}, loss = {loss:.8f}")
+        if isinstance(now, Iterations) and not self.early_stopping:
+            self.best_loss_ = min(self.best_loss_, loss)
+        if held.scored is None or not np.isfinite(loss):
+            return None
+        return now.network if self._note_score(now, held.scored) else None
+
+    def _note_score(self, steps: Steps | Iterations, scored: Samples) -> bool:
         """Note the score of an epoch, and return whether it is the best."""
         assert self.validation_scores_ is not None
         score = self._score_of(steps.network, scored, steps)
@@ -253,7 +299,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self._no_improvement = self._no_improvement + 1 if worse else 0
         self.best_loss_ = min(self.best_loss_, self.loss_)
 
-    def _called_back(self, steps: Steps) -> bool:
+    def _called_back(self, steps: Steps | Iterations) -> bool:
         """Call what the user wants called after an epoch, and return whether one said to stop."""
         if not self.callbacks:
             return False
@@ -261,8 +307,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         said = [call(self) for call in self.callbacks]
         return any(value is True for value in said)
 
+    def _by_steps(self) -> bool:
+        """Whether the solver makes steps of batches."""
+        return self.solver in ("sgd", "adam") or isinstance(self.solver, FirstOrder)
+
     def _require_steps(self) -> bool:
-        if self.solver not in ("sgd", "adam") and not isinstance(self.solver, FirstOrder):
+        if not self._by_steps():
             raise AttributeError(
                 f"partial_fit needs a solver that goes step by step, and solver={self.solver!r}"
             )

@@ -17,7 +17,7 @@ from laminet.core.mlp import MLP
 from laminet.core.outputs import Classes, Labels
 from laminet.core.public_module import named_in
 from laminet.losses import BinaryCrossEntropy, CrossEntropy, Loss
-from laminet.optim import FirstOrder
+from laminet.optim import FirstOrder, FullBatch
 from laminet.optim.schedules import Schedule
 from laminet.sklearn.base import BaseMLP, keep
 from laminet.sklearn.constraints import CLASSIFIER
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from laminet.core.activation import Activation
+    from laminet.sklearn.full_batch import Iterations
     from laminet.sklearn.steps import Steps
 
     Array = NDArray[Any]
@@ -49,8 +50,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # scikit-l
         Of the hidden layers: ``"logistic"`` or any activation of laminet. A sequence has one for
         each hidden layer.
     solver : {"adam", "sgd", "lbfgs"} or an optimiser of `laminet.optim`, default "adam"
-        An optimiser that makes steps brings its own learning rate and decay: `alpha`,
-        `learning_rate_init`, `momentum`, `beta_1` and the like are then not looked at.
+        An optimiser brings its own learning rate and decay: `alpha`, `learning_rate_init`,
+        `momentum`, `beta_1` and the like are then not looked at. `LBFGS`, which looks at all
+        samples in every iteration, brings its own tolerances as well; it goes without `dropout`,
+        schedules and `partial_fit`.
     alpha : float, default 1e-4
         L2: ``alpha / 2 * sum(W**2) / n`` of the weights is added to the loss, with `n` what the
         samples of a full batch weigh.
@@ -63,12 +66,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # scikit-l
     power_t : float, default 0.5
         Exponent of "invscaling".
     max_iter : int, default 200
-        Epochs; of "lbfgs", iterations.
+        Epochs; of "lbfgs", iterations, and of an optimiser over all samples, if it has not fewer
+        itself.
     shuffle : bool, default True
     random_state : int, RandomState or None
     tol : float, default 1e-4
         What counts as an improvement of the loss, or of the score with `early_stopping`; of
-        "lbfgs", how small the gradient must become.
+        "lbfgs", how small the gradient must become. Optimisers over all samples look at it for the
+        score alone.
     verbose : bool or int, default False
     warm_start : bool, default False
         Whether `fit` goes on from the network that there is.
@@ -107,7 +112,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # scikit-l
     loss_, best_loss_ : float
         In the last epoch, and the smallest; `best_loss_` is None with `early_stopping`.
     loss_curve_ : list of float
-        The loss of each epoch, measured while it went on.
+        The loss of each epoch, measured while it went on; of an optimiser over all samples, after
+        each iteration.
     validation_scores_ : list of float, or None
         Accuracy on what is held out after each epoch.
     best_validation_score_ : float or None
@@ -146,7 +152,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # scikit-l
         hidden_layer_sizes: int | Sequence[int] = (100,),
         activation: str | Activation | Sequence[str | Activation] = "relu",
         *,
-        solver: str | FirstOrder = "adam",
+        solver: str | FirstOrder | FullBatch = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
         learning_rate: str | Schedule = "constant",
@@ -364,7 +370,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # scikit-l
     def _stratified(self) -> bool:
         return self.n_outputs_ == 1  # as theirs: of two classes alone
 
-    def _score_of(self, net: MLP, samples: Samples, steps: Steps) -> float:
+    def _score_of(self, net: MLP, samples: Samples, steps: Steps | Iterations) -> float:
         logits = net(samples.x)
         if not np.isfinite(logits).all():
             return np.nan

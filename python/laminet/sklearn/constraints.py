@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from laminet.core.activation import ACTIVATIONS, Activation
 from laminet.losses import Loss
-from laminet.optim import FirstOrder
+from laminet.optim import FirstOrder, FullBatch
 from laminet.optim.schedules import Schedule
 
 __all__ = ["CLASSIFIER", "HIDDEN_ACTIVATIONS", "REGRESSOR", "REGRESSOR_LOSSES"]
@@ -27,7 +27,7 @@ _BELOW_ONE = Interval(Real, 0, 1, closed="left")
 _SHARED: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _COUNT],
     "activation": [StrOptions(HIDDEN_ACTIVATIONS), Activation, list, tuple],
-    "solver": [StrOptions({"lbfgs", "sgd", "adam"}), FirstOrder],
+    "solver": [StrOptions({"lbfgs", "sgd", "adam"}), FirstOrder, FullBatch],
     "alpha": [_NOT_NEGATIVE],
     "batch_size": [StrOptions({"auto"}), _COUNT],
     "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), Schedule],

@@ -14,7 +14,7 @@ from laminet.core.mlp import MLP
 from laminet.core.outputs import Quantities
 from laminet.core.public_module import named_in
 from laminet.losses import BinaryCrossEntropy, CrossEntropy, Loss, Quantile, as_loss
-from laminet.optim import FirstOrder
+from laminet.optim import FirstOrder, FullBatch
 from laminet.optim.schedules import Schedule
 from laminet.sklearn.base import BaseMLP, keep
 from laminet.sklearn.constraints import REGRESSOR
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from laminet.core.activation import Activation
+    from laminet.sklearn.full_batch import Iterations
     from laminet.sklearn.steps import Steps
 
     Array = NDArray[Any]
@@ -51,8 +52,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         Of the hidden layers: ``"logistic"`` or any activation of laminet. A sequence has one for
         each hidden layer.
     solver : {"adam", "sgd", "lbfgs"} or an optimiser of `laminet.optim`, default "adam"
-        An optimiser that makes steps brings its own learning rate and decay: `alpha`,
-        `learning_rate_init`, `momentum`, `beta_1` and the like are then not looked at.
+        An optimiser brings its own learning rate and decay: `alpha`, `learning_rate_init`,
+        `momentum`, `beta_1` and the like are then not looked at. `LBFGS` and `LevenbergMarquardt`
+        (of the squared error alone), which look at all samples in every iteration, bring their own
+        tolerances as well; they go without `dropout`, schedules and `partial_fit`.
     alpha : float, default 1e-4
         L2: ``alpha / 2 * sum(W**2) / n`` of the weights is added to the loss, with `n` what the
         samples of a full batch weigh.
@@ -65,12 +68,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
     power_t : float, default 0.5
         Exponent of "invscaling".
     max_iter : int, default 200
-        Epochs; of "lbfgs", iterations.
+        Epochs; of "lbfgs", iterations, and of an optimiser over all samples, if it has not fewer
+        itself.
     shuffle : bool, default True
     random_state : int, RandomState or None
     tol : float, default 1e-4
         What counts as an improvement of the loss, or of the score with `early_stopping`; of
-        "lbfgs", how small the gradient must become.
+        "lbfgs", how small the gradient must become. Optimisers over all samples look at it for the
+        score alone.
     verbose : bool or int, default False
     warm_start : bool, default False
         Whether `fit` goes on from the network that there is.
@@ -104,7 +109,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
     loss_, best_loss_ : float
         In the last epoch, and the smallest; `best_loss_` is None with `early_stopping`.
     loss_curve_ : list of float
-        The loss of each epoch, measured while it went on.
+        The loss of each epoch, measured while it went on; of an optimiser over all samples, after
+        each iteration.
     validation_scores_ : list of float, or None
         R squared on what is held out after each epoch; of `Quantile` of several levels, minus the
         loss.
@@ -145,7 +151,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         hidden_layer_sizes: int | Sequence[int] = (100,),
         activation: str | Activation | Sequence[str | Activation] = "relu",
         *,
-        solver: str | FirstOrder = "adam",
+        solver: str | FirstOrder | FullBatch = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
         learning_rate: str | Schedule = "constant",
@@ -285,7 +291,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # scikit-lea
         """Return what is predicted, of what the network computes."""
         return np.exp(outputs) if self.out_activation_ == "exp" else outputs
 
-    def _score_of(self, net: MLP, samples: Samples, steps: Steps) -> float:
+    def _score_of(self, net: MLP, samples: Samples, steps: Steps | Iterations) -> float:
         predicted = self._values(net(samples.x))
         if not np.isfinite(predicted).all():
             return np.nan
