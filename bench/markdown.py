@@ -67,16 +67,20 @@ def training(report: dict[str, Any]) -> str:
 
 
 def estimators(report: dict[str, Any]) -> str:
-    """Seconds an epoch and scores of scikit-learn's estimators and of laminet's."""
-    lines = [["estimator", "rows", "library", "ms an epoch", "ratio", "score", "of seeds"]]
+    """Seconds an epoch of scikit-learn's estimators and of laminet's, and scores of seeds."""
+    lines = [
+        ["estimator", "rows", "library", "ms an epoch", "ratio", "score", "difference", "seeds"]
+    ]
     for cell in report["cells"]:
+        apart = f"{cell['score_difference']:+.4f} ± {cell['score_difference_error']:.4f}"
         for name, of in cell["libraries"].items():
             lines.append(
                 [
                     *(f"{cell['estimator']} {cell['network']}", f"{cell['rows']:,}", name),
                     f"{1e3 * of['epoch_s']:,.4g}",
                     _ratio(cell["ratio"] if name == "laminet" else None),
-                    f"{of['score']:.4f} ± {of['score_error']:.4f}",
+                    f"{of['score']:.4f} ± {of['score_sd']:.4f}",
+                    apart if name == "laminet" else "",
                     str(len(of["scores"])),
                 ]
             )
