@@ -20,6 +20,7 @@ NEEDED = {
     "test_torch_norms.py": ("torch",),
     "test_torch_programs.py": ("torch",),
     "test_torch_trees.py": ("torch",),
+    "test_torch_precision.py": ("torch",),
     "test_torch_refused.py": ("torch",),
     "test_torch_results.py": ("torch",),
     "test_torch_steps.py": ("torch",),

@@ -117,18 +117,18 @@ def _network(model: Live, dtype: Any, output: Any, in_features: Any) -> MLP:
         if unknown is None:
             raise
         raise ValueError(f"{unknown}, and {error}") from error
-    results = read(model, shapes, samples, output)
+    results = read(model, shapes, samples, output, dtype)
     widths = [int(np.prod(shape)) for shape in shapes]
     inputs = list(zip(model.names, widths, strict=True))
     if in_features is None and (other := other_shapes(model, shapes, samples)) is not None:
         # Where one input ends and the next begins is not known: it must not matter.
         inputs = []
-        if _of(read(model, other, samples, output), dtype) != _of(results, dtype):
+        if _of(read(model, other, samples, output, dtype), dtype) != _of(results, dtype):
             raise ValueError(
                 f"the inputs {', '.join(model.names)} may have several widths, and the network "
                 f"differs with them: say them with in_features=({', '.join(['...'] * len(shapes))})"
             )
-        results = read(model, shapes, samples, output)
+        results = read(model, shapes, samples, output, dtype)
     net = _of(results, dtype, inputs)
     check(model, net, shapes, samples, output, results)
     return net

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -19,6 +20,10 @@ __all__ = ["Exits", "Recorder", "Stopped", "Unreadable"]
 _RANDOM = (
     "draws random numbers (noise, or dropout in training mode): call eval() on the module first, "
     "or read the part of it that does not"
+)
+_ROUNDED = (
+    "takes a result that was rounded to float32, and laminet computes in float64 throughout: leave "
+    'out the conversion, or read it with dtype="float32"'
 )
 _ADVICE = "; a part of the module can be read by itself: from_torch(module.part)"
 # They hand numbers to Python or to NumPy without an operation of PyTorch's.
@@ -47,6 +52,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
     ----------
     narrow : torch.dtype or None
         The dtype of the parameters, where it is float16 or bfloat16.
+    exact : bool
+        Whether all is float64, so that what is float32 in between has been rounded.
 
     Attributes
     ----------
@@ -56,11 +63,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
         Why the module could not be followed to its end.
     """
 
-    def __init__(self, narrow: Any) -> None:
+    def __init__(self, narrow: Any, *, exact: bool = False) -> None:
         super().__init__()
         self.parts: list[tuple[str, Any]] = []
         self.stopped: str | None = None
-        self._narrow = narrow
+        self._narrow, self._exact = narrow, exact
         # Tensors are kept, so that neither their id() nor their memory is used for others.
         self._known: dict[int, tuple[Any, Any, int]] = {}
         self._writes: dict[int, int] = {}
@@ -115,6 +122,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped her
         if after is None:
             given = [a if s is None else s for a, s in zip(leaves, states, strict=True)]
             after = self._after(func, name, plain, tree_unflatten(given, spec), result)
+            if self._exact and _widens(leaves, states, result):
+                after = Unreadable(self._at(name, _ROUNDED))
         written = args[0] if in_place else kwargs.get("out")
         if written is None:
             self._keep(result, after)
@@ -200,6 +209,18 @@ class Exits(TorchFunctionMode):  # type: ignore[misc]  # torch is untyped here
         if name in _EXITS and self._recorder.state(args[0]) is not None:
             self._recorder.stop(f"hands results over to Python or NumPy ({name.strip('_')})")
         return func(*args, **(kwargs or {}))
+
+
+def _widens(given: Sequence[Any], states: Sequence[Any], result: Any) -> bool:
+    """Whether float64 is made of a result that is float32."""
+    narrow = any(
+        state is not None and tensor.dtype == torch.float32
+        for tensor, state in zip(given, states, strict=True)
+    )
+    return narrow and any(
+        isinstance(tensor, torch.Tensor) and tensor.dtype == torch.float64
+        for tensor in tree_leaves(result)
+    )
 
 
 def _memory(tensor: Any) -> int:

@@ -31,7 +31,9 @@ class Result:
     sample_axis: int
 
 
-def read(model: Live, shapes: Shapes, samples: int, output: Any) -> dict[str, Result]:
+def read(
+    model: Live, shapes: Shapes, samples: int, output: Any, dtype: np.dtype[Any]
+) -> dict[str, Result]:
     """Run a module once, and return what its results are of its inputs, put side by side.
 
     Parameters
@@ -43,6 +45,8 @@ def read(model: Live, shapes: Shapes, samples: int, output: Any) -> dict[str, Re
         How many to run it on.
     output : int, str, tuple or None
         Which results, None for all.
+    dtype : dtype
+        Of the network that is made of it.
 
     Raises
     ------
@@ -54,7 +58,8 @@ def read(model: Live, shapes: Shapes, samples: int, output: Any) -> dict[str, Re
     from laminet.interop.pytorch.recorder import Exits, Recorder, Stopped
 
     narrow = model.dtype if model.dtype in (torch.float16, torch.bfloat16) else None
-    recorder = Recorder(narrow)
+    kinds = {t.dtype for t in model.tensors if t.is_floating_point()}
+    recorder = Recorder(narrow, exact=dtype == np.float64 and kinds == {torch.float64})
     inputs = model.inputs(shapes, samples)
     widths = [int(np.prod(shape)) for shape in shapes]
     value = Value.input(sum(widths))
