@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.decomposition import KernelPCA
+from sklearn.decomposition import PCA, FastICA, KernelPCA, TruncatedSVD
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import BaggingClassifier, VotingClassifier, VotingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -20,11 +21,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     Binarizer,
     FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
     PolynomialFeatures,
     PowerTransformer,
     QuantileTransformer,
+    RobustScaler,
     StandardScaler,
 )
 from sklearn_estimators import ALPHA, CLASSES, FRAME, ONE, classifier, fitted, regressor
@@ -197,3 +201,49 @@ def test_refused(name):
     make, kind, message = REFUSED[name]
     with pytest.raises(kind, match=re.escape(message)):
         ln.from_sklearn(make())
+
+
+SIX = np.ones(6)
+DAMAGED = {
+    "too short": (StandardScaler(), "scale_", SIX[:5], "scale_ has shape (5,), not (6,)"),
+    "too deep": (StandardScaler(), "mean_", SIX[:, None], "mean_ has shape (6, 1), not (6,)"),
+    "NaN": (StandardScaler(), "mean_", np.append(SIX[:5], np.nan), "mean_[5] is nan"),
+    "infinite": (RobustScaler(), "center_", np.append(np.inf, SIX[:5]), "center_[0] is inf"),
+    "0": (MinMaxScaler(), "scale_", np.arange(6.0), "scale_[0] is 0"),
+    "a 0 among others": (RobustScaler(), "scale_", 2.0 - np.arange(6), "scale_[2] is 0"),
+    "text": (MinMaxScaler(), "min_", np.array(list("abcdef")), "min_ holds no real numbers"),
+    "nothing": (MaxAbsScaler(), "scale_", None, "scale_ holds no real numbers"),
+    "PCA": (PCA(2), "mean_", SIX[:5], "mean_ has shape (5,), not (6,)"),
+    "its matrix": (PCA(2), "components_", np.ones((2, 5)), "has shape (2, 5), not (any, 6)"),
+    "its whitening": (PCA(2, whiten=True), "explained_variance_", SIX, "has shape (6,), not (2,)"),
+    "no component": (TruncatedSVD(2), "components_", np.ones((0, 6)), "has shape (0, 6)"),
+    "FastICA": (
+        FastICA(2, random_state=0),
+        "components_",
+        np.full((2, 6), np.nan),
+        "components_[0, 0] is nan",
+    ),
+    "LDA": (LinearDiscriminantAnalysis(), "scalings_", SIX, "shape (6,), not (6, any)"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_transformers(name):
+    step, attribute, value, message = DAMAGED[name]
+    pipeline = fitted(make_pipeline(step, classifier()))
+    setattr(pipeline[0], attribute, value)
+    words = f"the {type(step).__name__} is damaged: its "
+    with pytest.raises(ValueError, match=f"^step .*: {re.escape(words)}.*{re.escape(message)}"):
+        ln.from_sklearn(pipeline)
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler(), MaxAbsScaler()], ids=str)
+def test_damaged_transformers_of_the_target(scaler):
+    estimator = fitted(TransformedTargetRegressor(regressor(), transformer=scaler), y=ONE)
+    estimator.transformer_.scale_ = np.ones(2)
+    words = f"the target's transformer: the {type(scaler).__name__} is damaged: its scale_ has"
+    with pytest.raises(ValueError, match=re.escape(f"{words} shape (2,), not (1,)")):
+        ln.from_sklearn(estimator)
+    del estimator.transformer_.scale_
+    with pytest.raises(ValueError, match=r"^the target.s transformer: the .* is not fitted$"):
+        ln.from_sklearn(estimator)

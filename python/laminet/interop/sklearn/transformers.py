@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from laminet.interop.sklearn.columns import column_indices
+from laminet.interop.sklearn.fitted import held, held_scale
 from laminet.interop.sklearn.maps import (
     Array,
     Map,
@@ -110,7 +111,12 @@ def inverse_map(name: str, step: Any) -> list[Map]:
             "regressor_, and apply transformer_.inverse_transform to the answers"
         )
     _require_fitted(name, step)
-    scale, shift = inverse(step)
+    try:
+        scale, shift = inverse(step)
+    except AttributeError:
+        raise ValueError(f"{name}: the {kind} is not fitted") from None
+    except ValueError as error:
+        raise ValueError(f"{name}: the {kind} {error}") from None
     return [diagonal(scale, shift)]
 
 
@@ -148,19 +154,21 @@ def _standard(step: Any) -> Map:
 
 
 def _standard_inverse(step: Any) -> tuple[Array, Array]:
-    n = step.n_features_in_
-    scale = _wide(step.scale_) if step.with_std else np.ones(n)
-    return scale, _wide(step.mean_) if step.with_mean else np.zeros(n)
+    n = int(step.n_features_in_)
+    scale = held_scale(step, "scale_", n) if step.with_std else np.ones(n)
+    return scale, held(step, "mean_", n) if step.with_mean else np.zeros(n)
 
 
 def _min_max(step: Any) -> Map:
-    scaled = diagonal(step.scale_, step.min_)
+    n = int(step.n_features_in_)
+    scaled = diagonal(held_scale(step, "scale_", n), held(step, "min_", n))
     return clipped(scaled, *map(float, step.feature_range)) if step.clip else scaled
 
 
 def _min_max_inverse(step: Any) -> tuple[Array, Array]:
-    scale = 1 / _wide(step.scale_)
-    return scale, -_wide(step.min_) * scale
+    n = int(step.n_features_in_)
+    scale = 1 / held_scale(step, "scale_", n)
+    return scale, -held(step, "min_", n) * scale
 
 
 def _robust(step: Any) -> Map:
@@ -168,19 +176,19 @@ def _robust(step: Any) -> Map:
 
 
 def _robust_inverse(step: Any) -> tuple[Array, Array]:
-    n = step.n_features_in_
-    scale = _wide(step.scale_) if step.with_scaling else np.ones(n)
-    return scale, _wide(step.center_) if step.with_centering else np.zeros(n)
+    n = int(step.n_features_in_)
+    scale = held_scale(step, "scale_", n) if step.with_scaling else np.ones(n)
+    return scale, held(step, "center_", n) if step.with_centering else np.zeros(n)
 
 
 def _max_abs(step: Any) -> Map:
-    scale = 1 / _wide(step.scale_)
-    scaled = diagonal(scale, np.zeros_like(scale))
+    scale, zero = _max_abs_inverse(step)
+    scaled = diagonal(1 / scale, zero)
     return clipped(scaled, -1.0, 1.0) if getattr(step, "clip", False) else scaled
 
 
 def _max_abs_inverse(step: Any) -> tuple[Array, Array]:
-    scale = _wide(step.scale_)
+    scale = held_scale(step, "scale_", int(step.n_features_in_))
     return scale, np.zeros_like(scale)
 
 
@@ -188,32 +196,33 @@ def _max_abs_inverse(step: Any) -> tuple[Array, Array]:
 
 
 def _pca(step: Any) -> Map:
-    matrix = _wide(step.components_)
+    matrix = held(step, "components_", None, int(step.n_features_in_))
     if step.whiten:
+        held(step, "explained_variance_", len(matrix))
         # As scikit-learn does, which guards against components without variance.
         deviation = np.sqrt(step.explained_variance_)
         deviation = np.maximum(deviation, np.finfo(deviation.dtype).eps)
         matrix = matrix / _wide(deviation)[:, None]
-    mean = np.zeros(matrix.shape[1]) if step.mean_ is None else _wide(step.mean_)
+    mean = held(step, "mean_", matrix.shape[1])
     return full(matrix, -(matrix @ mean))
 
 
 def _projection(step: Any) -> Map:
     """Return what `components_` alone do: of TruncatedSVD and random projections."""
-    components = step.components_
-    matrix = _wide(components.toarray() if hasattr(components, "toarray") else components)
+    matrix = held(step, "components_", None, int(step.n_features_in_))
     return full(matrix, np.zeros(len(matrix)))
 
 
 def _ica(step: Any) -> Map:
-    matrix = _wide(step.components_)
-    mean = _wide(step.mean_) if step.whiten else np.zeros(matrix.shape[1])
+    matrix = held(step, "components_", None, int(step.n_features_in_))
+    mean = held(step, "mean_", matrix.shape[1]) if step.whiten else np.zeros(matrix.shape[1])
     return full(matrix, -(matrix @ mean))
 
 
 def _discriminant(step: Any) -> Map:
-    matrix = _wide(step.scalings_)[:, : step._max_components].T
-    mean = _wide(step.xbar_) if step.solver == "svd" else np.zeros(matrix.shape[1])
+    n = int(step.n_features_in_)
+    matrix = held(step, "scalings_", n, None)[:, : step._max_components].T
+    mean = held(step, "xbar_", n) if step.solver == "svd" else np.zeros(n)
     return full(matrix, -(matrix @ mean))
 
 
