@@ -46,6 +46,18 @@ Optimizer as_optimizer(const py::dict& given) {
     optimizer.momentum = number("momentum");
     optimizer.dampening = number("dampening");
     optimizer.nesterov = given["nesterov"].cast<bool>();
+  } else if (name == "muon") {
+    optimizer.kind = Optimizer::Kind::muon;
+    optimizer.momentum = number("momentum");
+    optimizer.nesterov = given["nesterov"].cast<bool>();
+    optimizer.newton_schulz_steps = given["steps"].cast<std::size_t>();
+    optimizer.match_rms = given["scale"].cast<std::string>() == "match_rms_adamw";
+    optimizer.adam_rate = number("adamw_rate");
+    const auto betas = given["adamw_betas"].cast<std::pair<double, double>>();
+    optimizer.mean_decay = betas.first;
+    optimizer.square_decay = betas.second;
+    optimizer.eps = number("adamw_eps");
+    optimizer.decoupled = true;
   } else {
     require(name == "adam" || name == "adamw", "unknown optimizer ", name);
     const auto betas = given["betas"].cast<std::pair<double, double>>();
@@ -197,10 +209,7 @@ class NetworkTrainer {
     Samples<T> samples;
   };
 
-  double flops(const Given& given) const {
-    return 3 * net_.program().flops() * static_cast<double>(given.input.view.rows) +
-           40 * static_cast<double>(net_.program().weights());
-  }
+  double flops(const Given& given) const { return trainer_.flops(given.input.view.rows); }
 
   std::size_t place_of(const T* start) const {
     return static_cast<std::size_t>(start - net_.parameters().data());

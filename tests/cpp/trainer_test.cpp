@@ -3,80 +3,21 @@
 #include "laminet/training/trainer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <optional>
-#include <random>
 #include <vector>
 
 #include "allocations.h"
-#include "laminet/base/interruption.h"
 #include "laminet/base/thread_count.h"
 #include "laminet/gemm/backend.h"
 #include "laminet/gradients/derivatives.h"
 #include "support.h"
+#include "trained_networks.h"
 
 namespace laminet::testing {
 namespace {
-
-// Numbers of a network with all that can be trained: 7 -> [two branches of 70, joined] -> a
-// LayerNorm -> 40 with an alpha for each unit -> 5.
-struct Numbers {
-  std::vector<std::vector<float>> all;
-
-  float* random(std::size_t n, double scale) {
-    std::mt19937 engine(static_cast<unsigned>(all.size()));
-    std::normal_distribution<double> normal(0, scale);
-    for (float& v : all.emplace_back(n)) v = static_cast<float>(normal(engine));
-    return all.back().data();
-  }
-  DenseView<float> dense(std::size_t out, std::size_t in, ActivationKind kind, bool units = false) {
-    DenseView<float> view;
-    view.weight = dense_view<const float>(random(out * in, 1 / std::sqrt(double(in))), out, in);
-    view.bias = random(out, 0.1);
-    view.activation.kind = kind;
-    if (units) view.units.alphas = random(out, 0.3);
-    return view;
-  }
-};
-
-struct Trained {
-  Numbers numbers;
-  std::vector<LayerView<float>> layers;
-  Trained() {
-    const LayerView<float> a{numbers.dense(70, 7, ActivationKind::tanh)};
-    const LayerView<float> b{numbers.dense(70, 7, ActivationKind::tanh)};
-    layers.push_back({ParallelView<float>{{{a}, {b}}, Join::concat}});
-    NormView<float> norm;
-    norm.weight = numbers.random(140, 1);
-    norm.bias = numbers.random(140, 1);
-    norm.features = 140;
-    layers.push_back({norm});
-    layers.push_back({numbers.dense(40, 140, ActivationKind::leaky_relu, true)});
-    layers.push_back({numbers.dense(5, 40, ActivationKind::identity)});
-  }
-};
-
-struct Data {
-  std::size_t rows;
-  std::vector<float> x, t;
-  std::vector<double> weights;
-  Data(std::size_t m, std::size_t n, std::size_t out) : rows(m) {
-    std::mt19937 engine(3);
-    std::normal_distribution<double> normal(0, 1);
-    for (std::vector<float>* one : {&x, &t}) {
-      one->resize(one == &x ? m * n : m * out);
-      for (float& v : *one) v = static_cast<float>(std::abs(normal(engine)) + 0.1);
-    }
-    weights.resize(m);
-    for (double& w : weights) w = std::abs(normal(engine)) + 0.1;
-  }
-  Samples<float> samples(bool weighted) const {
-    return {dense_view(x.data(), rows, x.size() / rows),
-            dense_view(t.data(), rows, t.size() / rows), nullptr,
-            weighted ? weights.data() : nullptr};
-  }
-};
 
 // One step of SGD at rate 1 takes the gradient of the mean loss off each parameter.
 TEST(Trainer, StepsAlongTheGradients) {
@@ -180,11 +121,13 @@ TEST(Trainer, SameBitsForAnyThreads) {
   adam.clip_norm = 0.1;
   adam.decay = 0.01;
   adam.decoupled = true;
-  for (const std::size_t rows : {64u, 1100u}) {
-    const std::vector<float> one = after_steps(1, rows, adam);
-    for (const std::size_t n : {2u, 3u}) {
-      const std::vector<float> many = after_steps(n, rows, adam);
-      for (std::size_t i = 0; i < one.size(); ++i) ASSERT_EQ(one[i], many[i]) << n << " " << rows;
+  for (const Optimizer& optimizer : {adam, muon()}) {
+    for (const std::size_t rows : {64u, 1100u}) {
+      const std::vector<float> one = after_steps(1, rows, optimizer);
+      for (const std::size_t n : {2u, 3u}) {
+        const std::vector<float> many = after_steps(n, rows, optimizer);
+        for (std::size_t i = 0; i < one.size(); ++i) ASSERT_EQ(one[i], many[i]) << n << " " << rows;
+      }
     }
   }
   set_num_threads(threads);
@@ -197,49 +140,34 @@ TEST(Trainer, AllocatesNothingAfterTheFirstStep) {
   std::vector<LayerView<float>> layers(trained.layers.begin(), trained.layers.end());
   layers.insert(layers.begin() + 1, LayerView<float>{DropoutView{0.5}});
   const Mlp<float> net(std::span<const LayerView<float>>{layers});
-  Trainer<float> trainer(net, {}, {});
-  const std::vector<double> rates(4, 1e-3);
-  for (const std::size_t rows : {1100u, 64u}) {
-    const Data data(rows, 7, 5);
-    EXPECT_TRUE(becomes_quiet([&] { trainer.step(data.samples(false), 1e-3); })) << rows;
-    EXPECT_TRUE(becomes_quiet([&] {
-      trainer.epoch(data.samples(true), rows / 4, Shuffle{1, 2}, rates);
-    })) << rows;
+  for (const Optimizer& optimizer : {Optimizer{}, muon()}) {
+    Trainer<float> trainer(net, {}, optimizer);
+    const std::vector<double> rates(4, 1e-3);
+    for (const std::size_t rows : {1100u, 64u}) {
+      const Data data(rows, 7, 5);
+      EXPECT_TRUE(becomes_quiet([&] { trainer.step(data.samples(false), 1e-3); })) << rows;
+      EXPECT_TRUE(becomes_quiet([&] {
+        trainer.epoch(data.samples(true), rows / 4, Shuffle{1, 2}, rates);
+      })) << rows;
+    }
   }
   set_num_threads(threads);
-}
-
-// All numbers, weights first.
-std::vector<float> numbers_of(const Mlp<float>& net, const Trainer<float>& trainer) {
-  std::vector<float> found;
-  for (std::size_t l = 0; l < net.layers().size(); ++l) {
-    const DenseView<float>& layer = net.layers()[l];
-    std::vector<float> now(layer.weight.rows * layer.weight.columns);
-    trainer.numbers().copy_weight(l,
-                                  dense_view(now.data(), layer.weight.rows, layer.weight.columns));
-    found.insert(found.end(), now.begin(), now.end());
-    const float* bias =
-        trainer.numbers().row(static_cast<std::size_t>(layer.bias - net.parameters().data()));
-    found.insert(found.end(), bias, bias + layer.weight.rows);
-  }
-  return found;
-}
-
-Samples<float> rows_of(const Samples<float>& all, std::size_t first, std::size_t count) {
-  return {all.x.row_block(first, count), all.targets.row_block(first, count), nullptr,
-          all.weights ? all.weights + first : nullptr};
 }
 
 TEST(Trainer, AnEpochIsItsSteps) {
   const Trained trained;
   const Mlp<float> net(std::span<const LayerView<float>>(trained.layers));
   const Data data(1500, 7, 5);
-  Optimizer optimizer;
-  optimizer.clip_norm = 0.5;
-  optimizer.average_keep = 0.9;
+  Optimizer adam;
+  adam.clip_norm = 0.5;
+  Optimizer phases = muon();  // of which a job has fewer
+  phases.newton_schulz_steps = 14;
   // More steps than a job has phases for, a last batch of its own size, batches of several passes.
   for (const std::size_t batch : {11u, 64u, 700u, 1400u}) {
-    for (const bool weighted : {false, true}) {
+    for (int c = 0; c < 6; ++c) {
+      Optimizer optimizer = std::array{adam, muon(), phases}[c / 2];
+      optimizer.average_keep = 0.9;
+      const bool weighted = c % 2 > 0;
       Trainer<float> whole(net, {}, optimizer), single(net, {}, optimizer);
       const Samples<float> samples = data.samples(weighted);
       std::vector<double> rates, losses, weights;
@@ -261,7 +189,7 @@ TEST(Trainer, AnEpochIsItsSteps) {
         weight += weights[i];
       }
       EXPECT_NEAR(result.loss, loss / weight, 1e-6 * result.loss);
-      EXPECT_EQ(numbers_of(net, whole), numbers_of(net, single)) << batch << weighted;
+      EXPECT_EQ(numbers_of(net, whole), numbers_of(net, single)) << batch << " " << c;
       for (std::size_t i = 0; i < whole.numbers().size(); ++i) {
         ASSERT_EQ(whole.numbers().buffer(2)[i], single.numbers().buffer(2)[i]) << i;
       }
@@ -355,24 +283,6 @@ TEST(Trainer, StopsBeforeAStepWhoseLossIsNotFinite) {
 }
 
 // What is asked between steps may end an epoch; then the steps before have been made, and no half.
-TEST(Trainer, IsWholeAfterAnInterruption) {
-  const Trained trained;
-  const Mlp<float> net(std::span<const LayerView<float>>(trained.layers));
-  const Data data(20000, 7, 5);
-  struct Enough {};
-  Trainer<float> trainer(net, {}, {});
-  const std::vector<double> rates(20000, 1e-4);
-  {
-    const Interruptible interruptible([](void*) { throw Enough(); }, nullptr);
-    EXPECT_THROW(trainer.epoch(data.samples(false), 1, std::nullopt, rates), Enough);
-  }
-  const std::size_t made = trainer.steps();
-  ASSERT_LT(made, 20000u);
-  Trainer<float> again(net, {}, {});
-  again.epoch(rows_of(data.samples(false), 0, made), 1, std::nullopt, std::span(rates).first(made));
-  EXPECT_EQ(numbers_of(net, trainer), numbers_of(net, again));
-}
-
 TEST(Trainer, RefusesWhatDoesNotFit) {
   const Trained trained;
   const Mlp<float> net(std::span<const LayerView<float>>(trained.layers));

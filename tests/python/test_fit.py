@@ -24,8 +24,9 @@ def net(count=1, **options):
 ADAM = ln.optim.Adam(0.01)
 
 
-def test_a_surface():
-    fit = ln.fit(net(), X, WAVE, optimizer=ADAM, validation=0.2, seed=0, epochs=80)
+@pytest.mark.parametrize("method", [ADAM, ln.optim.Muon(0.02)], ids=repr)
+def test_a_surface(method):
+    fit = ln.fit(net(), X, WAVE, optimizer=method, validation=0.2, seed=0, epochs=80)
     assert fit.history.metrics["r2"][fit.best_epoch - 1] > 0.95
     assert len(fit.history) == len(fit.history.validation_loss) == 80
     assert fit.stopped == "epochs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -332,10 +333,14 @@ def test_smoothed_labels():
     assert model.predict_proba(X).max() < 0.95 < sharp.predict_proba(X).max()
 
 
-def test_optimisers_and_schedules_of_ours():
+@pytest.mark.parametrize(
+    "constant", [ln.optim.AdamW(0.01, weight_decay=0.1), ln.optim.Muon(0.02)], ids=repr
+)
+def test_optimisers_and_schedules_of_ours(constant):
     """They are those of ln.Trainer: the same network after the same epochs."""
     y = TARGETS["number"][1]
-    optimizer = ln.optim.AdamW(0.01, weight_decay=0.1, schedule="cosine")
+    schedule = ln.optim.schedules.Cosine()
+    optimizer = dataclasses.replace(constant, schedule=schedule)
     settings = {"shuffle": False, "batch_size": 40, "max_iter": 5, "tol": 0.0}
     model = fitted(laminet.sklearn.MLPRegressor, X, y, solver=optimizer, **settings)
     start = laminet.sklearn.MLPRegressor(
@@ -348,8 +353,7 @@ def test_optimisers_and_schedules_of_ours():
     for _ in range(5):
         trainer.epoch(X, y, 40, shuffle=False)
     np.testing.assert_array_equal(model.predict(X), trainer.network(X)[:, 0])
-    schedule = ln.optim.schedules.Cosine()
-    apart = {"solver": ln.optim.AdamW(0.01, weight_decay=0.1), "learning_rate": schedule}
+    apart = {"solver": constant, "learning_rate": schedule}
     again = fitted(laminet.sklearn.MLPRegressor, X, y, **apart, **settings)
     assert farthest(again, model) == 0
 

@@ -313,8 +313,6 @@ def test_what_a_trainer_refuses():
         )
     with pytest.raises(ValueError, match="seed must be at least 0"):
         ln.Trainer(chain(), seed=-1)
-    with pytest.raises(NotImplementedError, match="training by Muon is not there yet"):
-        ln.Trainer(chain(), "squared_error", "muon")
     state = ln.Trainer(chain(), "squared_error").state()
     with pytest.raises(
         ValueError, match=r"state has parameters layers\[0\]\.weight.*the network has"

@@ -49,6 +49,7 @@ OPTIMIZERS = {
     "sgd": ln.optim.SGD(1 / 64, momentum=0.875, nesterov=True, weight_decay=1 / 64),
     "adam": ln.optim.Adam(1 / 256, clip_norm=0.5, average=0.75),
     "adamw": ln.optim.AdamW(1 / 256, schedule=ln.optim.schedules.WarmUp(5)),
+    "muon": ln.optim.Muon(1 / 64, clip_norm=0.5, weight_decay=1 / 64),
 }
 
 

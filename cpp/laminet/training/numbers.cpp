@@ -84,7 +84,7 @@ TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program,
   for (std::size_t l = 0; l < start.layers().size(); ++l) {
     const DenseView<T>& view = start.layers()[l];
     const LayerPlace& place = start.places()[l];
-    layers_.push_back({place, view.weight.rows, view.weight.columns});
+    layers_.push_back({place, view.weight.rows, view.weight.columns, factor_of(factors.layers, l)});
     add_row(TrainedPart::What::bias, place.step, place.first, view.bias, view.weight.rows,
             factor_of(factors.layers, l));
   }
@@ -156,26 +156,6 @@ void TrainedNumbers<T>::changed(const TrainedPart& part) {
       dense_view<const T>(panels_.data() + part.offset, part.inputs, part.stride)
           .column_block(0, part.outputs);
   transposed_.change(part.step, part.group).repack(w, part.first, part.output);
-}
-
-template <class T>
-template <class Memory, class Run>
-void TrainedNumbers<T>::for_panels(std::size_t layer, Memory* memory, Run run) const {
-  const Layer& own = layers_[layer];
-  const PackedWeights<T>& packed = panels_[own.place.step][own.place.group];
-  const PanelLayout<T>& layout = packed.layout();
-  // Layers of one step may share a group's panels.
-  const std::size_t begin = own.place.first - own.place.group * packed.n();
-  for (std::size_t i = 0; i < own.outputs;) {
-    const std::size_t p = std::min((begin + i) / layout.body->nr, layout.body_panels);
-    const std::size_t nr = p < layout.body_panels ? layout.body->nr : layout.tail->nr;
-    const std::size_t from = begin + i - p * layout.body->nr;
-    const std::size_t count = std::min(nr - from, own.outputs - i);
-    run(MatrixView<Memory>{memory + (packed.panel(p) - panels_.data()) + from, count,
-                           own.inputs, 1, static_cast<std::ptrdiff_t>(nr)},
-        i);
-    i += count;
-  }
 }
 
 template <class T>

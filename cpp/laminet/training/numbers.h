@@ -5,6 +5,7 @@
 // but what the way back reads of the layers behind the first. All else lies as in Parameters.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -86,17 +87,21 @@ class TrainedNumbers {
   }
   T* buffer(std::size_t i) { return buffers_[i].data(); }
 
- private:
   struct Layer {
     LayerPlace place;
     std::size_t outputs;
     std::size_t inputs;
+    double factor;  // of the learning rate
   };
-  void add_weight(const DenseStep& dense, std::size_t step, std::size_t group);
-  // run(panel's first element in `memory`, its rows' stride, first output, outputs) for the columns
-  // that a layer has of one panel after the other.
+  // The dense layers, as Mlp has them.
+  std::span<const Layer> layers() const { return layers_; }
+  // run(view, first output) of what a layer has of one panel after the other in memory for all
+  // numbers: (outputs, inputs), the outputs side by side.
   template <class Memory, class Run>
   void for_panels(std::size_t layer, Memory* memory, Run run) const;
+
+ private:
+  void add_weight(const DenseStep& dense, std::size_t step, std::size_t group);
 
   std::vector<Layer> layers_;
   Parameters<T> rows_;
@@ -111,5 +116,25 @@ class TrainedNumbers {
   std::vector<TrainedPart> parts_;
   std::size_t largest_ = 0;
 };
+
+template <class T>
+template <class Memory, class Run>
+void TrainedNumbers<T>::for_panels(std::size_t layer, Memory* memory, Run run) const {
+  const Layer& own = layers_[layer];
+  const PackedWeights<T>& packed = panels_[own.place.step][own.place.group];
+  const PanelLayout<T>& layout = packed.layout();
+  // Layers of one step may share a group's panels.
+  const std::size_t begin = own.place.first - own.place.group * packed.n();
+  for (std::size_t i = 0; i < own.outputs;) {
+    const std::size_t p = std::min((begin + i) / layout.body->nr, layout.body_panels);
+    const std::size_t nr = p < layout.body_panels ? layout.body->nr : layout.tail->nr;
+    const std::size_t from = begin + i - p * layout.body->nr;
+    const std::size_t count = std::min(nr - from, own.outputs - i);
+    run(MatrixView<Memory>{memory + (packed.panel(p) - panels_.data()) + from, count,
+                           own.inputs, 1, static_cast<std::ptrdiff_t>(nr)},
+        i);
+    i += count;
+  }
+}
 
 }  // namespace laminet

@@ -12,8 +12,24 @@ template <class T>
 void update_parameters(const kernels::Table<T>& table, const Optimizer& optimizer,
                        const StepRate& step, double gradient_scale, const UpdatedRange<T>& range) {
   const double decay = range.weight || optimizer.decay_all ? optimizer.decay : 0;
-  const double rate = step.learning_rate * range.factor;
+  const bool beside_muon = optimizer.kind == Optimizer::Kind::muon && !range.orthogonal;
+  const double rate = step.learning_rate * range.factor * (beside_muon ? optimizer.adam_rate : 1.0);
 
+  if (range.orthogonal) {
+    std::copy_n(range.gradients, range.count, range.moments[0]);
+    return table.sgd({.update = {.n = range.count,
+                                 .parameters = range.parameters,
+                                 .gradients = range.orthogonal,
+                                 .scale = T{1},
+                                 .l2 = T{0},
+                                 .keep = static_cast<T>(1 - rate * decay)},
+                      .velocity = nullptr,
+                      .momentum = T{0},
+                      .share = T{1},
+                      .nesterov = false,
+                      .first = false,
+                      .rate = static_cast<T>(rate)});
+  }
   const kernels::UpdateArgs<T> own{
       .n = range.count,
       .parameters = range.parameters,

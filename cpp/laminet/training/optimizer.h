@@ -9,15 +9,19 @@
 namespace laminet {
 
 // SGD (with momentum, Nesterov's too) and Adam, whose decay is of the gradient (L2) or, decoupled,
-// of the parameter itself (AdamW; Loshchilov and Hutter, 2019). Rules and defaults are PyTorch's.
+// of the parameter itself (AdamW; Loshchilov and Hutter, 2019); Muon (Jordan and others, 2024) for
+// weights, AdamW for all else. Rules and defaults are PyTorch's.
 struct Optimizer {
-  enum class Kind { sgd, adam } kind = Kind::adam;
+  enum class Kind { sgd, adam, muon } kind = Kind::adam;
   double momentum = 0;
   double dampening = 0;
   bool nesterov = false;
   double mean_decay = 0.9;      // beta_1
   double square_decay = 0.999;  // beta_2
   double eps = 1e-8;
+  std::size_t newton_schulz_steps = 5;
+  bool match_rms = false;  // of AdamW's updates
+  double adam_rate = 1;    // beside Muon, in parts of its own learning rate
   double decay = 0;
   bool decoupled = false;
   bool decay_all = false;   // biases and norms, too
@@ -25,7 +29,7 @@ struct Optimizer {
   double average_keep = 0;  // of an average of the parameters, per step; 0: there is none
 
   // How many buffers of moments it keeps.
-  std::size_t moments() const { return kind == Kind::adam ? 2 : momentum != 0 ? 1 : 0; }
+  std::size_t moments() const { return kind != Kind::sgd ? 2 : momentum != 0 ? 1 : 0; }
   bool averages() const { return average_keep > 0; }
 };
 
@@ -50,6 +54,8 @@ struct UpdatedRange {
   std::size_t count;
   double factor;  // of the learning rate; with 0 nothing changes, but the average
   bool weight;    // decays, whatever `decay_all`
+  // Of weights by Muon: what is subtracted. The gradients are the new momentum then.
+  const T* orthogonal = nullptr;
 };
 
 template <class T>

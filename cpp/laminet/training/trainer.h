@@ -17,6 +17,7 @@
 
 #include "laminet/network/mlp.h"
 #include "laminet/training/batches.h"
+#include "laminet/training/newton_schulz.h"
 #include "laminet/training/numbers.h"
 #include "laminet/training/optimizer.h"
 #include "laminet/training/pass.h"
@@ -60,6 +61,8 @@ class Trainer {
   const TrainedNumbers<T>& numbers() const { return numbers_; }
   TrainedNumbers<T>& numbers() { return numbers_; }
   const Optimizer& optimizer() const { return optimizer_; }
+  // Of a step on so many rows, an update counted as the products that take as long.
+  double flops(std::size_t rows) const;
   const Program& program() const { return program_; }
 
  private:
@@ -73,6 +76,7 @@ class Trainer {
   Targets<T> targets_;
   Optimizer optimizer_;
   TrainedNumbers<T> numbers_;
+  NewtonSchulz<T> newton_schulz_;
   Batches<T> batches_;
   GradientOperands<T> operands_;
   HugePageArray<T> gradients_;  // of all parameters; of each slice

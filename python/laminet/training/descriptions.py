@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from laminet.optim import Muon
 from laminet.optim.schedules import Constant, Plateau, Schedule, WarmUp
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ def optimizer_for_core(optimizer: FirstOrder) -> dict[str, Any]:
     """Return what the core is told of an optimiser: 0 of what it does not do."""
     names = [field.name for field in dataclasses.fields(optimizer)]
     told = {name: getattr(optimizer, name) for name in names if name not in _NOT_OF_A_STEP}
+    if isinstance(optimizer, Muon):
+        # Beside the matrices' rate, which a step is told of.
+        told["adamw_rate"] = optimizer.adamw_learning_rate / optimizer.learning_rate
     return {"name": optimizer.name, **{k: 0.0 if v is None else v for k, v in told.items()}}
 
 

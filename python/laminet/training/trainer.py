@@ -15,7 +15,7 @@ from laminet.core.mlp import MLP
 from laminet.core.parameters import by_kind, by_name, parameters, with_parameters
 from laminet.core.public_module import named_in
 from laminet.losses import as_loss
-from laminet.optim import AdamW, FirstOrder, Muon, as_optimizer
+from laminet.optim import AdamW, FirstOrder, as_optimizer
 from laminet.training import descriptions, saved_state
 from laminet.training.errors import TrainingError, diverged
 from laminet.training.samples import as_sample_weight, as_samples, refuse_not_finite, require_rows
@@ -122,8 +122,6 @@ class Trainer:
             )
         if not parameters(net):
             raise ValueError("the network has no parameters that could be trained")
-        if isinstance(method, Muon):
-            raise NotImplementedError("training by Muon is not there yet: take ln.optim.AdamW")
         kind = chosen_loss(net, None) if loss is None else as_loss(loss)
         self._goal = Goal(net, kind, class_weight)
         self._start = net
