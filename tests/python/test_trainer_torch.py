@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,15 @@ STEPS, BATCH = 100, 16
 # that a rounding of the gradient, some 1e-15 of its sum's terms, is one of the step: more where the
 # sum cancels. Measured at most 7e-14.
 BOUND = 1e-10
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two teams of threads that wait for work take each other's cores: PyTorch's stays away."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def chain(sizes: tuple[int, ...], activation: str) -> ln.MLP:
@@ -37,8 +48,8 @@ def module_of(net: ln.MLP, activation: type[nn.Module]) -> nn.Sequential:
     return nn.Sequential(*parts[:-1])
 
 
-def theirs(module: nn.Module, optimizer: FirstOrder) -> torch.optim.Optimizer:
-    """Return PyTorch's optimiser of the same settings, whose decay leaves biases alone."""
+def theirs(module: nn.Module, optimizer: FirstOrder) -> list[torch.optim.Optimizer]:
+    """Return PyTorch's optimisers of the same settings, whose decay leaves biases alone."""
     weights = [p for p in module.parameters() if p.ndim == 2]
     biases = [p for p in module.parameters() if p.ndim == 1]
     groups = [
@@ -46,16 +57,30 @@ def theirs(module: nn.Module, optimizer: FirstOrder) -> torch.optim.Optimizer:
         {"params": biases, "weight_decay": 0.0},
     ]
     if isinstance(optimizer, ln.optim.SGD):
-        return torch.optim.SGD(
-            groups,
+        return [
+            torch.optim.SGD(
+                groups,
+                lr=optimizer.learning_rate,
+                momentum=optimizer.momentum,
+                nesterov=optimizer.nesterov,
+                dampening=optimizer.dampening,
+            )
+        ]
+    if isinstance(optimizer, ln.optim.Muon):
+        muon = torch.optim.Muon(
+            weights,
             lr=optimizer.learning_rate,
+            weight_decay=optimizer.weight_decay,
             momentum=optimizer.momentum,
             nesterov=optimizer.nesterov,
-            dampening=optimizer.dampening,
+            ns_steps=optimizer.steps,
+            adjust_lr_fn=optimizer.scale,
         )
+        rate, betas = optimizer.adamw_learning_rate, optimizer.adamw_betas
+        return [muon, torch.optim.AdamW(biases, lr=rate, betas=betas, weight_decay=0.0)]
     kind = torch.optim.AdamW if isinstance(optimizer, ln.optim.AdamW) else torch.optim.Adam
     assert isinstance(optimizer, (ln.optim.Adam, ln.optim.AdamW))
-    return kind(groups, lr=optimizer.learning_rate, betas=optimizer.betas, eps=optimizer.eps)
+    return [kind(groups, lr=optimizer.learning_rate, betas=optimizer.betas, eps=optimizer.eps)]
 
 
 TASKS = {
@@ -72,12 +97,17 @@ OPTIMIZERS = [
     ln.optim.Adam(0.003, weight_decay=0.1, betas=(0.8, 0.95)),
     ln.optim.AdamW(0.003),
     ln.optim.AdamW(0.003, weight_decay=0.3, clip_norm=0.5, schedule="cosine"),
+    ln.optim.Muon(0.02, adamw_learning_rate=0.003),
+    ln.optim.Muon(0.003, momentum=0.8, nesterov=False, steps=3, scale="match_rms_adamw"),
+    ln.optim.Muon(0.02, weight_decay=0.3, clip_norm=0.5, schedule="cosine"),
 ]
 
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
-def test_a_hundred_steps(task: str, optimizer: FirstOrder) -> None:
+def test_a_hundred_steps(task: str, optimizer: FirstOrder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's Newton-Schulz iterations are in bfloat16: here they are let have float64."""
+    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor.clone())
     sizes, name, activation, loss = TASKS[task]
     net = chain(sizes, name)
     random = np.random.default_rng(0)
@@ -86,21 +116,20 @@ def test_a_hundred_steps(task: str, optimizer: FirstOrder) -> None:
     y = labels if loss == "cross_entropy" else random.standard_normal((len(X), sizes[-1]))
     trainer = ln.Trainer(net, loss, optimizer, total_steps=STEPS)
     module = module_of(net, activation)
-    method = theirs(module, optimizer)
-    schedule = None
+    methods = theirs(module, optimizer)
+    schedules = []
     if optimizer.schedule is not None:
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(method, STEPS)
+        schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(one, STEPS) for one in methods]
     measure = functional.cross_entropy if loss == "cross_entropy" else functional.mse_loss
     for first in range(0, len(X), BATCH):
         rows = slice(first, first + BATCH)
-        method.zero_grad()
+        module.zero_grad()
         value = measure(module(torch.tensor(X[rows])), torch.tensor(y[rows]))
         value.backward()
         if optimizer.clip_norm is not None:
             nn.utils.clip_grad_norm_(module.parameters(), optimizer.clip_norm)
-        method.step()
-        if schedule is not None:
-            schedule.step()
+        for one in (*methods, *schedules):
+            one.step()
         assert trainer.step(X[rows], y[rows]) == pytest.approx(value.item(), rel=BOUND)
     found = list(reference.parameters(trainer.network).values())
     start = list(reference.parameters(net).values())
