@@ -238,7 +238,7 @@ def test_the_same_command_makes_the_same_network(capsys: pytest.CaptureFixture[s
     assert nets[0] != nets[2]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "levenberg_marquardt"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon", "levenberg_marquardt"])
 def test_optimizers(optimizer: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = train(capsys, "price", "--optimizer", optimizer, "--hidden", "6", "--activation", "tanh")
     net = ln.load("net.safetensors")
@@ -246,6 +246,21 @@ def test_optimizers(optimizer: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert [layer.activation.name for layer in dense] == ["tanh", "identity"]
     assert [layer.out_features for layer in dense] == [6, 1]
     assert figures(text, "this network")[0] < figures(text, "the mean")[0]
+
+
+def test_muon_has_one_rate_for_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first step of AdamW is the rate, and of scaled Muon a fifth of it, in the mean square."""
+    options = ("--optimizer", "muon", "--epochs", "1", "--batch-size", "400", "--hidden", "6")
+    last = []
+    for rate in ("1e-12", "0.002"):
+        train(capsys, "price", *options, "--learning-rate", rate)
+        layers = ln.load("net.safetensors").layers
+        last.append(next(layer for layer in reversed(layers) if isinstance(layer, ln.Dense)))
+    start, learnt = last
+    assert abs(learnt.bias - start.bias)[0] == pytest.approx(0.002, rel=0.01)
+    step = start.weight * (1 - 0.002 * ln.optim.Muon().weight_decay) - learnt.weight
+    # Five iterations make 0.697 of the one singular value.
+    assert np.sqrt(np.mean(step**2)) == pytest.approx(0.697 * 0.2 * 0.002, rel=0.01)
 
 
 def test_the_learning_rate_counts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ from laminet.files.parquet_files import require_pyarrow
 from laminet.files.safetensors_files import save
 from laminet.files.samples import source_name
 from laminet.files.tables import read_table
-from laminet.optim import FirstOrder, LevenbergMarquardt, as_optimizer
+from laminet.optim import FirstOrder, LevenbergMarquardt, Muon, as_optimizer
 from laminet.show.matplotlib_extra import PICTURES, require_matplotlib
 from laminet.show.text import text_table
 from laminet.training import TrainingError, fit
@@ -188,6 +188,8 @@ def _method(arguments: argparse.Namespace) -> Optimizer:
     method = as_optimizer(arguments.optimizer)
     if isinstance(method, FirstOrder):
         rate = LEARNING_RATE if arguments.learning_rate is None else arguments.learning_rate
+        if isinstance(method, Muon):  # so scaled that one rate, of AdamW's size, is for all
+            return Muon(rate, scale="match_rms_adamw", adamw_learning_rate=rate)
         return as_optimizer({**method.to_dict(), "learning_rate": rate})
     for option in ("learning_rate", "batch_size"):
         if getattr(arguments, option) is not None:

@@ -26,7 +26,7 @@ EPOCHS = 1000
 #: Without one.
 EPOCHS_ALONE = 100
 
-_OPTIMIZERS = ("sgd", "adam", "adamw", "lbfgs", "levenberg_marquardt")
+_OPTIMIZERS = ("sgd", "adam", "adamw", "muon", "lbfgs", "levenberg_marquardt")
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
@@ -116,7 +116,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help="stop after so many epochs without a smaller validation loss (default: 20)",
     )
     network.add_argument("--batch-size", type=batch_size, metavar="N", help="(default: 32 to 256)")
-    network.add_argument("--optimizer", choices=_OPTIMIZERS, default="adamw")
+    network.add_argument(
+        "--optimizer",
+        choices=_OPTIMIZERS,
+        default="adamw",
+        help="(default: adamw; muon takes learning rates of its size)",
+    )
     network.add_argument(
         "--learning-rate", type=_rate, metavar="RATE", help=f"(default: {LEARNING_RATE:g})"
     )
