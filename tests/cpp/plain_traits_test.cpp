@@ -18,12 +18,6 @@
 
 namespace laminet::kernels::plain {
 
-// A number of 16 bits, the upper half of a float: weights may be stored in another type.
-struct Upper {
-  std::uint16_t bits;
-  float wide() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
-};
-
 template <class Element, class UnsignedInteger>
 struct Plain {
   using T = Element;
@@ -52,12 +46,6 @@ struct Plain {
   static V load_partial(const T* p, int n, T fill) {
     V v = splat(fill);
     for (int i = 0; i < n; ++i) v.lane[i] = p[i];
-    return v;
-  }
-  static V splat(Upper x) { return splat(static_cast<T>(x.wide())); }
-  static V load(const Upper* p) {
-    V v;
-    for (int i = 0; i < lanes; ++i) v.lane[i] = static_cast<T>(p[i].wide());
     return v;
   }
   static V load_strided(const T* p, std::ptrdiff_t stride) {
@@ -150,8 +138,6 @@ using F64 = Plain<double, std::uint64_t>;
 
 constexpr Tile<float> kTilesF32[] = {tile<F32, 3, 2>(), tile<F32, 2, 1>()};
 constexpr Tile<double> kTilesF64[] = {tile<F64, 3, 2>(), tile<F64, 2, 1>()};
-constexpr Tile<float, Upper> kTilesUpper[] = {tile<F32, 3, 2, Upper>()};
-constexpr Table<float, Upper> kTableUpper = table<F32, 2, 3>(kTilesUpper);
 constexpr Table<float> kTableF32 = table<F32, 2, 3>(kTilesF32);
 constexpr Table<double> kTableF64 = table<F64, 2, 3>(kTilesF64);
 
@@ -274,61 +260,6 @@ TYPED_TEST(PlainTraits, RowsAndProductsHaveTheSameBits) {
       table.gradient_tile.multiply({rows, x.data(), stride, x.data(), stride, &c, 1, 1, false}, 1);
       all.push_back(c);
     });
-  }
-}
-
-// A table of narrower weights gives the bits of the same weights in full, in each kind of tile.
-TEST(WeightsOfAnotherType, GiveTheBitsOfTheSameInFull) {
-  const Table<float, plain::Upper>& narrow = plain::kTableUpper;
-  const Functions<float>& functions = narrow;
-  EXPECT_EQ(functions.softmax, plain::kTableF32.softmax);
-  const Tile<float, plain::Upper>& tile = narrow.tiles[0];
-  const Tile<float>& full = plain::kTableF32.tiles[0];
-  ASSERT_EQ(tile.nr, full.nr);
-  std::mt19937 random(3);
-  std::normal_distribution<float> normal(0, 1);
-  constexpr std::size_t k = 21;
-  const std::size_t panels = tile.row_panels, size = k * tile.nr;
-  AlignedArray<plain::Upper> weights(panels * size);
-  AlignedArray<float> wide(panels * size);
-  std::vector<float> a(3 * k);
-  for (float& v : a) v = normal(random);
-  for (std::size_t i = 0; i < panels * size; ++i) {
-    const auto bits = std::bit_cast<std::uint32_t>(normal(random));
-    weights.data()[i] = {static_cast<std::uint16_t>(bits >> 16)};
-    wide.data()[i] = weights.data()[i].wide();
-  }
-  std::vector<std::uint32_t> steps(k + kStepsAhead, 0);
-  for (std::uint32_t i = 0; i < k; ++i) steps[i] = i;
-  const auto run = [&](const auto& with, const auto* panel, bool prefetch) {
-    std::vector<float> c(3 * panels * with.nr);
-    typename std::remove_cvref_t<decltype(with)>::Args args{};
-    args.k = k;
-    args.a = a.data();
-    args.a_stride = k;
-    args.panel = panel;
-    args.c = c.data();
-    args.c_stride = static_cast<std::ptrdiff_t>(with.nr);
-    args.n = with.nr - 1;
-    args.prefetch = prefetch;
-    args.steps = steps.data();
-    std::vector<float> all;
-    const auto keep = [&] { all.insert(all.end(), c.begin(), c.end()); };
-    with.multiply(args, 3);
-    keep();
-    with.multiply_listed(args, size);
-    keep();
-    args.n = panels * with.nr;
-    with.multiply_row(args, size);
-    keep();
-    with.multiply_listed(args, size);
-    keep();
-    return all;
-  };
-  for (const bool prefetch : {false, true}) {
-    const std::vector<float> got = run(tile, weights.data(), prefetch);
-    EXPECT_EQ(got, run(full, wide.data(), prefetch));
-    EXPECT_NE(got[0], 0);
   }
 }
 

@@ -3,7 +3,7 @@
 
 namespace laminet::kernels {
 
-template <class Compute, class Weight = Compute>
+template <class T>
 struct Table;
 struct InstructionSet;
 

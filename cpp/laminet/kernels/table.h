@@ -28,7 +28,7 @@
 
 namespace laminet::kernels {
 
-// What one instruction set provides for one element type, whatever type the weights have.
+// What one instruction set provides for one element type.
 template <class T>
 struct Functions {
   // The elements of x that are not zero, and where they stand; returns how many. Both results have
@@ -60,10 +60,10 @@ struct Functions {
   T (*sum_of_squares)(const T* x, std::size_t n);
 };
 
-// The same with the tiles for weights of one type.
-template <class Compute, class Weight>
-struct Table : Functions<Compute> {
-  const Tile<Compute, Weight>* tiles;  // widest first
+// The same with the tiles.
+template <class T>
+struct Table : Functions<T> {
+  const Tile<T>* tiles;  // widest first
   std::size_t tile_count;
 };
 
