@@ -54,8 +54,6 @@ sample in each line. Its first line is a heading if it holds a name of --columns
 network's features, or has as many cells as the network has features, all of them names and none a
 number or a mark for a missing value. Where the network knows the names of its features, columns are
 found by them, in any order, others left out; color=red is 1 where the column color holds red.
-A network that laminet train --missing mean made knows what it put where a value was missing, and
-the same is put there in samples.
 """
 
 
@@ -71,7 +69,7 @@ def add_parser(commands: Commands) -> None:
     )
     add_network_arguments(parser)
     parser.add_argument(
-        "input", metavar="INPUT", help="samples (.npy, .csv, .parquet), or - for standard input"
+        "input", metavar="INPUT", help="samples (.npy, .csv, .parquet); - is standard input"
     )
     parser.add_argument(
         "-o",
@@ -97,8 +95,8 @@ def add_parser(commands: Commands) -> None:
         "--columns",
         type=column_names,
         metavar="NAMES",
-        help="the features, in the network's order: names with commas between them, or numbers, "
-        "1 for the first column, where there is no heading",
+        help="the features in the network's order, with commas: names, or numbers from 1 where "
+        "there is no heading",
     )
     parser.add_argument(
         "--keep",
@@ -109,20 +107,20 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--missing",
         choices=CHOICES,
-        help="of missing values: refuse INPUT, leave such samples out, or put the mean of the rows "
-        "that the network learnt from there (default: mean where laminet train was told so, else "
-        "refuse cells without a number, and let NaN be NaN)",
+        metavar="HOW",
+        help="of missing values: refuse, drop such samples, or mean: what laminet train --missing "
+        "mean put there (then it is the default)",
     )
     parser.add_argument(
         "--separator",
         type=separator,
         metavar="CHAR",
-        help="between the cells of .csv: a character, or tab (default: comma)",
+        help="of .csv: a character, or tab (default: comma)",
     )
     parser.add_argument(
         "--heading",
         action="store_true",
-        help="begin a .csv OUTPUT with the names of its columns, as it does with --keep by name",
+        help="begin a .csv OUTPUT with names, as with --keep by name",
     )
     parser.set_defaults(run=_run)
 
