@@ -220,3 +220,14 @@ def test_is_trained_in_float32() -> None:
     )
     plain.epoch(x, x[:, :3], batch_size=8)
     assert trainer.network == plain.network
+
+
+def test_a_trainer_that_began_with_it_is_resumed_to_the_same_bits() -> None:
+    net = ln.MLP.init([4, 8, 3], seed=0).with_precision(NARROW)
+    x = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
+    trainer = ln.Trainer(net, "squared_error", optimizer=ln.optim.AdamW(0.01), seed=0)
+    trainer.epoch(x, x[:, :3], batch_size=8)
+    again = ln.Trainer.restore(trainer.state())
+    for one in (trainer, again):
+        one.epoch(x, x[:, :3], batch_size=8)
+    assert again.network == trainer.network
