@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from laminet.interop.onnx import from_onnx, to_onnx
     from laminet.interop.pytorch import from_torch, to_torch
     from laminet.interop.sklearn import from_sklearn
+    from laminet.scoring import score
     from laminet.training import Trainer, TrainingError, fit
 
     # Of its module: mypy takes the name in the package for the module itself.
@@ -75,6 +76,7 @@ else:
         "interop.onnx": ("from_onnx", "to_onnx"),
         "interop.pytorch": ("from_torch", "to_torch"),
         "interop.sklearn": ("from_sklearn",),
+        "scoring": ("score",),
         "training": ("Trainer", "TrainingError", "check_gradients", "fit"),
     }
 
@@ -140,6 +142,7 @@ __all__ = [
     "optim",
     "reference",
     "roofline",
+    "score",
     "set_backend",
     "set_num_threads",
     "to_onnx",

@@ -47,6 +47,8 @@ NEEDED = {
     "test_cli_predict_streams.py": ("pyarrow",),
     "test_cli_train_data.py": ("pandas", "pyarrow", "sklearn"),
     "test_cli_train_refused.py": ("pyarrow",),
+    "test_score.py": ("pyarrow",),
+    "test_score_refused.py": ("pyarrow",),
     "test_table_files.py": ("pyarrow",),
     "test_checkpoints.py": ("torch",),
     "test_checkpoint_layers.py": ("torch",),

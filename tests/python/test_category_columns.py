@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import laminet as ln
+from laminet.files.arrow_files import open_parquet
 from laminet.files.columns import Request
 from laminet.files.csv_files import open_csv
-from laminet.files.parquet_files import open_parquet
 from laminet.files.samples import SampleError
 
 NAMES = ["color=red", "size", "color=light blue", "shape=a=b"]

@@ -13,8 +13,9 @@ from command import predicted, refused, run, samples
 from numpy.testing import assert_allclose, assert_array_equal
 
 import laminet as ln
-from laminet.cli import main, predict
+from laminet.cli import main
 from laminet.data import digits_test_set
+from laminet.scoring import engine, job
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def _in_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_npy_to_npy(
     net: ln.MLP, dtype: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(job, "_BLOCK_BYTES", block_bytes)
     x = (10 * samples(37)).astype(dtype)
     np.save("x.npy", x)
     y = predicted("x.npy", "y.npy")
@@ -74,7 +75,7 @@ def test_fortran_order_and_one_sample_and_none(net: ln.MLP) -> None:
 def test_csv_to_csv_keeps_every_bit(
     dtype: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(job, "_BLOCK_BYTES", block_bytes)
     # Identity: what comes out is what was read.
     ln.MLP([ln.Dense(np.eye(3, dtype=dtype))]).save("net.safetensors")
     x = samples(11, dtype) * np.logspace(-30, 30, 3).astype(dtype)
@@ -110,18 +111,18 @@ def test_digits_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
 def block_lengths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that will have the length of each block that the network is given."""
     lengths: list[int] = []
-    call = predict._call
+    call = engine._call
 
-    def spy(function: Any, block: Any, source: Path) -> Any:
+    def spy(answer: Any, block: Any) -> Any:
         lengths.append(len(block))
-        return call(function, block, source)
+        return call(answer, block)
 
-    monkeypatch.setattr(predict, "_call", spy)
+    monkeypatch.setattr(engine, "_call", spy)
     return lengths
 
 
 def test_blocks_of_lines(net: ln.MLP, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "_BLOCK_BYTES", 400)
+    monkeypatch.setattr(job, "_BLOCK_BYTES", 400)
     lengths = block_lengths(monkeypatch)
     np.savetxt("x.csv", samples(25), delimiter=",")
     assert predicted("x.csv", "y.npy").shape == (25, net.out_features)
@@ -129,7 +130,7 @@ def test_blocks_of_lines(net: ln.MLP, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_memory_does_not_grow_with_the_file(net: ln.MLP, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "_BLOCK_BYTES", 40_000)
+    monkeypatch.setattr(job, "_BLOCK_BYTES", 40_000)
     lengths = block_lengths(monkeypatch)
     x = np.lib.format.open_memmap("x.npy", mode="w+", dtype=np.float32, shape=(2_000_000, 3))
     del x  # 24 MB, a sparse file

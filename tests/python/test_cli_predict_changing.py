@@ -17,7 +17,7 @@ import pytest
 from command import predicted, refused, samples
 
 import laminet as ln
-from laminet.cli import predict as predict_command
+from laminet.scoring import engine, job
 
 COMMAND = ("predict", "net.safetensors")
 
@@ -33,15 +33,15 @@ def shrinks(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
     """Return what makes a file that short after its first block of 100 rows has been read."""
 
     def to_shrink(name: str, size: int) -> None:
-        call = predict_command._call
+        call = engine._call
 
         def shrink(*arguments: Any) -> Any:
             os.truncate(name, size)
             return call(*arguments)
 
-        monkeypatch.setattr(predict_command, "_call", shrink)
+        monkeypatch.setattr(engine, "_call", shrink)
 
-    monkeypatch.setattr(predict_command, "_BLOCK_BYTES", 48 * 100)
+    monkeypatch.setattr(job, "_BLOCK_BYTES", 48 * 100)
     return to_shrink
 
 

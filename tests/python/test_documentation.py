@@ -90,6 +90,7 @@ def docstring_examples(name: str) -> list[doctest.DocTest]:
         "laminet.reference.training",
         "laminet.analysis.gradient_flow",
         "laminet.analysis.check_jacobian",
+        "laminet.scoring.tables",
         "laminet.training.check_gradients",
         "laminet.training.fitting",
         "laminet.training.least_squares",

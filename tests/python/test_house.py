@@ -29,11 +29,12 @@ ROOMS = {
     "analysis": {"core", "files", "show", "losses", "optim", "reference"},
     "interop": {"core", "files", "show", "losses", "optim"},
     "training": {"core", "files", "show", "losses", "optim", "reference"},
+    "scoring": {"core", "files"},
     "sklearn": {"core", "losses", "optim", "training"},
     "data": {"core", "files", "losses", "optim", "interop", "training"},
     "cli": {
         *("core", "files", "show", "losses", "optim", "reference", "analysis", "interop", "data"),
-        *("training", "laminet"),
+        *("scoring", "training", "laminet"),
     },
 }
 #: Files beside the rooms. `laminet` is the package's ``__init__``, which no room but cli imports.

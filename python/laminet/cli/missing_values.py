@@ -39,8 +39,8 @@ class MissingValues:
     Parameters
     ----------
     arguments : Namespace
-        Of the command, with ``file``, ``input`` and ``missing``: "refuse", "drop", "mean", or None
-        for what the network was made with.
+        Of the command, with ``file``, ``input`` and ``missing``: "refuse", "drop", "mean", "nan",
+        or None for what the network was made with.
 
     Attributes
     ----------
@@ -51,7 +51,8 @@ class MissingValues:
     """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        means = None if arguments.missing in ("refuse", "drop") else means_of(arguments.file)
+        asks = arguments.missing in (None, "mean")
+        means = means_of(arguments.file) if asks else None
         if arguments.missing == "mean" and means is None:
             raise CommandError(
                 f"--missing mean: {arguments.file} knows no means of its features; laminet train "
@@ -61,12 +62,13 @@ class MissingValues:
         self._refuses = arguments.missing == "refuse"
         self._file = arguments.file
         self._count = 0
-        self.are_read = self._drops or means is not None
+        self._keeps = arguments.missing == "nan"
+        self.are_read = self._drops or self._keeps or means is not None
         self.advice = "--missing drop leaves such samples out"
 
     def settled(self, block: Block, samples: Samples, source: str) -> Block:
         """Return a block without missing values, where something is done about them."""
-        if not (self.are_read or self._refuses):
+        if self._keeps or not (self.are_read or self._refuses):
             return block
         gaps = np.isnan(block.x)
         if not gaps.any():

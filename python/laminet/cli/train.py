@@ -34,7 +34,7 @@ from laminet.core import runtime
 from laminet.core.layers.dense import Dense
 from laminet.core.mlp import MLP
 from laminet.core.wording import figure, short_name
-from laminet.files.parquet_files import require_pyarrow
+from laminet.files.arrow_types import require_pyarrow
 from laminet.files.safetensors_files import save
 from laminet.files.samples import source_name
 from laminet.files.tables import read_table

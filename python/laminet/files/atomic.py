@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -16,7 +17,15 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-__all__ = ["errors_about", "replacing", "text_path", "write_by_parts"]
+__all__ = [
+    "clear_left_behind",
+    "errors_about",
+    "lock",
+    "replacing",
+    "temporary_name",
+    "text_path",
+    "write_by_parts",
+]
 
 # Bytes that are written at once, within which no interrupt comes through: some 10 ms.
 _PART = 16 * 2**20
@@ -125,16 +134,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         # The user knows the name asked for, not the temporary one, nor where a link leads.
         with errors_about(name, always=True):
             old = _existing(name)
-            _clear(target.parent)
+            clear_left_behind(target.parent)
             # A new file is as readable as the umask says (tempfile.mkstemp would make it private);
             # one that replaces another is private until it has the other's mode.
             mode = 0o666 if old is None else 0o600
             while held < 0:
-                temporary = target.with_name(
-                    _NAME.format(target=target.name, kernel=_kernel(), token=secrets.token_hex(6))
-                )
+                temporary = target.with_name(temporary_name(target.name, secrets.token_hex(6)))
                 held = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
-                if not _lock(held):
+                if not lock(held):
                     # Another process took it for left behind in between.
                     os.close(held)
                     held = -1
@@ -160,8 +167,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
                 os.close(held)
 
 
-def _lock(number: int) -> bool:
-    """Hold a new file for as long as it is open; return False if it has been deleted, or will be.
+def temporary_name(target: str, token: str) -> str:
+    """Return what the temporary file or folder of a target is called."""
+    return _NAME.format(target=target, kernel=_kernel(), token=token)
+
+
+def lock(number: int) -> bool:
+    """Hold a new file or folder while it is open; return False if it has been deleted, or will be.
 
     Where the file system has no locks, nothing is held, and nothing deleted either.
     """
@@ -174,21 +186,28 @@ def _lock(number: int) -> bool:
     return os.fstat(number).st_nlink > 0
 
 
-def _clear(folder: Path) -> None:
-    """Delete what processes that were killed have left in a folder: what nobody holds."""
+def clear_left_behind(folder: Path) -> None:
+    """Delete what processes that were killed have left in a folder: what nobody holds.
+
+    Files, and folders with all that is in them.
+    """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             match = _TEMPORARY.fullmatch(entry.name)
             if match is None:
                 continue
             with suppress(OSError):
+                is_folder = entry.is_dir(follow_symlinks=False)
                 # Where it may not be written to, it is another user's; a named pipe would wait.
-                number = os.open(entry.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+                how = os.O_DIRECTORY if is_folder else os.O_RDWR
+                number = os.open(entry.path, how | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
                     fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     status = os.fstat(number)
                     is_ours = match.group(1) == _kernel() or time.time() - status.st_mtime > _OLD
-                    if stat.S_ISREG(status.st_mode) and is_ours:
+                    if is_folder and is_ours and os.access(entry.path, os.W_OK):
+                        shutil.rmtree(entry.path)
+                    elif stat.S_ISREG(status.st_mode) and is_ours:
                         os.unlink(entry.path)
                 finally:
                     os.close(number)

@@ -16,7 +16,14 @@ from laminet.files.samples import SampleError
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
 
-__all__ = ["Chosen", "Request", "category_name", "category_of", "is_column_number", "listed"]
+__all__ = [
+    "Chosen",
+    "Request",
+    "category_name",
+    "category_of",
+    "is_column_number",
+    "listed",
+]
 
 
 def category_name(column: str, text: str) -> str:
@@ -102,19 +109,21 @@ class Request:
         features = self.net.feature_names or ()
         return [*self.named, *features, *(column for n in features for column, _ in _splits(n))]
 
-    def check(self) -> None:
-        """Refuse what no file could give."""
+    def check(self, *, lists: bool = False) -> None:
+        """Refuse what no file could give.
+
+        Parameters
+        ----------
+        lists : bool
+            Whether one column may hold all features of a row.
+        """
         for option, names in zip(self.options, (self.columns, self.keep), strict=True):
             for name in names or ():
                 if (names or []).count(name) > 1:
                     raise SampleError(f"{option} names {name!r} twice")
-        if self.columns is None:
+        if self.columns is None or (lists and len(self.columns) == 1):
             return
-        if len(self.columns) != self.net.in_features:
-            raise SampleError(
-                f"{self.options[0]} names {_count(len(self.columns))}, the network takes "
-                f"{self.net.in_features}"
-            )
+        self.require_width()
         known = self.net.feature_names or ()
         for position, name in enumerate(self.columns):
             if name in known and known[position] != name:
@@ -122,6 +131,19 @@ class Request:
                     f"{self.options[0]} names {name!r} as column {position + 1} of the network, "
                     f"whose features are {listed(known)}, in this order"
                 )
+
+    def require_width(self) -> None:
+        """Refuse columns that are not as many as the network's features."""
+        if self.columns is not None and len(self.columns) != self.net.in_features:
+            raise SampleError(
+                f"{self.options[0]} names {_count(len(self.columns))}, the network takes "
+                f"{self.net.in_features}"
+            )
+
+    def kept_of(self, place: str, heading: Sequence[str]) -> list[int]:
+        """Return the positions of the columns that are passed on."""
+        reason = f"{self.options[1]} names it"
+        return [_position(place, heading, name, reason) for name in self.keep or ()]
 
     def with_heading(self, place: str, heading: Sequence[str]) -> Chosen:
         """Return the columns of a file whose columns have names.
@@ -136,8 +158,8 @@ class Request:
         named = self.named
         if named and not any(n in heading for n in named) and all(map(is_column_number, named)):
             return self.without_heading(place, len(heading))
-        columns, keep = self.options
-        kept = [_position(place, heading, n, f"{keep} names it") for n in self.keep or ()]
+        columns = self.options[0]
+        kept = self.kept_of(place, heading)
         if self.columns is not None:
             reason = f"{columns} names it"
             return Chosen([_position(place, heading, n, reason) for n in self.columns], kept)

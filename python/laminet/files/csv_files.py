@@ -7,8 +7,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +44,7 @@ _VALUES = _MISSING | {"true", "false"}
 _INFINITY = re.compile(r"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """A line, or some that a quoted cell joins: its number, its text, where it ends in the file."""
 
     number: int
@@ -70,6 +68,12 @@ def open_csv(path: str, request: Request, rows: int, separator: str = ",") -> It
         yield Samples(blocks, size_of(file), kept_names=kept_names, remark=table.remark)
 
 
+def _lines(file: IO[bytes], name: str) -> Iterator[bytes]:
+    with errors_about(name):
+        while line := file.readline(_MAX_LINE):
+            yield line
+
+
 def read_records(file: IO[bytes], name: str, separator: str) -> Iterator[Record]:
     """Return the lines that are not empty; a quoted cell may reach over several."""
     # Blanks at the ends of a line are nothing, but where they separate cells.
@@ -77,11 +81,7 @@ def read_records(file: IO[bytes], name: str, separator: str) -> Iterator[Record]
     number, end, begun, text = 0, 0, 0, ""
     size = size_of(file) or 0
     is_open = False  # a quote
-    while True:
-        with errors_about(name):
-            raw = file.readline(_MAX_LINE)
-        if not raw:
-            break
+    for raw in _lines(file, name):
         number += 1
         end += len(raw)
         begun = begun or number

@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 __all__ = ["CsvWriter", "label_type", "names_of_outputs"]
 
 
-def names_of_outputs(net: MLP, kind: str, width: int | None) -> list[str]:
+def names_of_outputs(net: MLP, method: str, width: int | None) -> list[str]:
     """Return the names of the columns of a result.
 
     Parameters
     ----------
     net : MLP
-    kind : {"outputs", "proba", "classes"}
-        What is written.
+    method : {"forward", "predict_proba", "predict"}
+        Whose result is written.
     width : int or None
         So many columns; None for one that is no axis of the result.
     """
     outputs = net.outputs
+    if method == "forward" or isinstance(outputs, Quantities):
+        names = outputs.names if isinstance(outputs, Quantities) else None
+        return list(names or (f"y{i}" for i in range(width or 1)))
     if width is None:
         return ["label"]
-    if kind == "outputs":
-        names = outputs.names if isinstance(outputs, Quantities) else None
-        return list(names or (f"y{i}" for i in range(width)))
     labels: Any = outputs.labels if isinstance(outputs, (Classes, Labels)) else range(width)
-    prefix = "probability" if kind == "proba" else "label"
+    prefix = "probability" if method == "predict_proba" else "label"
     return [f"{prefix}_{label}" for label in labels]
 
 

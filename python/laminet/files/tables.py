@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laminet.core.suggestions import did_you_mean
+from laminet.files.arrow_types import is_number as is_number_type
+from laminet.files.arrow_types import is_text, texts_of
 from laminet.files.atomic import errors_about
 from laminet.files.columns import is_column_number, listed
 from laminet.files.csv_files import is_missing, is_number, is_value, read_records
 from laminet.files.npy_files import read_header
-from laminet.files.parquet_files import is_number as is_number_type
-from laminet.files.parquet_files import is_text, read_parquet, texts_of
+from laminet.files.parquet_files import read_parquet
 from laminet.files.samples import SampleError, source_name, source_of
 
 if TYPE_CHECKING:
