@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import threading
 import tracemalloc
@@ -174,6 +175,8 @@ def test_divergence_keeps_what_was_made():
         ln.fit(start, X, 1e3 * WAVE, optimizer=ln.optim.SGD(1e4), seed=0)
     assert isinstance(error.value.network, ln.MLP)
     assert len(error.value.history) == error.value.epoch - 1
+    again = pickle.loads(pickle.dumps(error.value))
+    assert (again.network, again.epoch) == (error.value.network, error.value.epoch)
 
 
 def test_ctrl_c_gives_what_was_made():

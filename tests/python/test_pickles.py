@@ -90,7 +90,8 @@ def results() -> list[Any]:
     x = np.ones((2, 3), np.float32)
     made = [net.plan(2), net.summary(), ln.cost(net), ln.gradient_flow(net, x)]
     made += [ln.check_jacobian(net, x), ln.check_gradients(net, x, [0, 1], entries=2)]
-    return [*made, net.trace(x), net.gradients(x, np.ones((2, 2)))]
+    fit = ln.fit(net, x, [0, 1], epochs=2, seed=0)
+    return [*made, net.trace(x), net.gradients(x, np.ones((2, 2))), fit, fit.history]
 
 
 @pytest.mark.parametrize("result", results(), ids=lambda r: type(r).__name__)

@@ -23,7 +23,7 @@ __all__ = ["Epoch", "Fit", "History"]
 _LINES = 12
 
 
-@named_in("laminet")
+@named_in("laminet.training")
 @dataclass(frozen=True, repr=False)
 class History(Report):
     """Losses, metrics and times of a run, a number for each epoch.
@@ -69,7 +69,7 @@ class History(Report):
         return [TableData(rows, text_columns=0)]
 
 
-@named_in("laminet")
+@named_in("laminet.training")
 class Epoch:
     """An epoch that is over, as callbacks get it.
 
@@ -119,7 +119,7 @@ class Epoch:
         return f"<epoch {self.number} of {self.epochs}: loss {self.loss:.4g}{validation}>"
 
 
-@named_in("laminet")
+@named_in("laminet.training")
 @dataclass(frozen=True, repr=False)
 class Fit(Report):
     """What `laminet.fit` returns.
