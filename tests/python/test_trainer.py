@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import pickle
 
@@ -174,8 +175,10 @@ def test_a_run_that_is_resumed_has_the_same_bits(dtype):
     file = io.BytesIO()
     np.savez(file, **first.state())
     file.seek(0)
-    for state, start in ((pickle.loads(pickle.dumps(first.state())), net), (np.load(file), None)):
-        again = ln.Trainer.restore(state, start)
+    states = ((pickle.loads(pickle.dumps(first.state())), net), (np.load(file), None))
+    copies = [ln.Trainer.restore(*state) for state in states]
+    copies += [pickle.loads(pickle.dumps(first)), copy.copy(first), copy.deepcopy(first)]
+    for again in copies:
         assert (again.steps, again.epochs) == (first.steps, 2)
         for _ in range(2):
             again.epoch(X, y, 32)

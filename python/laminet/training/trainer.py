@@ -86,7 +86,7 @@ class Trainer:
     `network`, are without it. A trained network has the same bits for any number of threads and any
     instruction set from AVX2 on, and after being saved and resumed (`state`). An array of the
     network's dtype is read in place, batch by batch: it may be a file that is larger than memory
-    (``numpy.load(..., mmap_mode="r")``).
+    (``numpy.load(..., mmap_mode="r")``). Pickles and copies go on to the same bits, each by itself.
 
     Examples
     --------
@@ -307,6 +307,9 @@ class Trainer:
             If an argument is of a wrong type.
         """
         return saved_state.restored(cls, state, net)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).restore, (self.state(), self._start)
 
     # --- What fit needs, too ------------------------------------------------------------------
 
