@@ -111,6 +111,24 @@ def test_standardized_data_becomes_layers():
         ln.fit(net(2), X, (X[:, 0] > 0).astype(int), standardize="both")
 
 
+@pytest.mark.parametrize(
+    ("data", "dtype", "message"),
+    [
+        (
+            (X * [1, 1e-40], WAVE),
+            "float32",
+            r"X cannot .* float32: .* of column 'b' is [345]\.\d+e-41",
+        ),
+        ((X * [1e200, 1], WAVE), "float64", "X cannot .* float64: .* of column 'a' is inf"),
+        ((X, WAVE * 1e200), "float64", "y cannot .* float64: .* of column 0 is inf"),
+    ],
+)
+def test_what_no_scale_standardizes(data, dtype, message):
+    start = net(dtype=dtype, feature_names=["a", "b"])
+    with pytest.raises(ValueError, match=message):
+        ln.fit(start, *data, standardize="both", epochs=1)
+
+
 @pytest.mark.parametrize("method", [ln.optim.LBFGS(60), ln.optim.LevenbergMarquardt(60)], ids=repr)
 def test_full_batch(method):
     start = ln.MLP.init([2, 10, 1], "tanh", seed=0, dtype="float64")

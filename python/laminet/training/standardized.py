@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from laminet.core.floating_point import silent
 from laminet.core.layers.rescale import Rescale
 from laminet.training.data import Data
 
@@ -38,7 +39,8 @@ def standardized(
     Raises
     ------
     ValueError
-        If `wanted` is something else, or targets have no mean: of cross entropies and Poisson.
+        If `wanted` is something else, or targets have no mean: of cross entropies and Poisson; or
+        a deviation, or 1 over it, is too large a number.
     """
     if not isinstance(wanted, str):
         wanted = "inputs" if wanted else "none"
@@ -49,6 +51,7 @@ def standardized(
     mean, deviation = _moments(data.x, data.weights)
     # A feature that never varies is only shifted.
     scale = 1 / np.where(deviation > 0, deviation, 1)
+    _require_scale(deviation, scale, net.dtype, "X", net.feature_names)
     start = net._like([Rescale(scale, -mean * scale), *net.layers], in_features=net.in_features)
     if wanted == "inputs":
         return start, data, lambda made: made
@@ -58,6 +61,7 @@ def standardized(
         )
     shift, size = _moments(data.y, data.weights)
     size = np.where(size > 0, size, 1)
+    _require_scale(size, size, net.dtype, "y", None)
 
     def scaled(part: Data) -> Data:
         return replace(part, y=((part.y - shift) / size).astype(part.y.dtype))
@@ -73,6 +77,25 @@ def standardized(
     return start, replace(scaled(data), validation=held_out), finish
 
 
+def _require_scale(
+    deviation: NDArray[Any],
+    scale: NDArray[Any],
+    dtype: np.dtype[Any],
+    argument: str,
+    names: Sequence[str] | None,
+) -> None:
+    """Refuse a column that no scale of the network's type makes one of deviation 1."""
+    wrong = ~np.isfinite(deviation) | (scale > np.finfo(dtype).max)
+    if wrong.any():
+        column = int(wrong.argmax())
+        shown = column if names is None else repr(names[column])
+        raise ValueError(
+            f"{argument} cannot be standardised in {dtype}: the standard deviation of column "
+            f"{shown} is {deviation[column]:.3g}; give its numbers in other units"
+        )
+
+
+@silent
 def _moments(values: NDArray[Any], weights: NDArray[Any] | None) -> tuple[Any, Any]:
     """Return means and standard deviations of the columns, in float64."""
     rows = max(1, _AT_ONCE // max(1, values.shape[1]))
