@@ -335,3 +335,17 @@ def test_wrong_options(capsys: pytest.CaptureFixture[str]) -> None:
             main(["train", "t.csv", "--target", "price", "-o", "n.safetensors", option, value])
         assert caught.value.code == 2
         assert words in capsys.readouterr().err
+
+
+def test_columns_that_the_type_blurs_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Near 1.7e9 there is a float32 every 128, near 2^33 every 1024; 0.1 mostly is the same."""
+    lines = [f"{1_700_000_000 + 7 * i},0.1,{i % 9},{2**33 + i}.5" for i in range(200)]
+    Path("x.csv").write_text("time,same,a,y\n" + "\n".join([*lines, "1700000007,0.2,1,8589934600"]))
+    options = ("--epochs", "2", "--seed", "2")  # which holds the last row out
+    text = train(capsys, "y", *options, source="x.csv")
+    for name in ("time", "y"):
+        assert (
+            f"\nColumn '{name}' has values so near to each other that float32 blurs them:" in text
+        )
+    assert text.count("blurs") == 2
+    assert "blurs" not in train(capsys, "y", *options, "--dtype", "float64", source="x.csv")

@@ -184,6 +184,16 @@ TABLES: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("--categories", "b"),
         "column 'b' has no values: --ignore b leaves it out",
     ),
+    "numbers near 0": (
+        "a,y\n" + rows(9, "{i}e-42,{i}"),
+        (),
+        "column 'a' has a standard deviation of 2.42e-42, which float32 cannot scale to 1",
+    ),
+    "a deviation beyond float64": (
+        "a,y\n" + rows(9, "{i},{i}.5e200"),
+        ("--dtype", "float64"),
+        "column 'y' has a standard deviation of inf, which float64 cannot scale to 1",
+    ),
     "an infinity": ("a,y\n1,2\n-inf,3\n", (), "line 3, column 'a': the value is infinite"),
     "a number beyond float32": (
         "a,y\n1,2\n-1e39,3\n",

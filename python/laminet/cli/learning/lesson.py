@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Choices", "Lesson", "Part", "lesson_of"]
 
+# Of a column's deviation, the rounding of its numbers that a user should hear of.
+_LOST = 0.01
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -178,6 +181,10 @@ def lesson_of(
     if choices.missing == "mean":
         means = _means(table, features, parts[0].x)
         parts = (_filled(parts[0], means), _filled(parts[1], means), _filled(parts[2], means))
+    owners = [feature.column for feature in features for _ in feature.names]
+    remarks += _held(table, owners, parts[0].x, dtype)
+    if targets.task == "numbers":
+        remarks += _held(table, columns, parts[0].y, dtype)
     names = tuple(name for feature in features for name in feature.names)
     return Lesson(
         *parts,
@@ -298,6 +305,31 @@ def _parts(
     # With the same seed, rows that are left would come in an order that is not independent.
     learnt, held_out = divided(rest, counts["--validation"], seed + 1)
     return Part(x[learnt], y[learnt]), Part(x[held_out], y[held_out]), Part(x[tested], y[tested])
+
+
+def _held(
+    table: Table, columns: Sequence[Column], values: Array, dtype: np.dtype[Any]
+) -> list[str]:
+    """Return remarks on columns of which a type loses much; refuse those it cannot standardise."""
+    with np.errstate(over="ignore"):
+        deviation = values.std(axis=0)
+        # What rounding leaves of a column that is the same in all these rows.
+        deviation = np.where(deviation > 1e-12 * np.abs(values.mean(axis=0)), deviation, 0)
+        lost = np.sqrt(np.mean((values - values.astype(dtype)) ** 2, axis=0))
+    largest = float(np.finfo(dtype).max)
+    remarks = []
+    for column, spread, error in zip(columns, deviation.tolist(), lost.tolist(), strict=True):
+        if not np.isfinite(spread) or 0 < spread * largest < 1:
+            raise CommandError(
+                f"{table.source}: {column.called} has a standard deviation of {spread:.3g}, which "
+                f"{dtype} cannot scale to 1: give its numbers in other units"
+            )
+        if spread and error > _LOST * spread:
+            remarks.append(
+                f"{column.called} has values so near to each other that {dtype} blurs them: take "
+                "off what they have in common, or --dtype float64"
+            )
+    return remarks
 
 
 def _means(
