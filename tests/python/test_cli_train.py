@@ -349,3 +349,15 @@ def test_columns_that_the_type_blurs_are_named(capsys: pytest.CaptureFixture[str
         )
     assert text.count("blurs") == 2
     assert "blurs" not in train(capsys, "y", *options, "--dtype", "float64", source="x.csv")
+
+
+@pytest.mark.parametrize("target", ["kind", "p\x1b[1m"])
+def test_nothing_of_a_table_is_obeyed_by_a_terminal(
+    target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = ("\x1b[31mred", "green")
+    lines = [f"{i},{kinds[i % 2]},{i}.5" for i in range(50)]
+    Path("x.csv").write_text("a,kind,p\x1b[1m\n" + "\n".join(lines))
+    text = train(capsys, target, "--epochs", "2", source="x.csv")
+    assert "\x1b" not in text
+    assert (r"\x1b[31mred" if target == "kind" else r"p\x1b[1m") in text

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.cli.common import CommandError, print_sentences
+from laminet.cli.common import CommandError, one_line, print_sentences
 from laminet.cli.learning.lesson import Choices, Lesson, lesson_of
 from laminet.cli.learning.options import (
     EPOCHS,
@@ -262,9 +262,9 @@ def _print_lesson(table: Table, lesson: Lesson) -> None:
         if lesson.task == "labels":
             text += " (--task numbers takes their 0 and 1 as numbers)"
     text += f". {len(parts[0]):,} samples to learn from, {len(parts[1]):,} to stop by, "
-    print_sentences(f"{text}{len(parts[2]):,} to test with.")
+    print_sentences(one_line(f"{text}{len(parts[2]):,} to test with."))
     for remark in lesson.remarks:
-        print_sentences(f"{remark[0].upper()}{remark[1:]}.")
+        print_sentences(one_line(f"{remark[0].upper()}{remark[1:]}."))
     if lesson.classes is not None:
         counts = np.bincount(parts[0].y, minlength=len(lesson.classes))
         if counts.min() < 2:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from laminet.cli.common import one_line
 from laminet.core.layers.dense import Dense
 from laminet.core.mlp import MLP
 from laminet.core.outputs import Classes, Labels
@@ -154,7 +155,7 @@ def score_table(lesson: Lesson, part: Part, trials: Sequence[Trial]) -> list[lis
     rows = [["target", "model", *heads]]
     for i, target in enumerate(lesson.targets):
         for trial, scores in zip(trials, found, strict=True):
-            name = target if trial is trials[0] else ""
+            name = one_line(target) if trial is trials[0] else ""
             rows.append([name, trial.name, *_shown(lesson, scores[i])])
     return rows
 
