@@ -38,6 +38,7 @@ NEEDED = {
     "test_sklearn_full_batch.py": ("sklearn",),
     "test_sklearn_own.py": ("sklearn", "pandas"),
     "test_sklearn_refused.py": ("sklearn", "pandas"),
+    "test_sklearn_warm_starts.py": ("sklearn",),
     "test_category_columns.py": ("pyarrow",),
     "test_cli_convert.py": ("onnx", "torch"),
     "test_cli_predict_changing.py": ("pyarrow",),

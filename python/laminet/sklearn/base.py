@@ -18,11 +18,13 @@ from laminet.sklearn.full_batch import Iterations
 from laminet.sklearn.held_out import HeldOut, split
 from laminet.sklearn.networks import (
     coefficients,
+    dense_layers,
     hidden_activations,
     hidden_sizes,
     initial,
     is_of,
     with_coefficients,
+    with_functions,
 )
 from laminet.sklearn.objective import Objective, Samples
 from laminet.sklearn.quasi_newton import minimized
@@ -32,6 +34,8 @@ from laminet.training.samples import as_sample_weight
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from laminet.core.activation import Activation
 
     Array = NDArray[Any]
 
@@ -110,7 +114,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self._random_state = check_random_state(self.random_state)
         if first:
             self._begin([X.shape[1], *sizes, self.n_outputs_], functions, X.dtype)
-        net = self._current()
+        net = self._as_asked(self._current(), functions, first)
         if net.dtype != X.dtype:
             net = net.astype(X.dtype.name)
         if not self._by_steps():
@@ -329,6 +333,21 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         if not is_of(self.coefs_, self.intercepts_, self._network):
             self._network = with_coefficients(self.coefs_, self.intercepts_, self._network)
         return self._network
+
+    def _as_asked(self, net: MLP, functions: list[Activation], first: bool) -> MLP:
+        """Return the network with what parameters say of its hidden layers now, if they did not."""
+        if len(functions) != len(dense_layers(net)) - 1:
+            return net
+        asked = (functions, self.dropout)
+        before, self._asked = getattr(self, "_asked", asked), asked
+        if first or asked == before:
+            return net
+        if functions != before[0]:
+            self._state = None  # other activations may have other parameters
+        # What was asked for before may have been trained since.
+        both = (functions, before[0])
+        changed = [new if new != old else None for new, old in zip(*both, strict=True)]
+        return with_functions(net, changed, self.dropout)
 
     def _outputs_for(self, X: Any) -> Array:
         """Return what the network computes for samples."""

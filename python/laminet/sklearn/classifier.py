@@ -76,7 +76,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # scikit-l
         score alone.
     verbose : bool or int, default False
     warm_start : bool, default False
-        Whether `fit` goes on from the network that there is.
+        Whether `fit` goes on from the network that there is, with the `activation` and `dropout` of
+        now.
     momentum : float, default 0.9
     nesterovs_momentum : bool, default True
     early_stopping : bool, default False

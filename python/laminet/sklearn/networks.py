@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 __all__ = ["coefficients", "dense_layers", "hidden_activations", "hidden_sizes", "initial"]
-__all__ += ["is_of", "with_coefficients"]
+__all__ += ["is_of", "with_coefficients", "with_functions"]
 
 
 def hidden_sizes(given: Any) -> list[int]:
@@ -154,3 +154,15 @@ def with_coefficients(coefs: Sequence[Any], intercepts: Sequence[Any], net: MLP)
         else:
             layers.append(layer)
     return MLP(layers, dtype=net.dtype.name)
+
+
+def with_functions(net: MLP, activations: Sequence[Activation | None], dropout: float) -> MLP:
+    """Return a network with other activations of its hidden layers, None for what is there."""
+    *hidden, last = dense_layers(net)
+    layers: list[Layer] = []
+    for layer, function in zip(hidden, activations, strict=True):
+        changed = layer.activation if function is None else function
+        layers.append(Dense(layer.weight, layer.bias, changed))
+        if dropout:
+            layers.append(Dropout(dropout))
+    return MLP([*layers, last], dtype=net.dtype.name)
