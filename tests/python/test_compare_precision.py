@@ -113,3 +113,18 @@ def test_refuses_what_cannot_be_compared() -> None:
     with pytest.raises(TypeError, match="net must be an MLP"):
         ln.compare_precision([net], [1.0, 2.0])
     assert ln.compare_precision(net, [1.0, 2.0]).rows[1].changed is None
+
+
+def test_counts_labels_of_logits_that_nobody_named() -> None:
+    net = ln.MLP.init([64, 32, 3], seed=0)
+    x = np.random.default_rng(0).standard_normal((5000, 64)).astype(np.float32)
+    changed = np.mean(net.predict(x) != net.with_precision(NARROW).predict(x))
+    assert ln.compare_precision(net, x).rows[1].changed == changed > 0
+
+
+def test_refuses_what_is_rounded_already_and_names_its_argument() -> None:
+    net = ln.MLP.init([2, 1], seed=0)
+    with pytest.raises(ValueError, match="its weights are rounded: give the network"):
+        ln.compare_precision(net.with_precision(NARROW), [1.0, 2.0])
+    with pytest.raises(ValueError, match=r"X has shape \(1, 3\), expected \(batch, 2\)"):
+        ln.compare_precision(net, [1.0, 2.0, 3.0])

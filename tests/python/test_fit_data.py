@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -107,3 +110,44 @@ def test_diabetes(optimizer, epochs):
         assert_not_worse((ours - expected) ** 2, (theirs - expected) ** 2)
         r2 = 1 - ((ours - expected) ** 2).mean() / expected.var()
         assert r2 > 0.3
+
+
+@pytest.mark.parametrize(
+    ("outputs", "loss"),
+    [(ln.Quantities(["u", "v"]), "squared_error"), (ln.Labels(["u", "v"]), "binary_cross_entropy")],
+)
+def test_targets_in_another_order_than_the_outputs_are_refused(outputs: Any, loss: str) -> None:
+    x, y = np.eye(4), np.array([[0.0, 1.0], [1, 1], [0, 0], [1, 0]])
+    net = ln.MLP.init([4, 2], seed=0, outputs=outputs)
+    with pytest.raises(ValueError, match="y has the columns v, u, and the outputs of the network"):
+        ln.fit(net, x, pandas.DataFrame(y, columns=["v", "u"]), loss=loss, epochs=1, progress=False)
+    for columns in (["u", "v"], ["a", "b"]):
+        table = pandas.DataFrame(y, columns=columns)
+        fit = ln.fit(net, x, table, loss=loss, epochs=1, progress=False, seed=0)
+        assert fit.network == ln.fit(net, x, y, loss=loss, epochs=1, progress=False, seed=0).network
+
+
+def test_a_metric_that_is_no_number_is_named() -> None:
+    x = np.eye(4)
+    with pytest.raises(TypeError, match=r"the metric 'q' must return a number, got an array"):
+        ln.fit(
+            ln.MLP.init([4, 1], seed=0),
+            x,
+            x[:, :1],
+            validation=0.5,
+            metrics={"q": lambda outputs, targets: abs(outputs - targets)},
+            epochs=1,
+            progress=False,
+        )
+
+
+def test_damaged_states_are_refused_in_words() -> None:
+    trainer = ln.Trainer(ln.MLP.init([4, 8, 2], seed=0), "squared_error", seed=0)
+    trainer.step(np.eye(4), np.eye(4)[:, :2])
+    for name, message in (("format", "no whole number"), ("loss", "not what `state` wrote")):
+        with pytest.raises(ValueError, match=rf"state is damaged: '{name}' is {message}"):
+            ln.Trainer.restore({**trainer.state(), name: "junk"})
+    state = trainer.state()
+    del state["network/0.bias"]
+    with pytest.raises(ValueError, match=r"has 'first/layers\[0\]\.bias', and of its network that"):
+        ln.Trainer.restore(state)

@@ -12,6 +12,7 @@ from laminet.analysis.arguments import require_network
 from laminet.analysis.cost import cost
 from laminet.analysis.error_bound import difference_bound
 from laminet.core.conversion import as_real_array
+from laminet.core.outputs import Quantities
 from laminet.core.precision import PRECISIONS
 from laminet.core.report import Report, TableData
 
@@ -128,8 +129,9 @@ def compare_precision(net: MLP, X: ArrayLike) -> PrecisionComparison:
     Raises
     ------
     ValueError
-        If the network is not of float32, `X` has a wrong shape, no samples, or leads to outputs
-        that are not finite, or a weight is beyond the range of bfloat16.
+        If the network is not of float32 or in a lesser precision already, `X` has a wrong shape, no
+        samples, or leads to outputs that are not finite, or a weight is beyond the range of
+        bfloat16.
     TypeError
         If `net` is not an MLP or `X` does not hold real numbers.
 
@@ -152,11 +154,18 @@ def compare_precision(net: MLP, X: ArrayLike) -> PrecisionComparison:
         raise ValueError(
             f"net is of {net.dtype}, and lesser precisions are of float32: net.astype('float32')"
         )
+    first = net.precision
+    if first != "float32":
+        raise ValueError(
+            f"net has precision {first!r} already, and its weights are rounded: give the network "
+            "that it was made of"
+        )
     x = np.atleast_2d(as_real_array(X, net.dtype, "X", net.feature_names))
+    if x.ndim != 2 or x.shape[1] != net.in_features:
+        raise ValueError(f"X has shape {x.shape}, expected (batch, {net.in_features})")
     if len(x) == 0:
         raise ValueError("X has no samples")
-    first = net.precision
-    lesser = [name for name in PRECISIONS if name not in (first, "float32", "float64")]
+    lesser = [name for name in PRECISIONS if name not in ("float32", "float64")]
     nets: dict[str, MLP] = {name: net.with_precision(name) for name in [first, *lesser]}
     outputs = {name: other(x).astype(np.float64) for name, other in nets.items()}
     if not all(np.isfinite(y).all() for y in outputs.values()):
@@ -208,11 +217,10 @@ def _weight_bytes(net: MLP) -> int:
 
 def _changed(net: MLP, other: MLP, x: Array) -> float | None:
     """Return the share of samples whose label is not the same; None where they have none."""
-    if net.outputs is None:
+    if isinstance(net.outputs, Quantities):
         return None
     try:
-        net.predict_proba(x[:1])
+        differs = np.asarray(net.predict(x) != other.predict(x))
     except ValueError:
-        return None  # quantities
-    differs = np.asarray(net.predict(x) != other.predict(x))
+        return None  # nothing says what the outputs stand for
     return float(differs.reshape(len(x), -1).any(axis=1).mean())

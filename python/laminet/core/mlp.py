@@ -577,8 +577,9 @@ class MLP(_core.NetworkCall, Differentiable):
 
         Notes
         -----
-        bfloat16 has the exponents of float32 and 8 bits of precision: a weight moves by at most
-        ``2**-8`` of itself, [1]_. `compare_precision` says what that does to the outputs.
+        bfloat16 has the exponents of float32 and 8 bits of precision [1]_: a weight moves by at
+        most ``2**-8`` of itself, where that is above ``2**-126``. `compare_precision` says what
+        that does to the outputs.
 
         The results are those of a network of float32 with the rounded weights, bit for bit, in
         every instruction set; `layers` shows these, as float32. Half of the bytes are read, which

@@ -124,7 +124,8 @@ def fit(
         If the loss is not finite though all data is, or no validation loss was: it carries the best
         network so far, and the history.
     Exception
-        What a callback or metric raises. What had been made by then is its attribute ``fit``.
+        What a callback or metric raises. What had been made by then is its attribute ``fit``,
+        where an epoch was complete.
 
     Warns
     -----
@@ -224,7 +225,7 @@ class _Run:
             given = outputs(self.data.validation.x)
             targets, weights = self.data.validation.y, self.data.validation.weights
             found = {
-                name: float(metric(given, targets, weights))
+                name: _as_score(metric(given, targets, weights), name)
                 for name, metric in self.metrics.items()
             }
         now = time.perf_counter()
@@ -355,3 +356,13 @@ def _fit_in_steps(
                 return
     except KeyboardInterrupt:  # in validation, a metric or a callback, too
         run.interrupted(lambda: trainer.network)
+
+
+def _as_score(value: Any, name: str) -> float:
+    """Return what a metric gave as a number; it may be an array of one."""
+    try:
+        return float(np.asarray(value).item())
+    except (TypeError, ValueError):
+        shape = getattr(value, "shape", None)
+        what = type(value).__name__ if shape is None else f"an array of shape {tuple(shape)}"
+        raise TypeError(f"the metric {name!r} must return a number, got {what}") from None

@@ -49,28 +49,47 @@ def restored(kind: type[Trainer], state: Mapping[str, Any], net: MLP | None) -> 
     if not isinstance(state, Mapping):
         raise TypeError(f"state must be a dict, got {type(state).__name__}")
     try:
-        if int(state["format"]) != 1:
-            raise ValueError(f"state is of format {int(state['format'])}, expected 1")
-        weights, total = np.asarray(state["class_weight"]), int(state["total_steps"])
+        if (version := _number(state, "format")) != 1:
+            raise ValueError(f"state is of format {version}, expected 1")
+        weights, total = np.asarray(state["class_weight"]), _number(state, "total_steps")
         trainer = kind(
             _restored_network(state, net),
-            json.loads(str(state["loss"])),
-            json.loads(str(state["optimizer"])),
+            _words(state, "loss"),
+            _words(state, "optimizer"),
             class_weight=weights if weights.size else None,
-            seed=int(state["seed"]),
+            seed=_number(state, "seed"),
             total_steps=None if total < 0 else total,
         )
-        trainer._core.steps = int(state["steps"])
-        trainer._epochs = int(state["epochs"])
+        trainer._core.steps = _number(state, "steps")
+        trainer._epochs = _number(state, "epochs")
         trainer._losses = np.asarray(state["losses"], np.float64).tolist()
         known = parameters(trainer._trained)
         for which in trainer._kept():
             found = {name: np.asarray(state[f"{which}/{name}"]) for name in known}
+            held = {key for key in state if key.startswith(f"{which}/")}
+            if more := held - {f"{which}/{name}" for name in known}:
+                raise ValueError(
+                    f"state has {min(more)!r}, and of its network that parameter is missing"
+                )
             _require_alike(found, known, which)
             trainer._assign(which, found)
     except KeyError as error:
         raise ValueError(f"state has no {error.args[0]!r}: it is of another network") from None
     return trainer
+
+
+def _number(state: Mapping[str, Any], name: str) -> int:
+    try:
+        return int(state[name])
+    except (TypeError, ValueError):
+        raise ValueError(f"state is damaged: {name!r} is no whole number") from None
+
+
+def _words(state: Mapping[str, Any], name: str) -> Any:
+    try:
+        return json.loads(str(state[name]))
+    except ValueError:
+        raise ValueError(f"state is damaged: {name!r} is not what `state` wrote") from None
 
 
 def _restored_network(state: Mapping[str, Any], net: MLP | None) -> MLP:

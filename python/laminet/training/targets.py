@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from laminet.core.mlp import MLP
+    from laminet.core.outputs import Outputs
     from laminet.losses import Loss
 
     Array = NDArray[Any]
@@ -96,6 +97,7 @@ class Goal:
             If they are neither numbers nor labels.
         """
         dtype, count = self._net.dtype, self._net.out_features
+        _require_order(y, self._net.outputs, name)
         if self.labels is None:
             try:
                 return self.loss.as_targets(y, count, dtype, name)
@@ -130,6 +132,22 @@ class Goal:
         elif weights is None:
             return len(targets)
         return int(there.sum())
+
+
+def _require_order(y: Any, outputs: Outputs | None, name: str) -> None:
+    """Raise a ValueError for a table whose columns are the outputs by name, in another order."""
+    stated = getattr(outputs, "names", None) if isinstance(outputs, Quantities) else None
+    if isinstance(outputs, Labels):
+        stated = outputs.labels.tolist()
+    columns = getattr(y, "column_names", getattr(y, "columns", None))  # of Arrow, of the others
+    if stated is None or columns is None:
+        return
+    given, expected = [str(c) for c in columns], [str(c) for c in stated]
+    if given != expected and sorted(given) == sorted(expected):
+        raise ValueError(
+            f"{name} has the columns {', '.join(given)}, and the outputs of the network are "
+            f"{', '.join(expected)}, in this order"
+        )
 
 
 def _refuse_text(y: Any, name: str) -> None:
