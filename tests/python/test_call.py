@@ -61,7 +61,8 @@ def test_forward_documents_itself() -> None:
     for call in (NET.forward, NET):
         assert list(inspect.signature(call).parameters) == ["x", "out"]
     assert list(inspect.signature(ln.MLP).parameters) == [
-        *("layers", "head", "outputs", "feature_names", "inputs", "in_features", "dtype")
+        *("layers", "head", "outputs", "feature_names", "inputs", "in_features", "dtype"),
+        "precision",
     ]
     assert "in_features" in (inspect.getdoc(ln.MLP.forward) or "")
 

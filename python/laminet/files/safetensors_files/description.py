@@ -188,7 +188,8 @@ class Description:
                 f"{where}: format {quoted(version)} is of a later laminet; this one reads up to "
                 f"{FORMAT_VERSION}"
             )
-        if version < 1 or set(description) - _KEYS[version][1] != _KEYS[version][0]:
+        known = version >= 1 and set(description) - _KEYS[version][1] == _KEYS[version][0]
+        if not known or (version == 5 and not description.keys() & {"missing", "precision"}):
             fail(f"{where}: is not of the form that format {quoted(version)} has")
         layers: tuple[Activation, ...] | Tree
         if version >= 4:
