@@ -239,8 +239,7 @@ TEST(Prepared, IsRefreshedInPlace) {
     for (std::size_t s = 0; s < 2; ++s) {
       const PackedWeights<float>& own = prepared[s][0];
       const std::size_t elements = own.layout().padded_columns() * own.k();
-      EXPECT_EQ(std::memcmp(own.panel(0), fresh[s][0].panel(0), elements * sizeof(float)),
-                0);
+      EXPECT_EQ(std::memcmp(own.panel(0), fresh[s][0].panel(0), elements * sizeof(float)), 0);
     }
   }
 }

@@ -130,8 +130,8 @@ void TrainedNumbers<T>::for_panels(std::size_t layer, Memory* memory, Run run) c
     const std::size_t nr = p < layout.body_panels ? layout.body->nr : layout.tail->nr;
     const std::size_t from = begin + i - p * layout.body->nr;
     const std::size_t count = std::min(nr - from, own.outputs - i);
-    run(MatrixView<Memory>{memory + (packed.panel(p) - panels_.data()) + from, count,
-                           own.inputs, 1, static_cast<std::ptrdiff_t>(nr)},
+    run(MatrixView<Memory>{memory + (packed.panel(p) - panels_.data()) + from, count, own.inputs, 1,
+                           static_cast<std::ptrdiff_t>(nr)},
         i);
     i += count;
   }
