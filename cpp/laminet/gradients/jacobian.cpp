@@ -7,6 +7,7 @@
 #include "laminet/base/scratch.h"
 #include "laminet/base/thread_count.h"
 #include "laminet/base/types.h"
+#include "laminet/gemm/panel_rows.h"
 #include "laminet/gradients/blocks.h"
 #include "laminet/gradients/derivatives.h"
 #include "laminet/gradients/phases.h"
@@ -174,20 +175,6 @@ void reverse_shared(const Program& program, const Operands<T>& chain, const Jaco
   if (own_y) copy<T>(outputs, y);
 }
 
-// Rows of a panel as they are, or widened into `place`.
-template <class T>
-ConstMatrixView<T> as_full(ConstMatrixView<T> panel, MatrixView<T>) {
-  return panel;
-}
-template <class T>
-ConstMatrixView<T> as_full(ConstMatrixView<bfloat16> panel, MatrixView<T> place) {
-  for (std::size_t i = 0; i < place.rows; ++i) {
-    std::transform(panel.row(i), panel.row(i) + place.columns, place.row(i),
-                   [](bfloat16 w) { return static_cast<T>(widened(w)); });
-  }
-  return place;
-}
-
 // The first factor of forward mode, of the step `index`: rows `first` .. of W_1^T D_1 for each
 // sample on the tape.
 template <class T>
@@ -196,28 +183,6 @@ void first_rows(const Program& program, const Operands<T>& chain, const Tape<T>&
   const DenseOperands<T>& own = chain.steps[index];
   const ConstMatrixView<T> d = slopes_of(program, index, tape);
   const std::size_t per_sample = own.weight.columns;
-  // The columns `from` to `end` of W^T are rows of `panel`, each of nr elements.
-  const auto scale = [&](const auto* panel, std::size_t nr, std::size_t from, std::size_t end) {
-    for (std::size_t r = 0; r < t.rows;) {
-      const std::size_t sample = (first + r) / per_sample;
-      const std::size_t row = (first + r) % per_sample;
-      const std::size_t n = std::min({per_sample - row, t.rows - r, rows_between<T>(nr)});
-      interruption_point();
-      const MatrixView<T> y = t.row_block(r, n).column_block(from, end - from);
-      const ConstMatrixView<T> w = as_full(dense_view(panel + row * nr, n, nr), y);
-      chain.table->scaled_copy({.rows = n,
-                                .columns = y.columns,
-                                .w = w.data,
-                                .w_stride = w.row_stride,
-                                .row_scale = nullptr,
-                                .minus = nullptr,
-                                .after = nullptr,
-                                .column_scale = d.data ? d.row(sample) + from : nullptr,
-                                .y = y.data,
-                                .y_stride = y.row_stride});
-      r += n;
-    }
-  };
   if (!chain.tiled) {
     for (std::size_t r = 0; r < t.rows; ++r) {
       const std::size_t sample = (first + r) / per_sample;
@@ -232,13 +197,26 @@ void first_rows(const Program& program, const Operands<T>& chain, const Tape<T>&
   const PanelLayout<T>& layout = packed.layout();
   const std::size_t nr = layout.body->nr;
   for (std::size_t p = 0; p < layout.panels(); ++p) {
-    const bool body = p < layout.body_panels;
-    const std::size_t own_nr = body ? nr : layout.tail->nr;
-    const std::size_t end = body ? (p + 1) * nr : packed.n();
-    if (packed.stored() == Stored::bfloat16) {
-      scale(packed.template panel<bfloat16>(p), own_nr, p * nr, end);
-    } else {
-      scale(packed.panel(p), own_nr, p * nr, end);
+    // Its columns of W^T are rows of a panel.
+    const std::size_t columns = p < layout.body_panels ? nr : layout.tail_columns;
+    for (std::size_t r = 0; r < t.rows;) {
+      const std::size_t sample = (first + r) / per_sample;
+      const std::size_t row = (first + r) % per_sample;
+      const std::size_t n = std::min({per_sample - row, t.rows - r, rows_between<T>(nr)});
+      interruption_point();
+      const MatrixView<T> y = t.row_block(r, n).column_block(p * nr, columns);
+      const ConstMatrixView<T> w = panel_rows<T>(packed, p, {row, n}, y);
+      chain.table->scaled_copy({.rows = n,
+                                .columns = columns,
+                                .w = w.data,
+                                .w_stride = w.row_stride,
+                                .row_scale = nullptr,
+                                .minus = nullptr,
+                                .after = nullptr,
+                                .column_scale = d.data ? d.row(sample) + p * nr : nullptr,
+                                .y = y.data,
+                                .y_stride = y.row_stride});
+      r += n;
     }
   }
 }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from laminet.core.frozen import Frozen
-from laminet.core.suggestions import did_you_mean
+from laminet.core.suggestions import did_you_mean, unknown_name
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -95,16 +95,12 @@ def as_described(
     if isinstance(value, Mapping):
         return _restored(value, argument, kinds, meanings)
     names = {kind.name: kind for kind in kinds}
-    expected = f"one of {', '.join(names)}"
     if not isinstance(value, str):
         got = f"{value.__name__} itself" if isinstance(value, type) else type(value).__name__
         raise TypeError(f"{argument} must be one such as {base._example}, or a name, got {got}")
     if value in names:
         return names[value]()
-    hint = did_you_mean(value, names, meanings)
-    raise ValueError(
-        f"unknown {argument} {value!r}, {f'{hint} Expected' if hint else 'expected'} {expected}"
-    )
+    raise ValueError(unknown_name(argument, value, names, meanings))
 
 
 def _restored(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from laminet.core.name_types import HeadName
-from laminet.core.suggestions import did_you_mean
+from laminet.core.suggestions import unknown_name
 
 #: The heads that a network may have beside None.
 HEADS: tuple[HeadName, ...] = get_args(HeadName)
@@ -23,10 +23,5 @@ def as_head(value: object) -> HeadName | None:
     for head in HEADS:
         if value == head:
             return head
-    hint = did_you_mean(value, HEADS, _MEANINGS)
     expected = f"None or one of {', '.join(HEADS)}"
-    raise ValueError(
-        f"unknown head {value!r}, {hint} Expected {expected}"
-        if hint
-        else f"unknown head {value!r}, expected {expected}"
-    )
+    raise ValueError(unknown_name("head", value, HEADS, _MEANINGS, expected))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, get_args
 
 from laminet.core.name_types import PrecisionName
-from laminet.core.suggestions import did_you_mean
+from laminet.core.suggestions import unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,13 +37,7 @@ def as_precision(value: object, dtype: np.dtype[Any]) -> PrecisionName:
         if value == name:
             break
     else:
-        hint = did_you_mean(value, PRECISIONS, _MEANINGS)
-        expected = f"xpected one of {', '.join(PRECISIONS)}"
-        raise ValueError(
-            f"unknown precision {value!r}, {hint} E{expected}"
-            if hint
-            else f"unknown precision {value!r}, e{expected}"
-        )
+        raise ValueError(unknown_name("precision", value, PRECISIONS, _MEANINGS))
     if (name == "float64") != (dtype == "float64"):
         needed = "float64" if name == "float64" else "float32"
         raise ValueError(

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-__all__ = ["did_you_mean", "plain_key"]
+__all__ = ["did_you_mean", "plain_key", "unknown_name"]
 
 
 def did_you_mean(
@@ -32,6 +32,23 @@ def did_you_mean(
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
         meant = known[near[0]] if near else None
     return "" if meant is None else f"did you mean {meant!r}?"
+
+
+def unknown_name(
+    argument: str,
+    name: str,
+    names: Iterable[str],
+    meanings: Mapping[str, str | None] | None = None,
+    expected: str | None = None,
+) -> str:
+    """Return the message of an error for a name that is none of `names`.
+
+    `expected` says what there is, by default one of the names; the rest is as in `did_you_mean`.
+    """
+    known = list(names)
+    hint = did_you_mean(name, known, meanings)
+    what = expected or f"one of {', '.join(known)}"
+    return f"unknown {argument} {name!r}, {f'{hint} Expected' if hint else 'expected'} {what}"
 
 
 def plain_key(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from laminet.core.conversion.counts import as_step
 from laminet.core.public_module import named_in
 from laminet.core.scalar_arguments import as_flag, as_number_within
-from laminet.core.suggestions import did_you_mean
+from laminet.core.suggestions import unknown_name
 from laminet.optim.first_order import as_betas
 from laminet.optim.optimizer import FirstOrder
 
@@ -113,8 +113,4 @@ def _as_scale(value: object) -> str:
         raise TypeError(f"scale must be a str, got {type(value).__name__}")
     if value in _SCALES:
         return value
-    hint = did_you_mean(value, _SCALES)
-    expected = f"one of {', '.join(_SCALES)}"
-    raise ValueError(
-        f"unknown scale {value!r}, {f'{hint} Expected' if hint else 'expected'} {expected}"
-    )
+    raise ValueError(unknown_name("scale", value, _SCALES))
