@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import struct
 from typing import Any
@@ -231,3 +232,15 @@ def test_a_trainer_that_began_with_it_is_resumed_to_the_same_bits() -> None:
     for one in (trainer, again):
         one.epoch(x, x[:, :3], batch_size=8)
     assert again.network == trainer.network
+
+
+def test_numbers_in_files_lie_at_multiples_of_their_size(tmp_path: Any) -> None:
+    path = tmp_path / "net.safetensors"
+    ln.MLP.init([3, 1, 1], seed=0).with_precision(NARROW).save(path)
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    del header["__metadata__"]
+    assert length % 8 == 0
+    for entry in header.values():
+        assert entry["data_offsets"][0] % {"BF16": 2, "F32": 4}[entry["dtype"]] == 0
