@@ -212,7 +212,8 @@ def constants(name, bits, exp_degree, log1p_degree, tanh_degree, tail, ln2_bits,
         2 ** ((bits + 1) // 2) + 1,
         "Veltkamp's constant: halves a product for Dekker's.",
     )
-    scalar("ln2", LN2, "In one part, for where n times its error does not show.")
+    ln2 = scalar("ln2", LN2, "In one part, and its error, for where n times that hardly shows.")
+    scalar("ln2_rest", LN2 - ln2)
     scalar(
         "log2e", 1 / LN2, "ln 2 in two parts; the first has so few bits that n times it is exact."
     )
