@@ -184,7 +184,7 @@ class NetworkDerivatives {
 };
 
 template <class T>
-void register_class(py::module_& module, const char* name) {
+void register_class_of_derivatives(py::module_& module, const char* name) {
   using N = NetworkDerivatives<T>;
   py::class_<N> type(module, name);
   only_by_make(type);
@@ -212,8 +212,8 @@ py::tuple rule_of_chain(const std::vector<std::size_t>& sizes) {
 }  // namespace
 
 void register_derivatives(py::module_& module) {
-  register_class<float>(module, "DerivativesF32");
-  register_class<double>(module, "DerivativesF64");
+  register_class_of_derivatives<float>(module, "DerivativesF32");
+  register_class_of_derivatives<double>(module, "DerivativesF64");
   module.def("jacobian_rule", &rule_of_chain, py::arg("sizes"));
 }
 

@@ -197,7 +197,7 @@ class Network {
 };
 
 template <class T>
-void register_class(py::module_& module, const char* name) {
+void register_class_of_network(py::module_& module, const char* name) {
   using N = Network<T>;
   py::class_<N> type(module, name);
   only_by_make(type);
@@ -245,8 +245,8 @@ template const py::object& feature_names_of<float>(const py::object&);
 template const py::object& feature_names_of<double>(const py::object&);
 
 void register_network(py::module_& module) {
-  register_class<float>(module, "NetworkF32");
-  register_class<double>(module, "NetworkF64");
+  register_class_of_network<float>(module, "NetworkF32");
+  register_class_of_network<double>(module, "NetworkF64");
 }
 
 }  // namespace laminet

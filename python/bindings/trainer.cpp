@@ -281,7 +281,7 @@ class NetworkTrainer {
 };
 
 template <class T>
-void register_class(py::module_& module, const char* name) {
+void register_class_of_trainer(py::module_& module, const char* name) {
   using N = NetworkTrainer<T>;
   py::class_<N> type(module, name);
   only_by_make(type);
@@ -308,8 +308,8 @@ void register_class(py::module_& module, const char* name) {
 }  // namespace
 
 void register_trainer(py::module_& module) {
-  register_class<float>(module, "TrainerF32");
-  register_class<double>(module, "TrainerF64");
+  register_class_of_trainer<float>(module, "TrainerF32");
+  register_class_of_trainer<double>(module, "TrainerF64");
 }
 
 }  // namespace laminet
