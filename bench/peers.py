@@ -1,6 +1,6 @@
 """laminet beside NumPy, PyTorch, ONNX Runtime, OpenVINO and JAX: one table, one picture.
 
-    pip install '.[bench]' && python bench/peers.py --json peers.json --picture peers.png
+    pip install . --group bench && python bench/peers.py --json peers.json --picture peers.png
 
 Answers are compared with NumPy in float64 before anything is timed. For each cell (a network and a
 batch) the runtimes take turns, a few rounds each, so that what disturbs the machine disturbs all of

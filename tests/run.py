@@ -43,9 +43,10 @@ def install() -> None:
     """
     if not PYTHON.exists():
         venv.create(WORK / "venv", with_pip=True)
-    pip = (PYTHON, "-m", "pip", "install", "--quiet")
+    pip = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    run(*pip, "pip>=25.1")  # the first that knows groups
     run(*pip, "cmake>=3.22", "ninja", *build_requirements())
-    run(*pip, "--no-build-isolation", ".[test]")
+    run(*pip, "--no-build-isolation", ".", "--group", "test")
 
 
 def python_tests(options: list[str]) -> int:
