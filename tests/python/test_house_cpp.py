@@ -10,9 +10,12 @@ import pytest
 TOP = Path(__file__).resolve().parents[2]
 
 #: Arrows of the design: a layer may include itself and those before it. The probe stands beside
-#: the others: it measures the machine, not the products.
+#: the others: it measures the machine, not the products. So do files: no other layer knows them.
 LAYERS = ["base", "kernels", "gemm", "network", "gradients", "training"]
-BESIDE = {"probe": ["base", "kernels", "probe"]}
+BESIDE = {
+    "probe": ["base", "kernels", "probe"],
+    "files": ["base", "kernels", "network", "files"],
+}
 CPP = TOP / "cpp" / "laminet"
 SOURCES = sorted(
     p for p in CPP.rglob("*") if p.suffix in {".h", ".cpp", ".inc"} and p.parent != CPP
