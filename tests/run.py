@@ -1,12 +1,16 @@
 """Set up and run all tests: pytest, and the C++ tests where GoogleTest is installed.
 
-Usage, from the top of a clone: python3 tests/run.py [PYTEST OPTIONS]
+Usage, from the top of a clone: python3 tests/run.py [--in-place] [PYTEST OPTIONS]
 
 pytest runs in several processes, then the files of tests/python/alone.py in one; with options of
 its own it runs as they say, in one unless they say otherwise (``-n 2``).
 
 Everything happens in build/tests: a virtual environment with laminet and what its tests need, and
-the build of the C++ tests. Needs Python 3.10 or newer and a C++20 compiler, no root.
+the build of the C++ tests. With ``--in-place``, for work on laminet, the preset ``dev`` is built,
+of which only what has changed is compiled: the extension, which goes beside the sources, and the
+C++ tests. The sources are then what is tested; a change of theirs needs no installation.
+
+Needs Python 3.10 or newer and a C++20 compiler, no root.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 WORK = TOP / "build" / "tests"
+#: Of the preset `dev`.
+IN_PLACE = TOP / "build" / "dev"
 PYTHON = WORK / "venv" / "bin" / "python"
 
 #: Each process imports the frameworks, which takes a gigabyte.
@@ -47,6 +53,20 @@ def install() -> None:
     run(*pip, "pip>=25.1")  # the first that knows groups
     run(*pip, "cmake>=3.22", "ninja", *build_requirements())
     run(*pip, "--no-build-isolation", ".", "--group", "test")
+
+
+def build_in_place() -> None:
+    """Build what has changed of the preset `dev`, and put the extension beside the sources."""
+    cmake = PYTHON.with_name("cmake")
+    run(cmake, "--preset", "dev", f"-DLAMINET_TESTS={'ON' if has_googletest() else 'OFF'}")
+    run(cmake, "--build", "--preset", "dev")
+    run(cmake, "--install", IN_PLACE, "--component", "python", "--prefix", TOP / "python")
+    os.environ["PYTHONPATH"] = str(TOP / "python")
+
+
+def is_installed() -> bool:
+    """Whether laminet is installed where its tests run: what says its version, and its command."""
+    return any(WORK.glob("venv/lib/python*/site-packages/laminet-*.dist-info"))
 
 
 def python_tests(options: list[str]) -> int:
@@ -102,12 +122,14 @@ def has_googletest() -> bool:
     return probe.returncode == 0
 
 
-def cpp_tests() -> int | None:
-    """Build the C++ tests and run them with ctest; None where they cannot be built."""
+def cpp_tests(build: Path | None = None) -> int | None:
+    """Run the C++ tests of a build, or build them before; None where they cannot be built."""
     if not has_googletest():
         return None
     # Those that are installed: the system may have no CMake, an old one, or nothing it builds with.
     cmake, ctest, ninja = (PYTHON.with_name(name) for name in ("cmake", "ctest", "ninja"))
+    if build is not None:
+        return run(ctest, "--test-dir", build, "--output-on-failure", check=False)
     build = WORK / "cpp"
     run(
         *(cmake, "-S", TOP, "-B", build, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"),
@@ -127,10 +149,16 @@ def build_requirements() -> list[str]:
 
 def main() -> int:
     """Run everything, whatever fails before; the first failure's status, or 0."""
-    install()
-    python_status = python_tests(sys.argv[1:])
+    options = sys.argv[1:]
+    in_place = "--in-place" in options
+    options = [option for option in options if option != "--in-place"]
+    if not (in_place and is_installed()):
+        install()
+    if in_place:
+        build_in_place()
+    python_status = python_tests(options)
     try:
-        cpp_status = cpp_tests()
+        cpp_status = cpp_tests(IN_PLACE if in_place else None)
     except subprocess.CalledProcessError as error:  # they were not built
         cpp_status = error.returncode
     outcome = {None: "NOT RUN, GoogleTest is not installed (Debian: apt install libgtest-dev)"}

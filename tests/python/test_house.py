@@ -309,8 +309,8 @@ def test_the_check_of_circles_can_fail(
 
 def test_the_top_level_is_as_designed() -> None:
     expected = {"CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
-    expected |= {"CONTRIBUTING.md"}
-    expected |= {"cpp", "python", "tests", "bench"}
+    expected |= {"CONTRIBUTING.md", "CMakePresets.json", "RELEASING.md"}
+    expected |= {"cpp", "python", "tests", "bench", "docs"}
     visible = {p.name for p in TOP.iterdir() if not p.name.startswith(".")}
     # A user may have made an environment of any name here.
     environments = {p.parent.name for p in TOP.glob("*/pyvenv.cfg")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -80,6 +81,34 @@ def test_what_builds_it_is_installed_first(
     _, tools, package = commands
     assert {"cmake>=3.22", "ninja", *wanted["requires"]} <= set(tools)
     assert package[-4:] == ("--no-build-isolation", ".", "--group", "test")
+
+
+def test_in_place_only_what_has_changed_is_built(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    commands: list[list[str]] = []
+
+    def run(*command: object, check: bool = True) -> int:
+        commands.append([Path(str(part)).name for part in command])
+        return 0
+
+    monkeypatch.setattr(runner, "run", run)
+    monkeypatch.setattr(runner, "has_googletest", lambda: True)
+    monkeypatch.setattr(sys, "argv", ["run.py", "--in-place", "-x"])
+    monkeypatch.setenv("PYTHONPATH", "")  # to be as it was, afterwards
+    assert runner.main() == 0
+    assert any("pip" in names for names in commands)  # nothing was installed yet
+    (tmp_path / "venv/lib/python3.10/site-packages/laminet-0.1.dist-info").mkdir(parents=True)
+    commands.clear()
+    assert runner.main() == 0
+    assert not any("pip" in names for names in commands)
+    configure, build, install, pytest_, ctest = commands
+    assert configure[1:] == ["--preset", "dev", "-DLAMINET_TESTS=ON"]
+    assert build[1:] == ["--build", "--preset", "dev"]
+    assert install[1:] == ["--install", "dev", "--component", "python", "--prefix", "python"]
+    assert pytest_[1:] == ["-m", "pytest", "-x"]
+    assert ctest[:3] == ["ctest", "--test-dir", "dev"]
+    assert os.environ["PYTHONPATH"] == str(runner.TOP / "python")
 
 
 SUITE = {
