@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from public_examples import OF_FRAMEWORKS, PUBLIC, failures_of
+from synthetic import Machine, fake_times
+
+import laminet as ln
+
+__all__ = ["fake_times"]  # a fixture
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -103,3 +109,18 @@ def test_docstring_examples(name: str) -> None:
         runner.run(example)
     assert runner.tries > 0
     assert runner.failures == 0
+
+
+@pytest.mark.parametrize("name", sorted({*PUBLIC} - {*OF_FRAMEWORKS}))
+def test_every_public_name_has_an_example_that_runs(
+    name: str, fake_times: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docstring = getattr(ln, name).__doc__
+    monkeypatch.setattr(ln, "machine", lambda refresh=False: fake_times)
+    assert failures_of(name, docstring) == 0
+
+
+def test_the_check_of_examples_can_fail() -> None:
+    assert failures_of("MLP", ">>> 1 + 1\n3\n") == 1
+    with pytest.raises(AssertionError, match=r"laminet\.MLP has no example"):
+        failures_of("MLP", "A network.")

@@ -274,6 +274,16 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     memory sets the speed; with ``B`` the weights are used ``B`` times for each time they are read
     (Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009, doi
     10.1145/1498765.1498785).
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> net = ln.MLP.init([784, 256, 10], seed=0)
+    >>> one, many = ln.cost(net), ln.cost(net, batch=64)
+    >>> one.layers[0].matmul_flops, one.blas_level, many.blas_level
+    (401408, 2, 3)
+    >>> many.flops == 64 * one.flops
+    True
     """
     require_network(net)
     batch = as_batch(batch, _LARGEST_BATCH)

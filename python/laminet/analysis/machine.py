@@ -86,6 +86,13 @@ def machine(refresh: bool = False) -> Machine:
     a cache slower than the memory behind it. Figures in doubt are measured again a few times.
     Where the last is all that shows, a second measuring that finds it too is kept for a day and
     says so (`Machine.unusual`): two CPUs of a virtual machine may be hardware threads of one core.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> found = ln.machine()
+    >>> found.peak_gflops["float32"].all_threads > 0
+    True
     """
     if not isinstance(refresh, bool):
         raise TypeError(f"refresh must be a bool, got {type(refresh).__name__}")

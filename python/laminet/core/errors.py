@@ -19,6 +19,17 @@ class FormatError(ValueError):
     A missing or unreadable file is not a `FormatError`: it stays the `OSError` that the
     operating system gave, for instance `FileNotFoundError`. Names that come from the file stand in
     the message cut short, and with nothing that a terminal would obey.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, laminet as ln
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "net.safetensors")
+    >>> _ = path.write_bytes(b"no network")
+    >>> try:
+    ...     ln.load(path)
+    ... except ln.FormatError as error:
+    ...     print(str(error).startswith(str(path)))
+    True
     """
 
     def __init__(self, message: str = "") -> None:

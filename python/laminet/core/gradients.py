@@ -40,6 +40,14 @@ class Gradients(Report):
         Where the norms stand.
     activation_layers : tuple of str
         Where those activations stand: "layers[0].activation", "layers[3]".
+
+    Examples
+    --------
+    >>> import numpy as np, laminet as ln
+    >>> net = ln.MLP.init([3, 4, 2], seed=0)
+    >>> g = net.gradients(np.ones((8, 3)), np.ones((8, 2)))
+    >>> [w.shape for w in g.weights], [b.shape for b in g.biases], g.input.shape
+    ([(4, 3), (2, 4)], [(4,), (2,)], (8, 3))
     """
 
     weights: list[NDArray[Any]]

@@ -35,6 +35,13 @@ def set_backend(name: BackendName) -> None:
         For ``"blas"`` where no BLAS library could be loaded; says why.
     TypeError
         If `name` is not a str.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> ln.set_backend("tiled")
+    >>> ln.get_backend()
+    'tiled'
     """
     if not isinstance(name, str):
         raise TypeError(f"backend must be a str, got {type(name).__name__}")
@@ -42,13 +49,28 @@ def set_backend(name: BackendName) -> None:
 
 
 def get_backend() -> BackendName:
-    """Return ``"auto"``, ``"blas"`` or ``"tiled"``."""
+    """Return ``"auto"``, ``"blas"`` or ``"tiled"``.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> ln.get_backend() in ("auto", "blas", "tiled")
+    True
+    """
     return _core.backend()
 
 
 @contextmanager
 def backend(name: BackendName) -> Iterator[None]:
-    """Use another back end within a ``with`` block; see `set_backend`. Holds for all threads."""
+    """Use another back end within a ``with`` block; see `set_backend`. Holds for all threads.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> with ln.backend("tiled"):
+    ...     print(ln.get_backend())
+    tiled
+    """
     before = get_backend()
     set_backend(name)
     try:
@@ -75,13 +97,27 @@ def set_num_threads(n: int) -> None:
         If `n` is less than 1.
     TypeError
         If `n` is not an integer.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> ln.set_num_threads(1)
+    >>> ln.get_num_threads()
+    1
     """
     # The core has its own bound, far below.
     _core.set_num_threads(min(as_count(n, "n"), sys.maxsize))
 
 
 def get_num_threads() -> int:
-    """Return how many threads one call may use; see `set_num_threads`."""
+    """Return how many threads one call may use; see `set_num_threads`.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> ln.get_num_threads() >= 1
+    True
+    """
     return _core.num_threads()
 
 
@@ -90,6 +126,13 @@ def num_threads(n: int) -> Iterator[None]:
     """Use another number of threads within a ``with`` block; see `set_num_threads`.
 
     Afterwards the number is what it was before, or follows the CPUs again.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> with ln.num_threads(1):
+    ...     print(ln.get_num_threads())
+    1
     """
     before = _core.thread_setting()
     set_num_threads(n)
@@ -130,6 +173,13 @@ def build_info() -> dict[str, Any]:
         ``blas_error`` (else None); ``backend``, ``threads`` and ``threads_source``, what that
         number comes from: "set_num_threads", "threadpoolctl", "LAMINET_NUM_THREADS",
         "OMP_NUM_THREADS", "cgroup quota" or "CPUs allowed".
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> info = ln.build_info()
+    >>> info["isa"] in info["available_isas"], info["version"] == ln.__version__
+    (True, True)
     """
     check_environment()
     blas = _core.blas_info()

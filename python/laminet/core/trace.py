@@ -31,6 +31,17 @@ class Trace(Report):
         A_0 .. A_L: a copy of the input, and what each of the network's layers gives.
     output : ndarray
         A_L, or the head of it where the network has one.
+
+    Examples
+    --------
+    >>> import numpy as np, laminet as ln
+    >>> net = ln.MLP.init([3, 4, 2], seed=0)
+    >>> found = net.trace(np.ones(3))
+    >>> print(found)
+    Layer 1: W(4, 3) @ a(3,) + b(4,) -> z(4,) -> a(4,)
+    Layer 2: W(2, 4) @ a(4,) + b(2,) -> z(2,) -> a(2,)
+    >>> [a.shape for a in found.activations]
+    [(3,), (4,), (2,)]
     """
 
     pre_activations: list[NDArray[Any]]

@@ -97,11 +97,11 @@ def load(
 
     Examples
     --------
-    >>> import tempfile
-    >>> net = MLP.init([4, 8, 2], activation="tanh", seed=0)
+    >>> import tempfile, laminet as ln
+    >>> net = ln.MLP.init([4, 8, 2], activation="tanh", seed=0)
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     net.save(f"{directory}/net.safetensors")
-    ...     again = load(f"{directory}/net.safetensors")
+    ...     again = ln.load(f"{directory}/net.safetensors")
     >>> again == net
     True
     """

@@ -31,6 +31,16 @@ class TrainingError(RuntimeError):
         Of `laminet.fit`, the epochs that ended.
     epoch, step : int
         When: both count from 1. Of a `Trainer`, ``epoch`` counts the calls of `Trainer.epoch`.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> net, far = ln.MLP.init([1, 1], seed=0), ln.optim.SGD(1e30)
+    >>> try:
+    ...     ln.fit(net, [[1.0], [2.0]], [[1e9], [3.0]], optimizer=far, seed=0)
+    ... except ln.TrainingError as error:
+    ...     print(error.epoch, error.network.sizes)
+    2 (1, 1)
     """
 
     def __init__(

@@ -201,6 +201,12 @@ def linear(
         If a shape is wrong, or the activation has parameters for each unit.
     TypeError
         If an array does not hold real numbers.
+
+    Examples
+    --------
+    >>> import laminet as ln
+    >>> ln.linear([[3.0, 1.0]], [[1.0, -1.0], [2.0, 0.0]], [0.5, 0.0], "relu")
+    array([[2.5, 6. ]])
     """
     check_environment()
     w = real_array(weight, "weight")

@@ -78,6 +78,14 @@ def from_keras(
     out in float64 and rounded once. A feature whose mean is many standard deviations from 0 then
     loses as many digits in the first layer as its own rounding to the network's dtype costs.
     Weights of mixed-precision models are float32, and so is what the network computes.
+
+    Examples
+    --------
+    >>> import keras, laminet as ln
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="relu")])
+    >>> net = ln.from_keras(model)
+    >>> net
+    MLP(3 -> 2 relu, float32, 8 parameters)
     """
     target = None if dtype is None else as_dtype(dtype)
     if isinstance(model, (str, os.PathLike)):

@@ -92,6 +92,16 @@ def from_onnx(
     are left out: nothing is rounded to a narrower type on the way. Activations that exporters spell
     out in parts are recognised if their constants are right to four roundings in float32 (two in
     their own type, if that has 16 bits).
+
+    Examples
+    --------
+    >>> import tempfile, laminet as ln
+    >>> net = ln.MLP.init([3, 8, 2], "tanh", seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ln.to_onnx(net, f"{folder}/net.onnx")
+    ...     again = ln.from_onnx(f"{folder}/net.onnx")
+    >>> again == net
+    True
     """
     stated = as_outputs(outputs)
     if output is not None and not isinstance(output, str):

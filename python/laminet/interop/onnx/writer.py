@@ -61,6 +61,15 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
     a Slice or a Gather; a dropout is left out. What ONNX Runtime does not have in float64, and what
     later opsets have added (RMSNorm), is spelled out. The model's metadata says what the outputs
     stand for and what the layers are, so that `from_onnx` gives a network equal to this one.
+
+    Examples
+    --------
+    >>> import onnx, tempfile, laminet as ln
+    >>> net = ln.MLP.init([3, 8, 2], "tanh", seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ln.to_onnx(net, f"{folder}/net.onnx")
+    ...     [node.op_type for node in onnx.load(f"{folder}/net.onnx").graph.node]
+    ['Gemm', 'Tanh', 'Gemm']
     """
     require_onnx()
     from laminet.core.mlp import MLP

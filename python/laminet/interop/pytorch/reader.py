@@ -91,6 +91,14 @@ def from_torch(
     A BatchNorm1d or a scale is folded into the layer beside it: multiplied out in float64 and
     rounded once. ``Softplus`` is the exact function also above its threshold, from which on PyTorch
     takes x itself (2e-9 less at 20).
+
+    Examples
+    --------
+    >>> import torch, laminet as ln
+    >>> module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+    >>> net = ln.from_torch(module.eval())
+    >>> net
+    MLP(3 -> 4 tanh -> 2 identity, float32, 26 parameters)
     """
     model = live(module)
     import torch

@@ -97,6 +97,19 @@ def from_sklearn(
     A ``OneHotEncoder`` of a column of numbers with two categories is the line through both, and an
     ``OrdinalEncoder`` of categories at equal distances likewise. Other values, for which
     scikit-learn raises an error, get what lies on that line.
+
+    Examples
+    --------
+    >>> import numpy as np, laminet as ln
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X = np.arange(20.0).reshape(10, 2)
+    >>> y = np.repeat(["low", "high"], 5)
+    >>> model = make_pipeline(StandardScaler(), MLPClassifier([4], solver="lbfgs", random_state=0))
+    >>> net = ln.from_sklearn(model.fit(X, y))
+    >>> bool((net.predict(X) == model.predict(X)).all())
+    True
     """
     parts = _unwrapped(estimator)
     target = as_dtype(parts.stored if dtype is None else dtype)
