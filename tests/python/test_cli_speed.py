@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from command import main, refused
 from synthetic import fake_times
 
 import laminet as ln
-from laminet.cli import bench
+from laminet.analysis.roofline import Roofline
+from laminet.cli import bench, usual_speed
 from laminet.cli import roofline as roofline_command
 from laminet.cli.common import CommandError, require_memory
 from laminet.core.layers.layer import Layer
@@ -194,3 +196,47 @@ def test_a_batch_that_memory_cannot_hold(
     assert "a batch of 1000 takes some" in message
     assert "976.6 KiB are free" in message
     assert main([command, "net", "--batches", "10"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("ratio", "isa", "disturbed", "said"),
+    [
+        (1.2, "avx2", (), "In the median a call takes 1.20 times what follows from"),
+        (1.2, "avx2", (), "That is normal speed."),
+        (1.6, "avx2", (), "That is slow: another program at work"),
+        (1.2, "generic", (), "a CPU with AVX2 is several times as fast"),
+        (1.6, "avx2", ("a program",), "while the machine was measured: again later"),
+    ],
+)
+def test_bench_without_a_file_says_whether_speed_is_usual(
+    ratio: float,
+    isa: str,
+    disturbed: tuple[str, ...],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def measured(net: ln.MLP, batches: tuple[int, ...]) -> Roofline:
+        found = ln.roofline(net, batches)
+        rows = tuple(replace(r, measured_us=ratio * r.predicted_us) for r in found.rows)
+        return replace(found, rows=rows, machine=replace(found.machine, disturbed=disturbed))
+
+    info = {**ln.build_info(), "isa": isa}
+    monkeypatch.setattr(usual_speed, "roofline", measured)
+    monkeypatch.setattr("laminet.core.runtime.build_info", lambda: info)
+    assert main(["bench"]) == 0
+    out = capsys.readouterr().out
+    assert said in out
+    table = [line.split() for line in out.splitlines()[3:12]]
+    assert [row[2] for row in table] == 3 * ["1", "64", "1,024"]
+    assert {row[5] for row in table} == {f"{ratio:.2f}"}
+
+
+def test_bench_without_a_file_where_nothing_can_be_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object) -> None:
+        raise RuntimeError("the threads of laminet are busy with other calls")
+
+    monkeypatch.setattr(usual_speed, "roofline", busy)
+    assert "threads of laminet are busy" in refused(capsys, "bench")

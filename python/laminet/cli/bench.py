@@ -1,4 +1,4 @@
-"""``laminet bench FILE``: one sample at a time against batches."""
+"""``laminet bench [FILE]``: one sample at a time against batches; or whether speed is usual."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from laminet.analysis import cost
 from laminet.analysis.roofline_measuring import call_seconds
 from laminet.cli.common import add_batches, print_sentences, require_memory
 from laminet.cli.network_files import add_network_arguments, network_of
+from laminet.cli.usual_speed import print_usual_speed
 from laminet.core import runtime
 from laminet.core.wording import figure
 from laminet.show.text import text_table
@@ -34,14 +35,18 @@ def add_parser(commands: Commands) -> None:
         "bench",
         help="time a network: samples one by one against batches",
         description="Time a network on random samples, one by one (matrix times vector, BLAS "
-        "level 2) and in batches (matrix times matrix, level 3).",
+        "level 2) and in batches (matrix times matrix, level 3). Without FILE: whether laminet is "
+        "as fast as this machine allows, on three networks, which takes some ten seconds.",
     )
-    add_network_arguments(parser)
+    add_network_arguments(parser, optional=True)
     add_batches(parser, (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024))
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    if arguments.file is None:
+        print_usual_speed()
+        return
     net = network_of(arguments)
     require_memory(net, arguments.batches)
     info = runtime.build_info()
