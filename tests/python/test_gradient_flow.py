@@ -112,6 +112,9 @@ def test_plot(tmp_path):
         assert (tmp_path / name).stat().st_size > 1000
     (axes,) = figure.axes
     assert axes.get_yscale() == "log"
+    assert axes.get_title("left").startswith("Singular values of Jacobians by layer")
+    figure.canvas.draw()
+    assert axes.get_legend().get_window_extent().x0 >= axes.get_window_extent().x1
     own = Figure().add_subplot()
     assert flow.plot(own) is own.figure
     norms = [line.get_ydata() for line in own.lines if line.get_label() == "each layer's Jacobian"]

@@ -185,12 +185,32 @@ def test_the_pictures_of_the_page(outline: Outline) -> None:
 def test_the_page_has_the_advice_and_the_figures(result: Roofline, outline: Outline) -> None:
     text = " ".join(" ".join(outline.text).split())
     for sentence in result.advice():
-        assert sentence in text
+        assert sentence.replace(" us", " µs") in text
+    assert not re.search(r"\bus\b", text)
     assert result.network in text
+    assert text.count(f"{result.measured} UTC") == 2
     assert "Test CPU <2>" in text  # escaped in the source, so still there
     assert "1,071,626" in text  # FLOPs of a sample
     for row in result.rows:
         assert f"Batch {row.batch:,}" in text
+
+
+def test_the_page_has_a_dark_side_too(outline: Outline) -> None:
+    style = "".join(outline.text)
+    assert "color-scheme: light dark" in style
+    assert "prefers-color-scheme: dark" in style
+    named = set(re.findall(r"var\((--\w+)\)", style))
+    light, dark = (re.findall(r"(--\w+):", part) for part in style.split("@media screen and"))
+    assert named == {*light} == {*dark}
+    # By keys, tables are scrolled as well.
+    wide = [a for tag, a in outline.tags if a.get("class") == "wide"]
+    assert wide
+    assert all(a["tabindex"] == "0" for a in wide)
+
+
+def test_a_roofline_knows_when_it_was_measured(result: Roofline) -> None:
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", result.measured)
+    assert result.to_dict()["measured"] == result.measured
 
 
 def test_what_is_written_is_escaped(result: Roofline, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def draw(
 ) -> Figure:
     """Draw both spectra over the layers, on a logarithmic axis; see `GradientFlow.plot`."""
     depth = len(layers)
-    axes, path = target_axes(target, max(5.0, 2.5 + 0.6 * depth), 4.0)
+    axes, path = target_axes(target, max(7.0, 4.5 + 0.6 * depth), 4.0)
     _draw_spectra(axes, layers, _LAYERS, "each layer's Jacobian")
     _draw_spectra(axes, products, _PRODUCTS, "from the output down to it")
     axes.axhline(1.0, color="black", linewidth=0.6, zorder=0)
@@ -39,7 +39,10 @@ def draw(
     axes.set_xlabel("layer (input on the left)")
     over = "" if samples == 1 else f", mean of {samples} samples"
     axes.set_ylabel(f"singular values{over}")
-    axes.legend(frameon=False)
+    axes.set_title(
+        "Singular values of Jacobians by layer, dots: the largest", loc="left", fontsize=10
+    )
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     figure = axes.figure.figure  # the root, where the axes are in a subfigure
     if path is not None:
         save_figure(figure, path)

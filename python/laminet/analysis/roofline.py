@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,6 +62,8 @@ class Roofline(Report, RooflineData):
         The figures that the roofs are made of.
     rows : tuple of RooflineRow
         One for each batch size.
+    measured : str
+        When: date and time in UTC.
     """
 
     def advice(self) -> list[str]:
@@ -239,6 +242,7 @@ def _roofline(
         cost=costs[1],
         machine=figures,
         rows=tuple(_row(net, program, costs[batch], figures, threads) for batch in batches),
+        measured=time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
     )
 
 

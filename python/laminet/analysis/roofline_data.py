@@ -146,6 +146,7 @@ class RooflineData:
     cost: Cost
     machine: Machine
     rows: tuple[RooflineRow, ...]
+    measured: str = ""
 
     def best_batch(self, latency_us: float | None = None) -> int:
         """Return the batch size of the highest throughput, of those that were measured.

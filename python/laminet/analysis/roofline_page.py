@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from laminet.analysis.roofline_data import LayerRow, RooflineData, RooflineRow
 
 __all__ = ["page", "write_page"]
+
+# Terminals may not have the letter that pages have; pictures are within attributes.
+_MICRO = re.compile(r"(?<=\d )us\b|(?<=>)us(?=<)")
 
 
 def write_page(roofline: RooflineData, path: str | os.PathLike[str]) -> Path:
@@ -85,6 +89,7 @@ def page(roofline: RooflineData) -> str:
     cost, traffic = roofline.cost.tables()
     body = f"""<h1>How fast is {escape(name)}, and why?</h1>
 <p class="under">{escape(about)}</p>
+<p class="under">{escape(roofline.measured)} UTC</p>
 {_facts(roofline)}
 {remarks}
 <h2>What the figures say</h2>
@@ -115,9 +120,10 @@ lesser of what the cores can compute and what memory can deliver at its intensit
 measured speed over that roof. Times are medians of many calls from Python, with the same input each
 time. The prediction is a model made of the machine's figures alone; the documentation of
 <code>laminet.analysis.prediction</code> has its formula.</p>
-<p class="note">Made by laminet {escape(runtime.build_info()["version"])}.</p>
+<p class="note">Measured {escape(roofline.measured)} UTC with laminet
+{escape(runtime.build_info()["version"])}.</p>
 """
-    return document(f"{name}: speed", body)
+    return document(f"{name}: speed", _MICRO.sub("µs", body))
 
 
 def _facts(roofline: RooflineData) -> str:

@@ -149,7 +149,7 @@ def plot_batches(
             latency,
             [r.predicted_us for r in rows],
             [r.measured_us for r in rows],
-            "time of a call, us",
+            "time of a call, µs",
         ),
     ):
         axes.set(xscale="log", yscale="log")
