@@ -1,4 +1,8 @@
-"""The picture of bench/peers.py: one panel a network, speed by batch, against the roof."""
+"""The picture of bench/peers.py: of each network speed by batch, against the roof, and the ratio.
+
+On a logarithmic axis of three decades nobody tells 1.0 from 1.3: below each panel stands the time of
+the best other runtime over laminet's, in numbers.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +32,17 @@ def draw(report: dict[str, Any], path: str) -> None:
     networks = list(dict.fromkeys(cell["network"] for cell in report["cells"]))
     columns = min(3, len(networks))
     rows = -(-len(networks) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(4.4 * columns, 3.5 * rows + 0.7), squeeze=False, sharey=True
-    )
+    figure = plt.figure(figsize=(4.4 * columns, 4.5 * rows + 0.7))
+    # The layout of a row: speed, ratio, and room for the title of the next.
+    grid = figure.add_gridspec(3 * rows, columns, height_ratios=(3.2, 1.1, 0.5) * rows, hspace=0.08)
+    axes = [figure.add_subplot(grid[3 * (i // columns), i % columns]) for i in range(len(networks))]
+    below = [
+        figure.add_subplot(grid[3 * (i // columns) + 1, i % columns], sharex=axis)
+        for i, axis in enumerate(axes)
+    ]
     which = "one_thread" if report["threads"] == 1 else "all_threads"
     peak = statistics.median(cell["peak_gflops"] for cell in report["cells"])
-    for axis, network in itertools.zip_longest(axes.flat, networks):
-        if network is None:
-            axis.set_visible(False)
-            continue
+    for axis, under, network in zip(axes, below, networks, strict=True):
         cells = [cell for cell in report["cells"] if cell["network"] == network]
         batches = [cell["batch"] for cell in cells]
         roof = [attainable(report, cell, which, peak) for cell in cells]
@@ -63,26 +69,52 @@ def draw(report: dict[str, Any], path: str) -> None:
         axis.set_ylim(0.2, 1.25 * peak)
         axis.set_title(f"{network} {cells[0]['activation']}", fontsize=10)
         axis.grid(alpha=0.25, linewidth=0.5)
-        axis.xaxis.set_major_formatter(
-            lambda value, _: f"{value / 1024:g}k" if value >= 1024 else f"{value:g}"
-        )
+        axis.tick_params(labelbottom=False)
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    for axis in axes[-1]:
-        axis.set_xlabel("batch")
-    for row in axes:
-        row[0].set_ylabel("GFLOP/s")
-    handles, labels = axes[0][0].get_legend_handles_labels()
+        draw_ratios(under, cells)
+    for i in range(0, len(networks), columns):
+        axes[i].set_ylabel("GFLOP/s")
+        below[i].set_ylabel("ratio")
+    for under in below[-columns:]:
+        under.set_xlabel("batch")
+    handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(
         handles[::-1], labels[::-1], loc="lower center", ncol=len(labels), frameon=False, fontsize=9
     )
     threads = "1 thread" if report["threads"] == 1 else f"{report['threads']} threads"
     figure.suptitle(
         f"From NumPy array to NumPy array: {report['machine']['cpu']}, {threads}, "
-        f"{report['dtype']}, peak {peak:.0f} GFLOP/s",
+        f"{report['dtype']}, peak {peak:.0f} GFLOP/s;\n"
+        "below, the time of the best other runtime over laminet's",
         fontsize=11,
     )
-    figure.tight_layout(rect=(0, 0.05, 1, 0.99))
+    figure.subplots_adjust(left=0.055, right=0.99, top=0.9, bottom=0.03, wspace=0.16)
     figure.savefig(path, dpi=110, metadata={"Date": None} if path.endswith(".svg") else None)
+
+
+def draw_ratios(axis: Any, cells: list[dict[str, Any]]) -> None:
+    """Draw the time of the best other runtime over laminet's, each with its number."""
+    points = [(cell["batch"], cell["ratio"]) for cell in cells if "ratio" in cell]
+    axis.axhline(1, color="black", linewidth=0.8)
+    if points:
+        axis.plot(*zip(*points, strict=True), color=STYLES["laminet"][0], marker="o", markersize=3)
+    for batch, ratio in points:
+        axis.annotate(
+            f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}",
+            (batch, ratio),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize=6.5,
+        )
+    axis.set_yscale("log")
+    axis.set_ylim(0.7, 16)
+    axis.set_yticks((1, 2, 4, 8), ("1", "2", "4", "8"))
+    axis.minorticks_off()
+    axis.grid(alpha=0.25, linewidth=0.5)
+    axis.xaxis.set_major_formatter(
+        lambda value, _: f"{value / 1024:g}k" if value >= 1024 else f"{value:g}"
+    )
 
 
 def attainable(report: dict[str, Any], cell: dict[str, Any], which: str, peak: float) -> float:
