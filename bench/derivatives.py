@@ -29,7 +29,7 @@ from typing import Any
 import block_runtimes
 import numpy as np
 from blocks import Blocks, Ensemble, Nerf, ResidualMLP
-from runtimes import AnyNetwork, Network, make
+from runtimes import AnyNetwork, Network, make, versions
 
 OPERATIONS = ("value_and_jacobian", "vjp", "gradients")
 ROUNDS = 9
@@ -341,6 +341,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--picture", help="write a picture to this file")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", default="", help="cases and operations whose line has this text")
+    parser.add_argument("--chains", action="store_true", help="no networks of blocks")
     parser.add_argument("--laminet", action="store_true", help="laminet alone")
     options = parser.parse_args(arguments)
 
@@ -349,6 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for case in CASES:
             if (
                 operation in case.operations
+                and not (options.chains and isinstance(case.net, Blocks))
                 and options.only in f"{operation} {case.name} x {case.batch}"
             ):
                 chosen.append((operation, case))
@@ -393,7 +395,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{operation}: at least {min(least):.2f}x, {mean:.2f}x in geometric mean")
     if options.json:
         with open(options.json, "w") as file:
-            json.dump({"machine": title, "results": results}, file, indent=1)
+            report = {
+                "kind": "derivatives",
+                "machine": {"cpu": info["cpu"], "isa": info["isa"]},
+                "threads": options.threads,
+                "versions": versions(),
+                "results": results,
+            }
+            json.dump(report, file, indent=1)
     if options.picture:
         picture(results, options.picture, title)
     return 0

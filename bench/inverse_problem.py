@@ -1,4 +1,4 @@
-"""The worked example of the README, timed: scipy.optimize.least_squares on a surrogate network.
+"""The worked example of docs/how-to/scipy-optimize.md, timed: a surrogate in least_squares.
 
     python bench/inverse_problem.py
 

@@ -66,6 +66,24 @@ def training(report: dict[str, Any]) -> str:
     return _table(lines)
 
 
+def derivatives(report: dict[str, Any]) -> str:
+    """Median microseconds of each operation: laminet's, and the better ones of JAX and PyTorch."""
+    found = {
+        (r["network"], r["activation"], r["batch"], r["operation"]): r["microseconds"]
+        for r in report["results"]
+    }
+    operations = list(dict.fromkeys(operation for *_, operation in found))
+    lines = [["network", "batch", *(f"{o}: laminet / JAX / PyTorch" for o in operations)]]
+    for network, activation, batch in dict.fromkeys(key[:3] for key in found):
+        line = [f"{network} {activation}", f"{batch:,}"]
+        for operation in operations:
+            us = found.get((network, activation, batch, operation), {})
+            of = [[t for name, t in us.items() if name.startswith(peer)] for peer in _DERIVING]
+            line.append(" / ".join(f"{min(times):,.4g}" for times in of if times))
+        lines.append(line)
+    return _table(lines)
+
+
 def estimators(report: dict[str, Any]) -> str:
     """Seconds an epoch of scikit-learn's estimators and of laminet's, and scores of seeds."""
     lines = [
@@ -173,7 +191,10 @@ def _table(lines: list[list[str]]) -> str:
     return "\n".join([head, rule, *body]) + "\n"
 
 
+_DERIVING = ("laminet", "jax", "torch")
+
 TABLES = {
+    "derivatives": (derivatives,),
     "peers": (glance, figures),
     "training": (training,),
     "estimators": (estimators,),

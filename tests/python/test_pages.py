@@ -87,6 +87,8 @@ def test_links_within_the_tree_lead_somewhere(path: Path) -> None:
 def test_the_tests_that_pages_name_exist() -> None:
     tests = TOP / "tests"
     there = {p.name for p in (*tests.rglob("*.py"), *tests.rglob("*.cpp"))}
+    promises = (DOCS / "explanation" / "promises.md").read_text()
+    assert len(re.findall(r"`(test_\w+\.py|\w+_test\.cpp)`", promises)) > 15
     for path in PAGES:
         named = re.findall(r"`(test_\w+\.py|\w+_test\.cpp)`", path.read_text())
         assert set(named) <= there, path.name
