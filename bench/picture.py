@@ -1,7 +1,7 @@
 """The picture of bench/peers.py: of each network speed by batch, against the roof, and the ratio.
 
-On a logarithmic axis of three decades nobody tells 1.0 from 1.3: below each panel stands the time of
-the best other runtime over laminet's, in numbers.
+On a logarithmic axis of three decades nobody tells 1.0 from 1.3: below each panel stands the time
+of the best other runtime over laminet's, in numbers.
 """
 
 from __future__ import annotations
