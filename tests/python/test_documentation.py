@@ -121,4 +121,4 @@ def test_every_public_name_has_an_example_that_runs(
 def test_the_check_of_examples_can_fail() -> None:
     assert failures_of("MLP", ">>> 1 + 1\n3\n") == 1
     with pytest.raises(AssertionError, match=r"laminet\.MLP has no example"):
-        failures_of("MLP", "A network.")
+        failures_of("MLP", ">>> import laminet\n")
