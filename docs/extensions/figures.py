@@ -27,7 +27,7 @@ class Figures(SphinxDirective):
         self.env.note_dependency(str(path))
         report = json.loads(path.read_text())
         versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-        about = f"{report['machine']['cpu']}, {report['threads']} threads; {versions}."
+        about = f"{report['machine']['cpu']}, {report['threads']} threads. {versions}"
         return self.parse_text_to_nodes(f"{about}\n\n{markdown.tables(report)}")
 
 
