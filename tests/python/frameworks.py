@@ -76,7 +76,7 @@ NEEDED = {
     "test_onnx_random.py": ("onnx", "onnxruntime"),
     "test_to_onnx.py": ("onnx", "onnxruntime"),
     "test_to_onnx_blocks.py": ("onnx", "onnxruntime"),
-    "test_pages.py": ("keras", "onnx", "onnxruntime", "pyarrow", "sklearn", "torch"),
+    "test_pages.py": ("onnx", "onnxruntime", "pyarrow", "sklearn", "torch"),
     "test_tables.py": ("pandas", "polars", "pyarrow"),
     "test_tables_names.py": ("pandas", "polars", "pyarrow"),
     "test_tables_refused.py": ("pandas", "polars", "pyarrow"),

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from public_examples import failures_of
 
 import laminet as ln
 
@@ -311,3 +312,7 @@ def test_other_files(tmp_path):
         (tmp_path / f"cut{suffix}").write_bytes(whole[: len(whole) // 2])
         with pytest.raises(ln.FormatError, match="is damaged"):
             ln.from_keras(tmp_path / f"cut{suffix}")
+
+
+def test_the_example_of_from_keras_runs():
+    assert failures_of("from_keras", ln.from_keras.__doc__) == 0

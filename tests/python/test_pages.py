@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import keras  # noqa: F401 - an example reads a model of it
 import matplotlib
 import onnx  # noqa: F401 - pages and examples read and write files of it
 import onnxruntime  # noqa: F401 - a page compares with it
@@ -94,6 +93,7 @@ def test_the_tests_that_pages_name_exist() -> None:
         assert set(named) <= there, path.name
 
 
-@pytest.mark.parametrize("name", OF_FRAMEWORKS)
+# That of from_keras is in test_keras_files.py: to import Keras takes seconds.
+@pytest.mark.parametrize("name", sorted({*OF_FRAMEWORKS} - {"from_keras"}))
 def test_examples_that_take_a_framework_run(name: str) -> None:
     assert failures_of(name, getattr(ln, name).__doc__) == 0
