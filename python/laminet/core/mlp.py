@@ -25,6 +25,7 @@ from laminet.core.hooks import hooks
 from laminet.core.identity import added_state, digest
 from laminet.core.initialization import as_dtype, he_normal_layers
 from laminet.core.inputs import as_feature_names, as_inputs
+from laminet.core.interned import interned, known, may_be_shared
 from laminet.core.layers.chain import is_chain
 from laminet.core.layers.dense import Dense
 from laminet.core.layers.dropout import drops, in_training
@@ -147,7 +148,9 @@ class MLP(_core.NetworkCall, Differentiable):
 
     Networks are equal if all that is above is, bit for bit, and they are of one class. A subclass
     keeps its class and its attributes through `pickle`, `copy`, `astype` and `with_outputs`, and so
-    does a subclass of a layer in a network; a file has it as what it is derived from.
+    does a subclass of a layer in a network; a file has it as what it is derived from. Where there
+    is no subclass, a process that unpickles a network again gets the one that it has, its weights
+    packed, as long as something refers to it; `copy` gives the network itself.
 
     Examples
     --------
@@ -738,14 +741,21 @@ class MLP(_core.NetworkCall, Differentiable):
         return self._layers == other._layers and self._described() == other._described()
 
     def __hash__(self) -> int:
+        return hash(_content(self._digest_of_arrays(), self._layers, self._described()))
+
+    def _digest_of_arrays(self) -> bytes:
         if self._digest is None:
             self._digest = digest(a for _, leaf in walk(self._layers) for a in leaf._arrays())
-        structure = tuple(layer._structure() for layer in self._layers)
-        return hash((self._digest, structure, *self._described().values()))
+        return self._digest
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = type(self), self._layers, self._described()
-        return _restored, arguments, added_state(self, MLP) or None
+        if type(self) is not MLP:
+            return _restored, arguments, added_state(self, MLP) or None
+        key = _content(self._digest_of_arrays(), *arguments[1:])
+        if may_be_shared(key):
+            interned(key, self)
+        return _restored, (*arguments, self._digest)
 
     def __copy__(self) -> Self:
         # Of attributes that a subclass has, the copy has its own.
@@ -803,8 +813,26 @@ def _owned(leaf: Layer, dtype: np.dtype[Any]) -> Layer:
     return leaf if kept else leaf._rounded(dtype)
 
 
-def _restored(kind: type[MLP], layers: Iterable[Layer], described: dict[str, Any]) -> MLP:
-    """Return an object of a class of networks; its ``__init__`` may take other arguments."""
+def _content(bits: bytes, layers: Sequence[Layer], described: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what equal networks have equal, a digest of all arrays among it; it has a hash."""
+    return bits, tuple(layer._structure() for layer in layers), *described.values()
+
+
+def _restored(
+    kind: type[MLP], layers: Sequence[Layer], described: dict[str, Any], bits: bytes | None = None
+) -> MLP:
+    """Return a network of a class whose ``__init__`` may take other arguments.
+
+    With a digest of its arrays it is the one that this process has, if it has one.
+    """
+    key = None if bits is None else _content(bits, layers, described)
+    if key is not None and not may_be_shared(key):
+        key = None
+    if key is not None and (there := known(key)) is not None:
+        if there._layers == tuple(layers) and there._described() == described:
+            return there
+        key = bits = None  # the digest is not that of the arrays
     net = kind.__new__(kind)
     MLP.__init__(net, layers, **described)
-    return net
+    net._digest = bits
+    return net if key is None else interned(key, net)
