@@ -137,9 +137,22 @@ class NetworkTrainer {
   // beta or None) of each function with parameters by unit]) of parameters, moments or averages.
   py::tuple arrays(const std::string& which) { return arrays_of(memory_of(which)); }
 
-  void assign(const std::string& which, const py::tuple& arrays) {
+  void assign(const std::string& which, const py::tuple& arrays) { fill(memory_of(which), arrays); }
+
+  // A step by gradients that were made elsewhere, as value_and_gradients gives them.
+  void apply(const py::tuple& gradients, double rate) {
+    fill(trainer_.given_gradients(), gradients);
+    const MaybeReleaseGil release(trainer_.flops(0), {});
+    trainer_.apply(rate);
+  }
+
+  std::size_t steps() const { return trainer_.steps(); }
+  void set_steps(std::size_t steps) { trainer_.set_steps(steps); }
+
+ private:
+  // Null: the parameters themselves.
+  void fill(T* memory, const py::tuple& arrays) {
     TrainedNumbers<T>& numbers = trainer_.numbers();
-    T* const memory = memory_of(which);
     const auto weights = arrays[0].cast<py::list>();
     for (std::size_t l = 0; l < net_.layers().size(); ++l) {
       const ConstMatrixView<T>& own = net_.layers()[l].weight;
@@ -164,10 +177,6 @@ class NetworkTrainer {
     if (!memory) numbers.all_changed();
   }
 
-  std::size_t steps() const { return trainer_.steps(); }
-  void set_steps(std::size_t steps) { trainer_.set_steps(steps); }
-
- private:
   // What a call was given, for as long as it works.
   struct Given {
     Given(const NetworkTrainer& self, const py::object& x, const py::object& y,
@@ -300,6 +309,7 @@ void register_class_of_trainer(py::module_& module, const char* name) {
       .def("loss", &N::loss, py::arg("x"), py::arg("y"), py::arg("sample_weight"))
       .def("value_and_gradients", &N::value_and_gradients, py::arg("x"), py::arg("y"),
            py::arg("sample_weight"))
+      .def("apply", &N::apply, py::arg("gradients"), py::arg("learning_rate"))
       .def("arrays", &N::arrays, py::arg("which") = "parameters")
       .def("assign", &N::assign, py::arg("which"), py::arg("arrays"))
       .def_property("steps", &N::steps, &N::set_steps);

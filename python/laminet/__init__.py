@@ -41,7 +41,7 @@ from laminet.core.runtime import (
 from laminet.core.trace import Trace
 
 if TYPE_CHECKING:
-    from laminet import losses, optim, reference
+    from laminet import distributed, losses, optim, reference
     from laminet.analysis.check_jacobian import check_jacobian
     from laminet.analysis.cost import cost
     from laminet.analysis.gradient_flow import gradient_flow
@@ -62,6 +62,7 @@ else:
     # Loaded when it is first asked for: those who only run a network do not wait for the many
     # classes of importers and training, three quarters of what all takes.
     _LATER = {
+        "distributed": (),
         "losses": (),
         "optim": (),
         "reference": (),
@@ -126,6 +127,7 @@ __all__ = [
     "check_jacobian",
     "compare_precision",
     "cost",
+    "distributed",
     "fit",
     "from_keras",
     "from_onnx",

@@ -30,6 +30,7 @@ ROOMS = {
     "interop": {"core", "files", "show", "losses", "optim"},
     "training": {"core", "files", "show", "losses", "optim", "reference"},
     "scoring": {"core", "files"},
+    "distributed": {"core", "losses", "optim", "training"},
     "sklearn": {"core", "losses", "optim", "training"},
     "data": {"core", "files", "losses", "optim", "interop", "training"},
     "cli": {

@@ -68,9 +68,9 @@ Trainer<T>::Job::Job(Trainer& trainer, const Samples<T>& samples, std::span<cons
       most_rows_(t_.batches_.most_rows()),
       sliced_(t_.program_.weights() <= kMostSlicedWeights),
       passes_(sliced_ ? 1 : (most_rows_ + kPassRows - 1) / kPassRows),
-      clips_(aim == Aim::step && t_.optimizer_.clip_norm > 0),
-      orthogonal_(aim == Aim::step && t_.optimizer_.kind == Optimizer::Kind::muon),
-      waits_(clips_ || orthogonal_),
+      clips_(updates() && t_.optimizer_.clip_norm > 0),
+      orthogonal_(updates() && t_.optimizer_.kind == Optimizer::Kind::muon),
+      waits_(clips_ || orthogonal_ || aim == Aim::apply),
       gradient_phases_(2 * passes_),
       phases_(gradient_phases_ + (orthogonal_ ? t_.newton_schulz_.phases() : 0) + (waits_ ? 1 : 0)),
       block_(std::min(pass_.block_rows(), most_rows_)),
@@ -86,7 +86,7 @@ Trainer<T>::Job::Job(Trainer& trainer, const Samples<T>& samples, std::span<cons
   t_.losses_.resize(std::max(t_.losses_.size(), sliced_ ? most_rows_ : tape_rows()));
   t_.squares_.resize(t_.numbers_.parts().size());
   if (orthogonal_) t_.newton_schulz_.prepare();
-  if (!sliced_) {
+  if (!sliced_ && aim != Aim::apply) {
     tape_ = &thread_tape<T>();
     tape_->start(t_.program_, tape_rows());
     if (aim != Aim::loss) {
@@ -112,6 +112,26 @@ EpochResult Trainer<T>::Job::run() {
     b += steps;
   }
   return {seen_ > 0 ? loss_ / seen_ : 0, steps_};
+}
+
+template <class T>
+void Trainer<T>::Job::apply() {
+  if (clips_) {
+    parallel_phases(1, threads_, Wake::always, [&](std::size_t, std::size_t part) {
+      for_own_parts(part, [&](const TrainedPart& one, std::size_t i) {
+        t_.squares_[i] = squares_of(one, gradient_of(one, 0));
+      });
+    });
+  }
+  const std::size_t last = phases_ - 1;
+  for (std::size_t done = gradient_phases_; done < last;) {
+    const std::size_t count = std::min(kPhasesOfJob, last - done);
+    interruption_point();
+    share_interruptible(done, count);
+    done += count;
+  }
+  interruption_point();
+  share(last, 1);
 }
 
 template <class T>
@@ -161,9 +181,9 @@ void Trainer<T>::Job::share_interruptible(std::size_t first, std::size_t count) 
 template <class T>
 void Trainer<T>::Job::phase(std::size_t batch, std::size_t phase, std::size_t part) {
   if (stopped()) return;
+  if (phase >= gradient_phases_) return after_gradients(batch, phase, part);
   const std::size_t rows = t_.batches_.rows(batch);
   const std::size_t first = t_.batches_.first(batch);
-  if (phase >= gradient_phases_) return after_gradients(batch, phase, part);
   const std::size_t start = phase / 2 * kPassRows;  // of the pass, in the batch
   if (!sliced_ && start >= rows) return;            // the last batch may have fewer passes
   const std::size_t count = sliced_ ? rows : std::min(kPassRows, rows - start);
@@ -292,7 +312,7 @@ T* Trainer<T>::Job::gradient_of(const TrainedPart& part, std::size_t slice) {
 
 template <class T>
 StepRate Trainer<T>::Job::rate_of(std::size_t batch) const {
-  return aim_ == Aim::step ? StepRate(t_.optimizer_, t_.steps_ + batch + 1, rates_[batch]) : rate_;
+  return updates() ? StepRate(t_.optimizer_, t_.steps_ + batch + 1, rates_[batch]) : rate_;
 }
 
 template <class T>

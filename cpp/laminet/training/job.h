@@ -26,14 +26,17 @@ class Trainer<T>::Job {
   Job(Trainer& trainer, const Samples<T>& samples, std::span<const double> rates, Aim aim);
 
   EpochResult run();
+  // The updates alone, by the gradients that are there.
+  void apply();
   // That were made, after an interruption too.
   std::size_t steps() const { return steps_; }
 
  private:
   std::size_t tape_rows() const;
   bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
+  bool updates() const { return aim_ == Aim::step || aim_ == Aim::apply; }
   bool frozen(const TrainedPart& part) const {
-    return aim_ == Aim::step && part.factor == 0 && !part.mixed;
+    return updates() && part.factor == 0 && !part.mixed;
   }
   T* gradient_of(const TrainedPart& part, std::size_t slice);
   StepRate rate_of(std::size_t batch) const;

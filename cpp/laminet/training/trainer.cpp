@@ -85,6 +85,24 @@ double Trainer<T>::gradients(const Samples<T>& samples, const T*& memory) {
   return loss;
 }
 
+template <class T>
+T* Trainer<T>::given_gradients() {
+  if (gradients_.size() < numbers_.size()) {
+    gradients_ = {};
+    gradients_ = HugePageArray<T>(numbers_.size());
+  }
+  std::fill_n(gradients_.data(), numbers_.size(), T{0});
+  return gradients_.data();
+}
+
+template <class T>
+void Trainer<T>::apply(double learning_rate) {
+  const DefaultFloatMode mode;
+  const Samples<T> none;
+  Job(*this, none, std::span(&learning_rate, 1), Aim::apply).apply();
+  ++steps_;
+}
+
 #define LAMINET_INSTANTIATE(T) template class Trainer<T>;
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE

@@ -55,6 +55,11 @@ class Trainer {
   double loss(const Samples<T>& samples);
   double gradients(const Samples<T>& samples, const T*& memory);
 
+  // A step by gradients that were made elsewhere: of the mean loss of a batch, in this memory,
+  // which lies as the parameters do and is all zeros when asked for.
+  T* given_gradients();
+  void apply(double learning_rate);
+
   std::size_t steps() const { return steps_; }
   // The next step is number `steps` + 1, as moments ask that have been set.
   void set_steps(std::size_t steps) { steps_ = steps; }
@@ -66,7 +71,7 @@ class Trainer {
   const Program& program() const { return program_; }
 
  private:
-  enum class Aim { loss, gradients, step };
+  enum class Aim { loss, gradients, step, apply };
   class Job;
   EpochResult run(const Samples<T>& samples, std::size_t batch_size,
                   const std::optional<Shuffle>& shuffle, std::span<const double> rates, Aim aim);
