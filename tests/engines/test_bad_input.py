@@ -73,7 +73,9 @@ def test_text_in_a_column_of_numbers(case: str, request: pytest.FixtureRequest) 
     assert "a column without real numbers: 'b' (" in refused(case, request)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", sorted(CASES.keys() - {"ray-tasks"})
+)  # which takes longest to start
 def test_a_table_without_rows(case: str, request: pytest.FixtureRequest) -> None:
     for path in Path("rows").iterdir():
         table()[:0].to_parquet(path)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from recipes import MOST_LINES, PAGES, assert_scored, expected, recipes, run, table
+from recipes import MOST_LINES, NET, PAGES, assert_scored, expected, recipes, run, table
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -32,6 +32,16 @@ def test_polars() -> None:
 
 def test_duckdb() -> None:
     assert_scored(run("duckdb")["scored"])
+
+
+def test_duckdb_with_nulls_and_other_numbers() -> None:
+    """As its page says: a NULL for a NULL; and integers and decimals are numbers."""
+    names: dict[str, Any] = {}
+    exec(recipes("duckdb")[0], names)
+    values = "(VALUES (1, 2.5, 3), (1, NULL, 3)) AS t(a, b, c)"
+    found = names["duckdb"].sql(f"SELECT predict(a, b, c) FROM {values}").fetchall()
+    names["duckdb"].remove_function("predict")
+    assert found == [(float(NET.predict([1, 2.5, 3])),), (None,)]
 
 
 def test_dask_frames(dask_client: Any) -> None:

@@ -137,11 +137,20 @@ if __name__ == "__main__":
     assert int(done.stdout) <= len(os.sched_getaffinity(0)) - 1
 
 
-def test_a_search_of_scikit_learn_in_processes_of_dask(dask_client: Any) -> None:
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+def test_a_search_of_scikit_learn_in_workers(engine: str, request: pytest.FixtureRequest) -> None:
     import joblib
     from sklearn.model_selection import GridSearchCV
 
     from laminet.sklearn import MLPRegressor
+
+    if engine == "ray":
+        request.getfixturevalue("ray")
+        from ray.util.joblib import register_ray
+
+        register_ray()
+    else:
+        request.getfixturevalue("dask_client")
 
     def threads(estimator: Any, x: Any, y: Any) -> float:
         estimator.predict(x)
@@ -149,7 +158,7 @@ def test_a_search_of_scikit_learn_in_processes_of_dask(dask_client: Any) -> None
 
     x = table()[NAMES].to_numpy()[:200]
     model = MLPRegressor(hidden_layer_sizes=[8], max_iter=2, random_state=0)
-    with joblib.parallel_config("dask"):
+    with joblib.parallel_config(engine, n_jobs=2):
         search = GridSearchCV(model, {"alpha": [0.0, 1e-3]}, cv=2, scoring=threads).fit(x, x[:, 0])
     assert search.cv_results_["mean_test_score"].tolist() == [1, 1]
     assert np.isfinite(search.predict(x)).all()

@@ -95,6 +95,14 @@ def fit(
     -----
     The bits depend on the parts, that is on how rows were divided among them, and on their order.
     With one part and ``batch_size=None`` the steps are those of `laminet.Trainer.step`.
+
+    Examples
+    --------
+    Of files, a part each (docs/how-to/distributed-training.md has the whole)::
+
+        parts = client.map(load, paths)
+        fit = ln.distributed.fit(client, net, parts, batch_size=4096, epochs=10, seed=0)
+        fit.network.save("trained.safetensors")
     """
     if not isinstance(net, MLP):
         raise TypeError(f"net must be an ln.MLP, got {type(net).__name__}")
