@@ -226,6 +226,18 @@ def test_nothing_is_kept_on_workers() -> None:
     assert of_parts._trainers == {}
 
 
+def test_a_cluster_that_is_gone_in_the_end() -> None:
+    class Gone(Client):
+        def run(self, *arguments: Any, **options: Any) -> None:
+            raise OSError("the scheduler is gone")
+
+    with pytest.raises(TypeError, match=r"parts\[0\] must be"):
+        ln.distributed.fit(Gone(), NET, [3])
+    assert ln.distributed.fit(Gone(), NET, cut(), epochs=1).stopped == "epochs"
+    for name, _ in list(of_parts._trainers):
+        of_parts.forget(name)
+
+
 def test_callbacks_end_a_run() -> None:
     seen = []
 

@@ -7,6 +7,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from laminet.core.conversion.counts import as_count
@@ -128,7 +129,9 @@ def fit(
     try:
         return _Steps(client, run, trainer, given).fit(count, size, calls)
     finally:
-        client.run(forget, run.name, on_error="ignore")
+        # Of a cluster that is gone nothing need be given back, and its own error is the one to see.
+        with suppress(Exception):
+            client.run(forget, run.name, on_error="ignore")
 
 
 class _Steps:
