@@ -213,6 +213,20 @@ def test_tasks_are_as_many_as_workers() -> None:
         assert len(steps) == 3 + more
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 6, 8, 13, 16, 31, 64])
+def test_workers_send_few_means(count: int) -> None:
+    """One where all have the same power of two of parts, at most two for each level else."""
+    run, now = a_run(count), flat(ln.Trainer(NET, "squared_error")._core.arrays())
+    held = [Part(i, X[i : i + 1], Y[i : i + 1, None].astype("f4"), None) for i in range(count)]
+    for workers in (1, 2, 3, 4, 8, count):
+        groups = [[p for p in held if p.number * workers // count == w] for w in range(workers)]
+        sent = [gradients(run, group, now, Share(1, 0, 1)) for group in groups]
+        if count % workers == 0 and (count // workers).bit_count() == 1:
+            assert {len(means) for means in sent} == {1}
+        assert max(map(len, sent)) <= max(1, 2 * (count - 1).bit_length())
+        assert [*joined(run, sent)] == [((count - 1).bit_length(), 0)]
+
+
 def test_means_of_many_workers_are_joined_by_some() -> None:
     client = Client(20)
     parts = cut(*range(20, 400, 20))
