@@ -43,7 +43,7 @@ class NetworkDerivatives {
     const DerivativeBytes now = derivatives_.bytes();
     const DerivativeBytes prepared = derivatives_.bytes_prepared();
     py::list result;
-    result.append(py::make_tuple("packed, transposed", now.transposed, prepared.transposed));
+    result.append(py::make_tuple("packed, transposed", now.packed, prepared.packed));
     return result;
   }
 

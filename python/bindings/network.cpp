@@ -170,8 +170,9 @@ class Network {
 
   static Precision as_precision(const std::string& name) {
     if (name == "float32" || name == "float64") return Precision::full;
-    require(name == "bfloat16_weights", "unknown precision ", name);
-    return Precision::bfloat16_weights;
+    if (name == "bfloat16_weights") return Precision::bfloat16_weights;
+    require(name == "bfloat16", "unknown precision ", name);
+    return Precision::bfloat16;
   }
 
   Input<T> checked_input(py::handle x) const {

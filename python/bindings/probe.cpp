@@ -39,6 +39,12 @@ Measured fma_rate(const std::string& isa, std::size_t threads, double seconds) {
   return pair_of(probe::fma_rate<T>(set, threads, seconds));
 }
 
+Measured bfloat16_rate(const std::string& isa, std::size_t threads, double seconds) {
+  const kernels::InstructionSet& set = kernels::instruction_set(isa);
+  const MaybeReleaseGil release(kAlwaysRelease);
+  return pair_of(probe::bfloat16_rate(set, threads, seconds));
+}
+
 template <class T>
 Measured fma_latency(const std::string& isa, double seconds) {
   const kernels::InstructionSet& set = kernels::instruction_set(isa);
@@ -96,6 +102,8 @@ void register_probe(py::module_& module) {
   module.def("fma_rate_f32", &fma_rate<float>, py::arg("isa"), py::arg("threads"),
              py::arg("seconds"));
   module.def("fma_rate_f64", &fma_rate<double>, py::arg("isa"), py::arg("threads"),
+             py::arg("seconds"));
+  module.def("bfloat16_rate", &bfloat16_rate, py::arg("isa"), py::arg("threads"),
              py::arg("seconds"));
   module.def("fma_latency_f32", &fma_latency<float>, py::arg("isa"), py::arg("seconds"));
   module.def("fma_latency_f64", &fma_latency<double>, py::arg("isa"), py::arg("seconds"));

@@ -2,7 +2,7 @@
 
 Usage: check_wide_instructions.py OBJDUMP ARCHIVE
 
-In the archive, only functions of the namespaces kernels::avx2 and kernels::avx512 may have an
+In the archive, only functions of the namespaces kernels::avx2, avx512 and avx512_bf16 may have an
 instruction in VEX or EVEX encoding: AVX of any width, FMA, AVX-512 masks, BMI. Anything else, above
 all an inline function of the standard library compiled for the wider set, could be chosen by the
 linker for the whole program, and crash an older CPU.
@@ -16,7 +16,7 @@ import sys
 
 # Mangled names: objdump cannot demangle all of Clang's, and a demangled name may have the namespace
 # in an argument of a template. ZZ is a function within a function, K a const member.
-OWN_NAMESPACE = re.compile(r"^_ZZ?NK?7laminet7kernels(4avx2|6avx512)")
+OWN_NAMESPACE = re.compile(r"^_ZZ?NK?7laminet7kernels(4avx2|6avx512|11avx512_bf16)")
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
 # Address, bytes, mnemonic, with tabs between. Further lines of a long instruction have bytes alone,
 # which may look like a prefix and a mnemonic: c4 4e ec 4e, of a division by 13.

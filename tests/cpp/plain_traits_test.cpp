@@ -21,6 +21,7 @@ namespace laminet::kernels::plain {
 template <class Element, class UnsignedInteger>
 struct Plain {
   using T = Element;
+  using Input = Element;
   static constexpr int lanes = 4;
   static constexpr bool has_fma = true;
   struct V {

@@ -1,6 +1,7 @@
 // What Python cannot see of prepare(): that the calls after it allocate nothing; and that bytes()
 // are those allocated.
 #include <functional>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -87,7 +88,7 @@ void expect_forward_allocates_nothing(const Mlp<T>& net, std::size_t most) {
 }
 
 template <class T>
-void forward_allocates_nothing() {
+void forward_allocates_nothing(Precision precision = Precision::full) {
   const Restore restore;
   for (const std::size_t threads : {1, 2}) {
     set_num_threads(threads);
@@ -95,9 +96,12 @@ void forward_allocates_nothing() {
       set_backend(backend);
       for (const auto& sizes : kSizes) {
         const Network<T> network(sizes, ActivationKind::relu);
+        std::vector<LayerView<T>> layers;
+        for (const DenseView<T>& layer : network.layers) layers.push_back({layer});
         for (const Head head : {Head::none, Head::softmax}) {
           for (const std::size_t batch : {1, 8, 400, 3000}) {
-            expect_forward_allocates_nothing(Mlp<T>(network.layers, head), batch);
+            expect_forward_allocates_nothing(
+                Mlp<T>(std::span<const LayerView<T>>(layers), head, 0, precision), batch);
           }
         }
       }
@@ -107,6 +111,9 @@ void forward_allocates_nothing() {
 
 TEST(Prepare, TheFirstForwardAllocatesNothing) { forward_allocates_nothing<float>(); }
 TEST(Prepare, TheFirstForwardInDoubleAllocatesNothing) { forward_allocates_nothing<double>(); }
+TEST(Prepare, TheFirstForwardInBfloat16AllocatesNothing) {
+  forward_allocates_nothing<float>(Precision::bfloat16);
+}
 
 template <class T>
 void expect_derivatives_allocate_nothing(const Mlp<T>& net, std::size_t most) {
@@ -214,14 +221,14 @@ TEST(Prepare, BytesAreThoseAllocated) {
       EXPECT_EQ(net.bytes().packed, promised.packed);
 
       const Derivatives<double> derivatives(net);
-      EXPECT_EQ(derivatives.bytes().transposed, 0u);
+      EXPECT_EQ(derivatives.bytes().packed, 0u);
       const auto more = derivatives.bytes_prepared();
       const long then = allocated_bytes.load();
       derivatives.prepare(0);
       const auto now = derivatives.bytes();
-      EXPECT_EQ(now.transposed > 0, backend == "tiled");
-      EXPECT_NEAR(allocated_bytes.load() - then, static_cast<long>(now.transposed), kObjects);
-      EXPECT_EQ(now.transposed, more.transposed);
+      EXPECT_EQ(now.packed > 0, backend == "tiled");
+      EXPECT_NEAR(allocated_bytes.load() - then, static_cast<long>(now.packed), kObjects);
+      EXPECT_EQ(now.packed, more.packed);
 
       // Nothing is made twice.
       const long last = allocated_bytes.load();

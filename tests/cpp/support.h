@@ -19,7 +19,7 @@ namespace laminet::testing {
 inline std::vector<const kernels::InstructionSet*> instruction_sets() {
   std::vector<const kernels::InstructionSet*> sets = {&kernels::kGeneric};
 #if defined(__x86_64__)
-  for (const auto* set : {&kernels::kAvx2, &kernels::kAvx512}) {
+  for (const auto* set : {&kernels::kAvx2, &kernels::kAvx512, &kernels::kAvx512Bf16}) {
     if (set->available()) {
       sets.push_back(set);
     } else {

@@ -30,7 +30,7 @@ def pytest_report_header() -> list[str]:
     described = f"none: {info['blas_error']}"
     if blas is not None:
         described = f"{blas['name']} {blas['version']} {blas['core']} ({blas['path']})"
-    not_run = sorted({"generic", "avx2", "avx512"} - set(ISAS))
+    not_run = sorted({"generic", "avx2", "avx512", "avx512_bf16"} - set(ISAS))
     return [
         f"laminet: {info['version']}, {info['compiler']}, NumPy {np.__version__}, {info['cpu']}",
         f"instruction sets: {', '.join(ISAS)}; in use: {info['isa']}; "

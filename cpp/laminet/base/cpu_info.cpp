@@ -61,6 +61,7 @@ CpuFeatures read_features() {
   f.avx512dq = b & (1u << 17);
   f.avx512bw = b & (1u << 30);
   f.avx512vl = b & (1u << 31);
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) f.avx512_bf16 = a & (1u << 5);
 #endif
   return f;
 }

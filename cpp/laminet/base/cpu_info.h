@@ -16,6 +16,7 @@ struct CpuFeatures {
   bool avx512dq = false;
   bool avx512bw = false;
   bool avx512vl = false;
+  bool avx512_bf16 = false;
 };
 
 // Bytes of data cache: L1 and L2 of one core, and of L3 what this process may count on. The values

@@ -51,4 +51,27 @@ class DefaultFloatMode {
   const Register before_;
 };
 
+// While it lives, the calling thread takes subnormal inputs as zero and flushes subnormal results
+// to it, where the CPU can do so by the rule of VDPBF16PS (x86, which looks at results once they
+// are rounded; Arm looks before). Within a DefaultFloatMode. No arithmetic that is to be in this
+// mode may be in the function that makes it: compilers move that past the change.
+class FlushingFloatMode {
+ public:
+  FlushingFloatMode(const FlushingFloatMode&) = delete;
+  FlushingFloatMode& operator=(const FlushingFloatMode&) = delete;
+#if defined(__x86_64__)
+  FlushingFloatMode() : before_(__builtin_ia32_stmxcsr()) {
+    __builtin_ia32_ldmxcsr(before_ | kFlush);
+  }
+  ~FlushingFloatMode() { __builtin_ia32_ldmxcsr(before_); }
+
+ private:
+  static constexpr std::uint32_t kFlush = 0x8040;  // the bits 15 and 6 of above
+  const std::uint32_t before_;
+#else
+  FlushingFloatMode() {}
+  ~FlushingFloatMode() {}
+#endif
+};
+
 }  // namespace laminet

@@ -42,7 +42,20 @@ struct TiledOptions {
   PanelRange panels;         // only the columns of y that these give
   bool from_memory = false;  // the weights are, and are fetched a block ahead
   bool accumulate = false;   // Y = s(Y + X W^T + b), the products being summed first
+  // X is rounded to bfloat16 first, and products are made as those of tile.h; where weights are
+  // stored as pairs always. Of networks of float.
+  bool rounds = false;
 };
+
+// Asks for the memory that rounding of (rows, columns) takes, on the calling thread, and for the
+// pages behind it.
+template <class T>
+void reserve_rounded(std::size_t rows, std::size_t columns);
+
+// A copy of x, contiguous rows, rounded to bfloat16: in the calling thread's memory, until it
+// rounds again.
+template <class T>
+ConstMatrixView<T> rounded(ConstMatrixView<T> x, const kernels::Table<T>& table);
 
 // y and bias are those of the whole layer, whatever the panels.
 template <class T>

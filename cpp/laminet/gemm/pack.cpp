@@ -13,6 +13,10 @@ namespace {
 bool is_finite(float x) { return std::isfinite(x); }
 bool is_finite(double x) { return std::isfinite(x); }
 bool is_finite(bfloat16 x) { return std::isfinite(widened(x)); }
+bool is_finite(bfloat16_pair x) {
+  return is_finite(bfloat16{static_cast<std::uint16_t>(x.bits >> 16)}) &&
+         is_finite(bfloat16{static_cast<std::uint16_t>(x.bits)});
+}
 
 template <class T>
 void copy_stored(ConstMatrixView<T> from, MatrixView<T> to) {
@@ -26,8 +30,20 @@ void copy_stored(ConstMatrixView<T> from, MatrixView<bfloat16> to) {
     }
   }
 }
+template <class T>
+void copy_stored(ConstMatrixView<T> from, MatrixView<bfloat16_pair> to) {
+  constexpr bfloat16 kNegativeZero{0x8000};
+  for (std::size_t i = 0; i < to.rows; ++i) {
+    for (std::size_t j = 0; j < to.columns; ++j) {
+      const auto half = [&](std::size_t p) { return to_bfloat16(static_cast<float>(from(p, j))); };
+      const bool whole = 2 * i + 1 < from.rows;
+      to.row(i)[j] = pair_of(half(2 * i), whole ? half(2 * i + 1) : kNegativeZero);
+    }
+  }
+}
 
-// Rows of a panel between two interruption points: a few milliseconds where memory is slow.
+// Products between two interruption points, an even number: a few milliseconds where memory is
+// slow.
 constexpr std::size_t kBlockDepth = 4096;
 
 }  // namespace
@@ -54,8 +70,9 @@ PanelRange PanelLayout<T>::share(std::size_t parts, std::size_t part) const {
 }
 
 template <class T>
-std::size_t packed_size(std::size_t n, std::size_t k, const kernels::Table<T>& table) {
-  return checked_product(PanelLayout<T>(n, table).padded_columns(), k);
+std::size_t packed_size(std::size_t n, std::size_t k, const kernels::Table<T>& table,
+                        Stored stored) {
+  return checked_product(PanelLayout<T>(n, table).padded_columns(), panel_depth(k, stored));
 }
 
 template <class T>
@@ -81,6 +98,13 @@ PackedWeights<T>::PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& t
                                 bfloat16* storage, const T* bias)
     : n_(w.rows), k_(w.columns), table_(&table), layout_(w.rows, table), halves_(storage) {
   pack_with(w, halves_, bias);
+}
+
+template <class T>
+PackedWeights<T>::PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table,
+                                bfloat16_pair* storage, const T* bias)
+    : n_(w.rows), k_(w.columns), table_(&table), layout_(w.rows, table), pairs_(storage) {
+  pack_with(w, pairs_, bias);
 }
 
 template <class T>
@@ -149,9 +173,10 @@ void PackedWeights<T>::pack(ConstMatrixView<T> w, W* out, Block block) const {
     const ConstMatrixView<T> rows{w.row(first), k_, columns, w.column_stride, w.row_stride};
     for (std::size_t p = 0; p < k_; p += kBlockDepth) {
       interruption_point();
-      const std::size_t depth = std::min(kBlockDepth, k_ - p);
+      const std::size_t given = std::min(kBlockDepth, k_ - p);
+      const std::size_t depth = panel_depth(given, stored());
       const MatrixView<W> panel = dense_view(out, depth, nr);
-      copy_stored<T>(rows.row_block(p, depth), panel.column_block(0, columns));
+      copy_stored<T>(rows.row_block(p, given), panel.column_block(0, columns));
       for (std::size_t i = 0; i < depth; ++i) {
         std::fill(panel.row(i) + columns, panel.row(i) + nr, W{0});
       }
@@ -164,7 +189,7 @@ void PackedWeights<T>::pack(ConstMatrixView<T> w, W* out, Block block) const {
 #define LAMINET_INSTANTIATE(T)     \
   template struct PanelLayout<T>;  \
   template class PackedWeights<T>; \
-  template std::size_t packed_size(std::size_t, std::size_t, const kernels::Table<T>&);
+  template std::size_t packed_size(std::size_t, std::size_t, const kernels::Table<T>&, Stored);
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 

@@ -37,17 +37,31 @@ struct PanelLayout {
 };
 
 // How weights are stored in their panels.
-enum class Stored { as_given, bfloat16 };
+enum class Stored { as_given, bfloat16, bfloat16_pairs };
+
+// Rows of a panel.
+constexpr std::size_t panel_depth(std::size_t k, Stored stored) {
+  return stored == Stored::bfloat16_pairs ? (k + 1) / 2 : k;
+}
 
 template <class T>
 constexpr std::size_t size_of(Stored stored) {
-  return stored == Stored::bfloat16 ? sizeof(bfloat16) : sizeof(T);
+  static_assert(sizeof(bfloat16_pair) == 2 * sizeof(bfloat16));
+  switch (stored) {
+    case Stored::bfloat16:
+      return sizeof(bfloat16);
+    case Stored::bfloat16_pairs:
+      return sizeof(bfloat16_pair);
+    default:
+      return sizeof(T);
+  }
 }
 
 // W (n, k) as panels, one after the other; each holds, for every k, nr outputs side by side, those
 // past n being zero. Any number of threads may read it while nobody packs it anew.
 //
-// Stored as bfloat16, weights are float that such numbers give exactly.
+// Stored as bfloat16, weights are float that such numbers give exactly. Of pairs a panel has a row
+// for every two k, and beside an odd last one -0 (tile.h).
 template <class T>
 class PackedWeights {
  public:
@@ -57,6 +71,8 @@ class PackedWeights {
   // `bias` is what the layer adds, or null.
   PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, T* storage, const T* bias);
   PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, bfloat16* storage,
+                const T* bias);
+  PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, bfloat16_pair* storage,
                 const T* bias);
 
   // Of other numbers of the same shape, in the same place; only where the storage is another's.
@@ -74,14 +90,21 @@ class PackedWeights {
   std::size_t k() const { return k_; }
   const PanelLayout<T>& layout() const { return layout_; }
   const kernels::Table<T>& table() const { return *table_; }
-  Stored stored() const { return halves_ ? Stored::bfloat16 : Stored::as_given; }
+  Stored stored() const {
+    if (pairs_) return Stored::bfloat16_pairs;
+    return halves_ ? Stored::bfloat16 : Stored::as_given;
+  }
+  // Rows of a panel.
+  std::size_t depth() const { return panel_depth(k_, stored()); }
   // The tail's is that after the body's.
   template <class W = T>
   const W* panel(std::size_t i) const {
     if constexpr (std::is_same_v<W, T>) {
       return data_ + offset(i);
-    } else {
+    } else if constexpr (std::is_same_v<W, bfloat16>) {
       return halves_ + offset(i);
+    } else {
+      return pairs_ + offset(i);
     }
   }
   // Whether leaving out the zeros of x changes no bit where the bias is added: no weight is
@@ -94,7 +117,7 @@ class PackedWeights {
   std::size_t bytes() const { return owned_.bytes(); }
 
  private:
-  std::size_t offset(std::size_t panel) const { return panel * layout_.body->nr * k_; }
+  std::size_t offset(std::size_t panel) const { return panel * layout_.body->nr * depth(); }
   // Calls block(first element, elements) for what has been packed, block by block.
   template <class W, class Block>
   void pack(ConstMatrixView<T> w, W* out, Block block) const;
@@ -108,12 +131,14 @@ class PackedWeights {
   AlignedArray<T> owned_;
   T* data_ = nullptr;           // the panels are here
   bfloat16* halves_ = nullptr;  // or here
+  bfloat16_pair* pairs_ = nullptr;
   bool finite_ = false;
   bool may_skip_zeros_ = false;
 };
 
-// Elements of the packed form of an (n, k) matrix.
+// Elements of the packed form of an (n, k) matrix, pairs being one.
 template <class T>
-std::size_t packed_size(std::size_t n, std::size_t k, const kernels::Table<T>& table);
+std::size_t packed_size(std::size_t n, std::size_t k, const kernels::Table<T>& table,
+                        Stored stored = Stored::as_given);
 
 }  // namespace laminet

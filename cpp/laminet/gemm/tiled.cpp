@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 
 #include "laminet/base/cpu_info.h"
+#include "laminet/base/float_mode.h"
 #include "laminet/base/interruption.h"
 #include "laminet/base/scratch.h"
 #include "laminet/base/types.h"
@@ -14,29 +14,39 @@
 namespace laminet {
 namespace {
 
-// The tile that takes weights as they are stored.
-template <class W, class T>
-const kernels::Tile<T, W>& tile_of(const kernels::Tile<T>& tile) {
-  if constexpr (std::is_same_v<W, T>) {
-    return tile;
-  } else {
-    return *tile.of_bfloat16;
-  }
-}
-
-// use(W{}) with the type that the weights are stored in.
-template <class T, class Use>
-void with_stored(const PackedWeights<T>& w, Use use) {
-  if constexpr (std::is_same_v<T, float>) {
-    if (w.stored() == Stored::bfloat16) return use(bfloat16{});
-  }
-  use(T{});
-}
+// How weights and x are stored: their types, the tile that takes them, and whether that is one that
+// neither adds the bias nor is in the usual mode (Tile::rounded).
+template <class T>
+struct AsGiven {
+  using W = T;
+  using Input = T;
+  static constexpr bool kRounded = false;
+  static const kernels::Tile<T>& tile(const kernels::Tile<T>& tile) { return tile; }
+};
+struct NarrowWeights {
+  using W = bfloat16;
+  using Input = float;
+  static constexpr bool kRounded = false;
+  static const auto& tile(const kernels::Tile<float>& tile) { return *tile.of_bfloat16; }
+};
+struct Rounded {
+  using W = bfloat16;
+  using Input = float;
+  static constexpr bool kRounded = true;
+  static const auto& tile(const kernels::Tile<float>& tile) { return *tile.rounded; }
+};
+struct Pairs {
+  using W = bfloat16_pair;
+  using Input = bfloat16_pair;
+  static constexpr bool kRounded = false;
+  static const auto& tile(const kernels::Tile<float>& tile) { return *tile.pairs; }
+};
 
 // One block of depth of one tile's panels over all rows.
-template <class T, class W>
+template <class T, class Form>
 struct Pass {
-  const kernels::Tile<T, W>* tile;
+  using W = typename Form::W;
+  const kernels::Tile<T, W, typename Form::Input>* tile;
   const W* panels;         // the first panel, at this depth
   std::size_t panel_size;  // from one panel to the next
   std::size_t first_column;
@@ -63,62 +73,78 @@ std::uintptr_t address(const T* p) {
 // The part of the next pass's panel that lies as `panel` does in its own pass, to be fetched while
 // row tile `tile` works: a tile fetches a line a step, a fourth of a panel of 64 columns of float,
 // and the first one has its own panel to wait for.
-template <class T, class W>
-std::uintptr_t fetched_meanwhile(const Pass<T, W>& pass, std::size_t panel, std::size_t tile) {
+template <class T, class Form>
+std::uintptr_t fetched_meanwhile(const Pass<T, Form>& pass, std::size_t panel, std::size_t tile) {
   const std::size_t nr = pass.tile->nr;
-  const std::size_t line = 64 / sizeof(W);
+  const std::size_t line = 64 / sizeof(typename Form::W);
   if (!pass.next || panel * nr >= pass.next_columns) return 0;
   if (tile == 0 || tile * line > nr) return 0;
   return address(pass.next + panel * pass.panel_size) + (tile - 1) * pass.depth * 64;
 }
 
-template <class T, class W>
-void run(const Pass<T, W>& pass, const ConstMatrixView<T>& x, const T* bias,
-         const Activation& activation, const kernels::Table<T>& table, const MatrixView<T>& y) {
-  // relu is done by the tile before its only store; the other functions pass over the row tile
-  // just stored, which is still in L1.
-  const bool relu = activation.kind == ActivationKind::relu;
-  const bool apply = pass.last_depth && !relu && activation.kind != ActivationKind::identity;
+// The products of a tile's rows from row i on, with all panels of the pass.
+template <class T, class Form>
+void run_rows(const Pass<T, Form>& pass, const ConstMatrixView<typename Form::Input>& x,
+              std::size_t i, const T* bias, bool relu, bool large, const MatrixView<T>& y) {
   const std::size_t nr = pass.tile->nr;
-  const bool large = is_large<W>(pass.depth, nr);
-  for (std::size_t i = 0; i < x.rows; i += pass.tile->mr) {
-    const std::size_t m = std::min(pass.tile->mr, x.rows - i);
-    kernels::TileArgs<T, W> args{};
-    args.k = pass.depth;
-    args.a = x.row(i) + pass.first_depth;
-    args.a_stride = x.row_stride;
-    args.c_stride = y.row_stride;
-    args.accumulate = pass.accumulate;
-    args.relu = relu && pass.last_depth;
-    args.prefetch = i == 0 && large;
-    args.panel = pass.panels;
-    std::size_t j = 0;
-    if (m == 1) {
-      const std::size_t together = pass.tile->row_panels * nr;
-      for (; j + together <= pass.columns; j += together) {
-        args.n = together;
-        args.c = y.row(i) + pass.first_column + j;
-        args.bias = bias && pass.last_depth ? bias + pass.first_column + j : nullptr;
-        pass.tile->multiply_row(args, pass.panel_size);
-        args.panel += pass.tile->row_panels * pass.panel_size;
-      }
-    }
-    for (; j < pass.columns; j += nr, args.panel += pass.panel_size) {
-      args.n = std::min(nr, pass.columns - j);
-      args.ahead = fetched_meanwhile(pass, j / nr, i / pass.tile->mr);
-      // Or the next rows of x, which may come from L3 or memory: 3 % on 2048 rows of
-      // 784-256-128-10, 6 % on 4096. A layer of one panel would do little else than fetch.
-      const bool last_of_many = j > 0 && j + nr >= pass.columns;
-      if (args.ahead == 0 && last_of_many && i + m < x.rows) {
-        args.ahead = address(x.row(i + m) + pass.first_depth);
-      }
+  const std::size_t m = std::min(pass.tile->mr, x.rows - i);
+  kernels::TileArgs<T, typename Form::W, typename Form::Input> args{};
+  args.k = pass.depth;
+  args.a = x.row(i) + pass.first_depth;
+  args.a_stride = x.row_stride;
+  args.c_stride = y.row_stride;
+  args.accumulate = pass.accumulate;
+  args.relu = relu && pass.last_depth;
+  args.prefetch = i == 0 && large;
+  args.panel = pass.panels;
+  std::size_t j = 0;
+  if (m == 1) {
+    const std::size_t together = pass.tile->row_panels * nr;
+    for (; j + together <= pass.columns; j += together) {
+      args.n = together;
       args.c = y.row(i) + pass.first_column + j;
       args.bias = bias && pass.last_depth ? bias + pass.first_column + j : nullptr;
-      pass.tile->multiply(args, m);
+      pass.tile->multiply_row(args, pass.panel_size);
+      args.panel += pass.tile->row_panels * pass.panel_size;
+    }
+  }
+  for (; j < pass.columns; j += nr, args.panel += pass.panel_size) {
+    args.n = std::min(nr, pass.columns - j);
+    args.ahead = fetched_meanwhile(pass, j / nr, i / pass.tile->mr);
+    // Or the next rows of x, which may come from L3 or memory: 3 % on 2048 rows of
+    // 784-256-128-10, 6 % on 4096. A layer of one panel would do little else than fetch.
+    const bool last_of_many = j > 0 && j + nr >= pass.columns;
+    if (args.ahead == 0 && last_of_many && i + m < x.rows) {
+      args.ahead = address(x.row(i + m) + pass.first_depth);
+    }
+    args.c = y.row(i) + pass.first_column + j;
+    args.bias = bias && pass.last_depth ? bias + pass.first_column + j : nullptr;
+    pass.tile->multiply(args, m);
+  }
+}
+
+template <class T, class Form>
+void run(const Pass<T, Form>& pass, const ConstMatrixView<typename Form::Input>& x, const T* bias,
+         const Activation& activation, const kernels::Table<T>& table, const MatrixView<T>& y) {
+  // relu is done by the tile before its only store; the other functions pass over the row tile
+  // just stored, which is still in L1. So do all where the tile is in another mode than they.
+  const bool relu = !Form::kRounded && activation.kind == ActivationKind::relu;
+  const T* const tile_bias = Form::kRounded ? nullptr : bias;
+  const T* const pass_bias = Form::kRounded && bias ? bias + pass.first_column : nullptr;
+  const bool apply =
+      pass.last_depth && !relu && (pass_bias || activation.kind != ActivationKind::identity);
+  const bool large = is_large<typename Form::W>(pass.depth, pass.tile->nr);
+  for (std::size_t i = 0; i < x.rows; i += pass.tile->mr) {
+    if constexpr (Form::kRounded) {
+      const FlushingFloatMode mode;
+      run_rows(pass, x, i, tile_bias, relu, large, y);
+    } else {
+      run_rows(pass, x, i, tile_bias, relu, large, y);
     }
     if (apply) {
+      const std::size_t m = std::min(pass.tile->mr, x.rows - i);
       const MatrixView<T> done = y.row_block(i, m).column_block(pass.first_column, pass.columns);
-      apply_activation<T>(done, nullptr, activation, table, done);
+      apply_activation<T>(done, pass_bias, activation, table, done);
     }
   }
 }
@@ -133,10 +159,11 @@ bool has_many_zeros(const T* x, std::size_t n) {
 }
 
 // One row, without its zeros: what they add is zero, and no bit of the result changes.
-template <class T, class W>
+template <class T, class Form>
 void run_listed(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRange panels,
                 bool accumulate, const T* bias, const Activation& activation,
                 const MatrixView<T>& y) {
+  using W = typename Form::W;
   // So many at a time: 8 KiB of stack, of which Python allows threads that have 32 in all.
   constexpr std::size_t kMost = 4096 / sizeof(T);
   T values[kMost];
@@ -149,7 +176,7 @@ void run_listed(const ConstMatrixView<T>& x, const PackedWeights<T>& w, PanelRan
     std::fill_n(places + count, kernels::kStepsAhead, count > 0 ? places[count - 1] : 0);
     const auto sweep = [&](const kernels::Tile<T>& own, const W* first_panel, std::size_t first,
                            std::size_t end) {
-      const kernels::Tile<T, W>& tile = tile_of<W>(own);
+      const kernels::Tile<T, W>& tile = Form::tile(own);
       kernels::TileArgs<T, W> args{};
       args.k = count;
       args.a = values;
@@ -208,56 +235,111 @@ std::array<Sweep<T>, 2> plan_sweeps(const PanelLayout<T>& layout, PanelRange pan
 
 namespace {
 
-template <class T, class W>
-void run_all(const ConstMatrixView<T>& x, const PackedWeights<T>& w, TiledOptions options,
-             const T* bias, const Activation& activation, const MatrixView<T>& y) {
-  const auto [panels, from_memory, accumulate] = options;
-  if (x.rows == 1 && bias && w.may_skip_zeros() && has_many_zeros(x.data, w.k())) {
-    run_listed<T, W>(x, w, panels, accumulate, bias, activation, y);
-    return;
-  }
-  for (const Sweep<T>& sweep : plan_sweeps(w.layout(), panels, x.rows, w.k(), cache_sizes())) {
+template <class T, class Form>
+void run_all(const ConstMatrixView<typename Form::Input>& x, const PackedWeights<T>& w,
+             TiledOptions options, const T* bias, const Activation& activation,
+             const MatrixView<T>& y) {
+  using W = typename Form::W;
+  const auto [panels, from_memory, accumulate, rounds] = options;
+  const std::size_t k = w.depth();
+  for (const Sweep<T>& sweep : plan_sweeps(w.layout(), panels, x.rows, k, cache_sizes())) {
     const std::size_t nr = sweep.tile->nr;
     const Blocking& blocking = sweep.blocking;
     const W* const first_panel = w.template panel<W>(sweep.first_panel);
     for (std::size_t j = 0; j < sweep.columns; j += blocking.columns) {
-      for (std::size_t p = 0; p < w.k(); p += blocking.depth) {
-        const std::size_t depth = std::min(blocking.depth, w.k() - p);
-        const W* const start = first_panel + j * w.k() + p * nr;
+      for (std::size_t p = 0; p < k; p += blocking.depth) {
+        const std::size_t depth = std::min(blocking.depth, k - p);
+        const W* const start = first_panel + j * k + p * nr;
         const W* next = nullptr;
         std::size_t next_first = j;
-        if (from_memory && p + depth < w.k()) {
+        if (from_memory && p + depth < k) {
           next = start + depth * nr;
         } else if (from_memory && j + blocking.columns < sweep.columns) {
           next_first = j + blocking.columns;
-          next = first_panel + next_first * w.k();
+          next = first_panel + next_first * k;
         }
-        const Pass<T, W> pass{
-            .tile = &tile_of<W>(*sweep.tile),
+        const Pass<T, Form> pass{
+            .tile = &Form::tile(*sweep.tile),
             .panels = start,
-            .panel_size = nr * w.k(),
+            .panel_size = nr * k,
             .first_column = sweep.first_column + j,
             .columns = std::min(blocking.columns, sweep.columns - j),
             .first_depth = p,
             .depth = depth,
             .accumulate = accumulate || p > 0,
-            .last_depth = p + depth == w.k(),
+            .last_depth = p + depth == k,
             .next = next,
             .next_columns = std::min(blocking.columns, sweep.columns - next_first)};
-        run(pass, x, bias, activation, w.table(), y);
+        run<T, Form>(pass, x, bias, activation, w.table(), y);
         interruption_point();
       }
     }
   }
 }
 
+// The same without the zeros of x, where that pays.
+template <class T, class Form>
+void run_all_or_listed(const ConstMatrixView<T>& x, const PackedWeights<T>& w, TiledOptions options,
+                       const T* bias, const Activation& activation, const MatrixView<T>& y) {
+  if (x.rows == 1 && bias && w.may_skip_zeros() && has_many_zeros(x.data, w.k())) {
+    run_listed<T, Form>(x, w, options.panels, options.accumulate, bias, activation, y);
+    return;
+  }
+  run_all<T, Form>(x, w, options, bias, activation, y);
+}
+
+struct RoundedPurpose;
+struct PairsPurpose;
+
+// Elements of a row of a copy of x: rows begin on cache lines.
+std::size_t rounded_stride(std::size_t columns) { return round_up(columns, 16); }
+
+ConstMatrixView<bfloat16_pair> pairs_of(const ConstMatrixView<float>& x,
+                                        const kernels::Table<float>& table) {
+  const std::size_t columns = (x.columns + 1) / 2;
+  const std::size_t stride = rounded_stride(columns);
+  auto* const memory = thread_scratch<bfloat16_pair, PairsPurpose>(checked_product(x.rows, stride));
+  for (std::size_t i = 0; i < x.rows; ++i) {
+    table.to_pairs(x.row(i), x.columns, memory + i * stride);
+  }
+  return {memory, x.rows, columns, static_cast<std::ptrdiff_t>(stride), 1};
+}
+
 }  // namespace
+
+template <class T>
+ConstMatrixView<T> rounded(ConstMatrixView<T> x, const kernels::Table<T>& table) {
+  const std::size_t stride = rounded_stride(x.columns);
+  T* const memory = thread_scratch<T, RoundedPurpose>(checked_product(x.rows, stride));
+  for (std::size_t i = 0; i < x.rows; ++i) {
+    table.to_factors(x.row(i), x.columns, memory + i * stride);
+  }
+  return {memory, x.rows, x.columns, static_cast<std::ptrdiff_t>(stride), 1};
+}
+
+template <class T>
+void reserve_rounded(std::size_t rows, std::size_t columns) {
+  const std::size_t size = checked_product(rows, rounded_stride(columns));
+  std::fill_n(thread_scratch<T, RoundedPurpose>(size), size, T{0});
+  const std::size_t pairs = checked_product(rows, rounded_stride((columns + 1) / 2));
+  std::fill_n(thread_scratch<bfloat16_pair, PairsPurpose>(pairs), pairs, bfloat16_pair{0});
+}
 
 template <class T>
 void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, TiledOptions options,
                  const T* bias, const Activation& activation, const MatrixView<T>& y) {
-  with_stored(
-      w, [&](auto stored) { run_all<T, decltype(stored)>(x, w, options, bias, activation, y); });
+  if constexpr (std::is_same_v<T, float>) {
+    if (w.stored() == Stored::bfloat16_pairs) {
+      return run_all<T, Pairs>(pairs_of(x, w.table()), w, options, bias, activation, y);
+    }
+    if (w.stored() == Stored::bfloat16) {
+      if (options.rounds) {
+        return run_all<T, Rounded>(rounded<T>(x, w.table()), w, options, bias, activation, y);
+      }
+      return run_all_or_listed<T, NarrowWeights>(x, w, options, bias, activation, y);
+    }
+  }
+  run_all_or_listed<T, AsGiven<T>>(x, w, options, bias, activation, y);
 }
 
 template <class T>
@@ -266,131 +348,15 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, const T
   tiled_layer(x, w, TiledOptions{{0, w.layout().panels()}}, bias, activation, y);
 }
 
-namespace {
-
-struct GradientRowsPurpose;
-struct GradientColumnsPurpose;
-
-// Below it rows are read where they lie, and stay in L1: elements.
-constexpr std::size_t kLeastToPack = 16384;
-
-// columns of a row into panels `stride` apart. A width that is constant makes each copy a few
-// moves; copy_n would call memmove.
-template <class T, class Width>
-void pack_row(const T* from, std::size_t columns, Width width, T* to, std::size_t stride) {
-  std::size_t j = 0;
-  for (; j + width <= columns; j += width, to += stride) {
-    std::memcpy(to, from + j, width * sizeof(T));
-  }
-  if (j == columns) return;
-  std::copy(from + j, from + columns, to);
-  std::fill(to + (columns - j), to + width, T{0});
-}
-
-// use(width) with those of most tiles as constants.
-template <class Use>
-void with_width(std::size_t width, Use use) {
-  switch (width) {
-    case 6:
-      return use(std::integral_constant<std::size_t, 6>());
-    case 8:
-      return use(std::integral_constant<std::size_t, 8>());
-    case 16:
-      return use(std::integral_constant<std::size_t, 16>());
-    case 32:
-      return use(std::integral_constant<std::size_t, 32>());
-    case 64:
-      return use(std::integral_constant<std::size_t, 64>());
-    default:
-      return use(width);
-  }
-}
-
-// run(i, j) for each tile of c.
-template <class T, class Run>
-void for_gradient_tiles(const kernels::GradientTile<T>& tile, MatrixView<T> c, Run run) {
-  // The first panel touches every page of c, which may be fresh: long for a large one.
-  const std::size_t between = 16 * tile.mr;
-  for (std::size_t j = 0; j < c.columns; j += tile.nr) {
-    for (std::size_t i = 0; i < c.rows; i += tile.mr) {
-      if (i % between == 0) interruption_point();
-      run(i, j);
-    }
-  }
-}
-
-}  // namespace
-
-template <class T>
-void pack_columns(ConstMatrixView<T> from, const ColumnPanels<T>& to, std::size_t first) {
-  with_width(to.width, [&](auto width) {
-    for (std::size_t i = 0; i < from.rows; ++i) {
-      pack_row(from.row(i), from.columns, width, to.data + (first + i) * width, to.stride());
-    }
-  });
-}
-
-template <class T>
-void tiled_gradient(const kernels::GradientTile<T>& tile, std::size_t k, const ColumnPanels<T>& a,
-                    const ColumnPanels<T>& b, bool accumulate, MatrixView<T> c) {
-  for_gradient_tiles(tile, c, [&](std::size_t i, std::size_t j) {
-    tile.multiply({.k = k,
-                   .a = a.panel(i / tile.mr),
-                   .a_stride = static_cast<std::ptrdiff_t>(a.width),
-                   .b = b.panel(j / tile.nr),
-                   .b_stride = static_cast<std::ptrdiff_t>(b.width),
-                   .c = c.row(i) + j,
-                   .c_stride = c.row_stride,
-                   .n = std::min(tile.nr, c.columns - j),
-                   .accumulate = accumulate},
-                  std::min(tile.mr, c.rows - i));
-  });
-}
-
-template <class T>
-void tiled_gradient(const kernels::GradientTile<T>& tile, ConstMatrixView<T> a,
-                    ConstMatrixView<T> b, bool accumulate, MatrixView<T> c) {
-  // Rows that lie far apart come from the right sets of L1 and its TLB too seldom: brought together
-  // first, 512 rows of 784 and 256 columns take 2.9 ms instead of 4.5, 128 of 1,024 and 1,024 take
-  // 3.6 instead of 8.1 (Zen 3, one core).
-  const bool packs = a.rows * (a.columns + b.columns) >= kLeastToPack && c.rows > 4 * tile.mr &&
-                     c.columns > 4 * tile.nr;
-  if (packs) {
-    ColumnPanels<T> rows{nullptr, a.rows, tile.mr};
-    ColumnPanels<T> columns{nullptr, b.rows, tile.nr};
-    rows.data = thread_scratch<T, GradientRowsPurpose>(rows.size(a.columns));
-    columns.data = thread_scratch<T, GradientColumnsPurpose>(columns.size(b.columns));
-    pack_columns(a, rows, 0);
-    pack_columns(b, columns, 0);
-    return tiled_gradient(tile, a.rows, rows, columns, accumulate, c);
-  }
-  for_gradient_tiles(tile, c, [&](std::size_t i, std::size_t j) {
-    tile.multiply({.k = a.rows,
-                   .a = a.data + i,
-                   .a_stride = a.row_stride,
-                   .b = b.data + j,
-                   .b_stride = b.row_stride,
-                   .c = c.row(i) + j,
-                   .c_stride = c.row_stride,
-                   .n = std::min(tile.nr, c.columns - j),
-                   .accumulate = accumulate},
-                  std::min(tile.mr, c.rows - i));
-  });
-}
-
 #define LAMINET_INSTANTIATE(T)                                                                 \
+  template void reserve_rounded<T>(std::size_t, std::size_t);                                  \
+  template ConstMatrixView<T> rounded(ConstMatrixView<T>, const kernels::Table<T>&);           \
   template std::array<Sweep<T>, 2> plan_sweeps(const PanelLayout<T>&, PanelRange, std::size_t, \
                                                std::size_t, const CacheSizes&);                \
   template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, TiledOptions,  \
                             const T*, const Activation&, const MatrixView<T>&);                \
   template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, const T*,      \
-                            const Activation&, const MatrixView<T>&);                          \
-  template void pack_columns(ConstMatrixView<T>, const ColumnPanels<T>&, std::size_t);         \
-  template void tiled_gradient(const kernels::GradientTile<T>&, std::size_t,                   \
-                               const ColumnPanels<T>&, const ColumnPanels<T>&, bool,           \
-                               MatrixView<T>);                                                 \
-  template void tiled_gradient(const kernels::GradientTile<T>&, ConstMatrixView<T>,            \
-                               ConstMatrixView<T>, bool, MatrixView<T>);
+                            const Activation&, const MatrixView<T>&);
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 

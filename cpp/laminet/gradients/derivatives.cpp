@@ -17,21 +17,31 @@ void Derivatives<T>::check_input(ConstMatrixView<T> x) const {
 }
 
 template <class T>
+bool Derivatives<T>::packs_for_tangents() const {
+  return net_->rounds() &&
+         stored_as(Packing::forward_rounded, net_->table()) == Stored::bfloat16_pairs;
+}
+
+template <class T>
 const Operands<T>& Derivatives<T>::operands(std::size_t batch, bool back) const {
   const Operands<T>& forward = net_->operands(net_->plan(batch));
-  if (!back || !forward.tiled) return forward;
-  return back_
-      .get([&] {
-        auto made = std::make_unique<Back>(Back{
-            Prepared<T>(net_->program(), net_->parameters(), net_->table(), Packing::transposed),
-            {forward.steps.begin(), forward.steps.end()},
-            forward});
-        for (std::size_t s = 0; s < made->steps.size(); ++s) {
-          made->steps[s].transposed = made->prepared[s];
-        }
-        made->operands.steps = made->steps;
-        return made;
-      })
+  if (!forward.tiled || (!back && !packs_for_tangents())) return forward;
+  const auto made = [&](Packing packing, std::span<const PackedWeights<T>> DenseOperands<T>::* of) {
+    auto packed = std::make_unique<Packed>(
+        Packed{Prepared<T>(net_->program(), net_->parameters(), net_->table(), packing),
+               {forward.steps.begin(), forward.steps.end()},
+               forward});
+    for (std::size_t s = 0; s < packed->steps.size(); ++s) {
+      packed->steps[s].*of = packed->prepared[s];
+    }
+    packed->operands.steps = packed->steps;
+    return packed;
+  };
+  if (back) {
+    return back_.get([&] { return made(Packing::transposed, &DenseOperands<T>::transposed); })
+        .operands;
+  }
+  return tangents_.get([&] { return made(Packing::forward_bfloat16, &DenseOperands<T>::exact); })
       .operands;
 }
 
@@ -111,6 +121,7 @@ void Derivatives<T>::jvp(ConstMatrixView<T> x, ConstMatrixView<T> tangent,
 
 #define LAMINET_INSTANTIATE(T)                                                                    \
   template void Derivatives<T>::check_input(ConstMatrixView<T>) const;                            \
+  template bool Derivatives<T>::packs_for_tangents() const;                                       \
   template const Operands<T>& Derivatives<T>::operands(std::size_t, bool) const;                  \
   template void Derivatives<T>::vjp(ConstMatrixView<T>, ConstMatrixView<T>, MatrixView<T>) const; \
   template void Derivatives<T>::jvp(ConstMatrixView<T>, ConstMatrixView<T>, MatrixView<T>) const;

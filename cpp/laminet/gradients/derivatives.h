@@ -7,9 +7,9 @@
 // network is J = J_L ... J_1, with the derivative of the head, if any, on the left. At kinks s' is
 // what the table in cpp/README.md says.
 //
-// Of what they keep, weights packed for W_l (the way back), each is made when first needed, once,
-// or by prepare().
-// Any number of threads may call at once; each call may use the team of threads besides. Nothing is
+// Of what they keep, weights packed for W_l (the way back) and, where those of the network are
+// pairs of bfloat16, for tangents, each is made when first needed, once, or by prepare(). Any
+// number of threads may call at once; each call may use the team of threads besides. Nothing is
 // allocated after the first call of a size. With the tiled back end on AVX2 or wider, what belongs
 // to a sample has the same bits whatever the batch and the threads. All of it throws
 // std::invalid_argument where a shape is wrong.
@@ -61,9 +61,10 @@ struct ParameterGradients {
 };
 
 // Bytes that copies of a network's weights take for derivatives, besides its own (MlpBytes): packed
-// for the way back, where the back end is the tiled one.
+// for the way back and, where the network's are pairs of bfloat16, for tangents, where the back end
+// is the tiled one.
 struct DerivativeBytes {
-  std::size_t transposed;
+  std::size_t packed;
 };
 
 template <class T>
@@ -101,8 +102,8 @@ class Derivatives {
   const JacobianRule& rule() const { return rule_; }
 
  private:
-  // What is packed for the way back.
-  struct Back {
+  // What is packed for the way back, or for tangents.
+  struct Packed {
     Prepared<T> prepared;
     std::vector<DenseOperands<T>> steps;
     Operands<T> operands;
@@ -115,7 +116,11 @@ class Derivatives {
   const Mlp<T>* net_;
   JacobianRule rule_;
   std::vector<BackPhase> phases_;
-  mutable MadeOnce<Back> back_;
+  // Whether tangents need other panels than values.
+  bool packs_for_tangents() const;
+
+  mutable MadeOnce<Packed> back_;
+  mutable MadeOnce<Packed> tangents_;
 };
 
 }  // namespace laminet

@@ -193,7 +193,7 @@ void first_rows(const Program& program, const Operands<T>& chain, const Tape<T>&
     }
     return;
   }
-  const PackedWeights<T>& packed = own.packed[0];
+  const PackedWeights<T>& packed = own.for_tangents()[0];
   const PanelLayout<T>& layout = packed.layout();
   const std::size_t nr = layout.body->nr;
   for (std::size_t p = 0; p < layout.panels(); ++p) {

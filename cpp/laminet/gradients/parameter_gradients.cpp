@@ -190,8 +190,10 @@ void Derivatives<T>::gradients(ConstMatrixView<T> x, ConstMatrixView<T> grad_out
             tape.kept()({program.first_kept(step), from + first, count});
         Columns read = program.steps()[step].inputs[0];
         read = {read.buffer, read.first + group * in, in};
-        add_product<T>(chain, delta, tape.values()(read), accumulate,
-                       parameters.weights[l].row_block(first, count));
+        // Of what W is multiplied by.
+        const ConstMatrixView<T> values = tape.values()(read);
+        add_product<T>(chain, delta, chain.rounds ? rounded<T>(values, *chain.table) : values,
+                       accumulate, parameters.weights[l].row_block(first, count));
         if (!parameters.biases[l]) continue;
         add_columns<T>(*net_, delta, {}, accumulate, parameters.biases[l] + first);
       }

@@ -5,6 +5,7 @@
 #include "laminet/base/parallel.h"
 #include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
+#include "laminet/gemm/gemm.h"
 #include "laminet/gradients/derivatives.h"
 #include "laminet/gradients/work.h"
 
@@ -13,6 +14,7 @@ namespace laminet {
 template <class T>
 bool Derivatives<T>::prepare(std::size_t batch) const {
   const Operands<T>& chain = operands(batch, true);
+  (void)operands(batch, false);
   if (batch == 0) return true;
 
   const Program& program = net_->program();
@@ -32,6 +34,9 @@ bool Derivatives<T>::prepare(std::size_t batch) const {
     thread_tape<T>().reserve(program, most_samples);
     ChainFrame<T>::reserve(program, most(product));
     reserve_jacobian(chain, most(whole));
+    if (net_->rounds()) {
+      reserve_rounded<T>(std::max(most_samples, pass), program.most_inputs());
+    }
   };
   // The tape of a pass over all threads is the caller's.
   reserve(std::max(samples, pass));
@@ -50,17 +55,20 @@ bool Derivatives<T>::prepare(std::size_t batch) const {
 
 template <class T>
 DerivativeBytes Derivatives<T>::bytes() const {
-  const Back* const back = back_.if_made();
-  return {back ? back->prepared.bytes() : 0};
+  std::size_t bytes = 0;
+  for (const MadeOnce<Packed>* one : {&back_, &tangents_}) {
+    if (const Packed* const packed = one->if_made()) bytes += packed->prepared.bytes();
+  }
+  return {bytes};
 }
 
 template <class T>
 DerivativeBytes Derivatives<T>::bytes_prepared() const {
-  DerivativeBytes result = bytes();
-  if (result.transposed == 0 && net_->plan(1).backend == Backend::tiled) {
-    result.transposed = Prepared<T>::bytes_of(net_->program(), net_->table(), Packing::transposed);
-  }
-  return result;
+  if (net_->plan(1).backend != Backend::tiled) return bytes();
+  const auto of = [&](Packing packing) {
+    return Prepared<T>::bytes_of(net_->program(), net_->table(), packing);
+  };
+  return {of(Packing::transposed) + (packs_for_tangents() ? of(Packing::forward_bfloat16) : 0)};
 }
 
 #define LAMINET_INSTANTIATE(T)                              \

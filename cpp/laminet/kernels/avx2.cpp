@@ -88,8 +88,9 @@ namespace {
 // 12 accumulators of the 16 registers leave room for two panel vectors and a broadcast.
 constexpr Tile<float, bfloat16> kTilesBfloat16[] = {avx2::tile<avx2::F32, 6, 2, bfloat16>(),
                                                     avx2::tile<avx2::F32, 12, 1, bfloat16>()};
-constexpr Tile<float> kTilesF32[] = {avx2::tile<avx2::F32, 6, 2>(&kTilesBfloat16[0]),
-                                     avx2::tile<avx2::F32, 12, 1>(&kTilesBfloat16[1])};
+constexpr Tile<float> kTilesF32[] = {
+    avx2::tile<avx2::F32, 6, 2>(&kTilesBfloat16[0], &kTilesBfloat16[0]),
+    avx2::tile<avx2::F32, 12, 1>(&kTilesBfloat16[1], &kTilesBfloat16[1])};
 constexpr Tile<double> kTilesF64[] = {avx2::tile<avx2::F64, 6, 2>(),
                                       avx2::tile<avx2::F64, 12, 1>()};
 constexpr Table<float> kTableF32 = avx2::table<avx2::F32, 2, 6>(kTilesF32);

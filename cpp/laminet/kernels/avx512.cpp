@@ -1,8 +1,10 @@
-// The AVX-512 kernels (F, DQ, BW, VL: what every server core since Skylake-X and Zen 4 has).
+// The AVX-512 kernels (F, DQ, BW, VL: what every server core since Skylake-X and Zen 4 has), and
+// the set of those that have AVX512_BF16 too (Cooper Lake, Sapphire Rapids, Zen 4).
 #include <cstddef>
 #include <cstdint>
 
 #include "laminet/base/cpu_info.h"
+#include "laminet/kernels/avx512_pairs.h"
 #include "laminet/kernels/body/coefficients.h"
 #include "laminet/kernels/body/region.h"
 #include "laminet/kernels/instruction_sets.h"
@@ -16,94 +18,8 @@ LAMINET_TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
 namespace laminet::kernels::avx512 {
 
 #include "laminet/kernels/body/vector_extension.inc"
-
-// How many bits of a mask are set. Moved to a general register by hand, which clears the bits above
-// it: GCC 12 with -fsanitize=thread keeps the 16 bits of a mask on the stack and counts 32 there.
-LAMINET_INLINE std::size_t count(__mmask16 mask) {
-  std::uint32_t bits;
-  __asm__("kmovw %1, %0" : "=r"(bits) : "k"(mask));
-  return static_cast<std::size_t>(__builtin_popcount(bits));
-}
-
-struct F32 : VectorExtension<float, std::uint32_t, 64> {
-  static constexpr bool has_fma = true;
-
-  static LAMINET_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
-  static LAMINET_INLINE V splat(T x) { return _mm512_set1_ps(x); }
-  static LAMINET_INLINE V splat(bfloat16 x) { return splat(widened(x)); }
-  static LAMINET_INLINE V load(const T* p) { return _mm512_loadu_ps(p); }
-  static LAMINET_INLINE V load(const bfloat16* p) {
-    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xFFFF, halves);
-    return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xFFFF, wide, 16));
-  }
-  static LAMINET_INLINE V load_partial(const T* p, int n, T fill) {
-    return _mm512_mask_loadu_ps(splat(fill), first(n), p);
-  }
-  static LAMINET_INLINE void store(T* p, V v) { _mm512_storeu_ps(p, v); }
-  static LAMINET_INLINE void store_partial(T* p, V v, int n) {
-    _mm512_mask_storeu_ps(p, first(n), v);
-  }
-  static LAMINET_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
-  static LAMINET_INLINE V sqrt(V a) { return _mm512_maskz_sqrt_ps(0xFFFF, a); }
-  // a > b ? a : b and a < b ? a : b: b where either is NaN. (Masked by all ones since GCC 12 takes
-  // the unmasked intrinsics for a use of an uninitialised value.)
-  static LAMINET_INLINE V max(V a, V b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
-  static LAMINET_INLINE V min(V a, V b) { return _mm512_maskz_min_ps(0xFFFF, a, b); }
-  static LAMINET_INLINE void transpose(V (&r)[16]) {
-    constexpr __mmask16 all = 0xFFFF;
-    V t[16];
-    LAMINET_UNROLL
-    for (int i = 0; i < 16; i += 2) {
-      t[i] = _mm512_maskz_unpacklo_ps(all, r[i], r[i + 1]);
-      t[i + 1] = _mm512_maskz_unpackhi_ps(all, r[i], r[i + 1]);
-    }
-    LAMINET_UNROLL
-    for (int i = 0; i < 16; i += 4) {
-      for (int c = 0; c < 4; ++c) {
-        const __m512d first = _mm512_castps_pd(t[i + c / 2]);
-        const __m512d second = _mm512_castps_pd(t[i + 2 + c / 2]);
-        r[i + c] = _mm512_castpd_ps(c % 2 == 0 ? _mm512_maskz_unpacklo_pd(0xFF, first, second)
-                                               : _mm512_maskz_unpackhi_pd(0xFF, first, second));
-      }
-    }
-    // Now quarter q of r[4 i + c] is column 4 q + c of the rows 4 i to 4 i + 3.
-    LAMINET_UNROLL
-    for (int c = 0; c < 4; ++c) {
-      const V even_low = _mm512_maskz_shuffle_f32x4(all, r[c], r[4 + c], 0x88);
-      const V even_high = _mm512_maskz_shuffle_f32x4(all, r[8 + c], r[12 + c], 0x88);
-      const V odd_low = _mm512_maskz_shuffle_f32x4(all, r[c], r[4 + c], 0xDD);
-      const V odd_high = _mm512_maskz_shuffle_f32x4(all, r[8 + c], r[12 + c], 0xDD);
-      r[c] = _mm512_maskz_shuffle_f32x4(all, even_low, even_high, 0x88);
-      r[8 + c] = _mm512_maskz_shuffle_f32x4(all, even_low, even_high, 0xDD);
-      r[4 + c] = _mm512_maskz_shuffle_f32x4(all, odd_low, odd_high, 0x88);
-      r[12 + c] = _mm512_maskz_shuffle_f32x4(all, odd_low, odd_high, 0xDD);
-    }
-  }
-  // The elements of one vector that are not zero, NaN being none, and their places, the first being
-  // `place`.
-  static LAMINET_INLINE std::size_t compress(const T* p, std::uint32_t place, T* values,
-                                             std::uint32_t* places) {
-    const V x = load(p);
-    const __mmask16 taken = _mm512_cmp_ps_mask(x, zero(), _CMP_NEQ_UQ);
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i all = _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(place)));
-    store(values, _mm512_maskz_compress_ps(taken, x));
-    _mm512_storeu_si512(places, _mm512_maskz_compress_epi32(taken, all));
-    return count(taken);
-  }
-  // x 2^n, rounded once.
-  static LAMINET_INLINE V scale(V x, V n) { return _mm512_maskz_scalef_ps(0xFFFF, x, n); }
-  static LAMINET_INLINE V floor(V x) {
-    return _mm512_maskz_roundscale_ps(0xFFFF, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-  }
-  static LAMINET_INLINE bool any(M m) {
-    return _mm512_movepi32_mask(__builtin_bit_cast(__m512i, m)) != 0;
-  }
-  static LAMINET_INLINE V rest_where_zero(V n, V q, V u) {
-    return _mm512_mask_fnmadd_ps(q, _mm512_cmp_ps_mask(n, zero(), _CMP_EQ_OQ), u, u);
-  }
-};
+// After it, of which it is a part.
+#include "laminet/kernels/body/avx512_f32.inc"
 
 struct F64 : VectorExtension<double, std::uint64_t, 64> {
   static constexpr bool has_fma = true;
@@ -184,24 +100,39 @@ namespace {
 constexpr Tile<float, bfloat16> kTilesBfloat16[] = {avx512::tile<avx512::F32, 6, 4, bfloat16>(),
                                                     avx512::tile<avx512::F32, 12, 2, bfloat16>(),
                                                     avx512::tile<avx512::F32, 16, 1, bfloat16>()};
-constexpr Tile<float> kTilesF32[] = {avx512::tile<avx512::F32, 6, 4>(&kTilesBfloat16[0]),
-                                     avx512::tile<avx512::F32, 12, 2>(&kTilesBfloat16[1]),
-                                     avx512::tile<avx512::F32, 16, 1>(&kTilesBfloat16[2])};
+template <bool with_pairs>
+constexpr Tile<float> kTilesF32[] = {
+    avx512::tile<avx512::F32, 6, 4>(&kTilesBfloat16[0], &kTilesBfloat16[0],
+                                    with_pairs ? &kAvx512PairTiles[0] : nullptr),
+    avx512::tile<avx512::F32, 12, 2>(&kTilesBfloat16[1], &kTilesBfloat16[1],
+                                     with_pairs ? &kAvx512PairTiles[1] : nullptr),
+    avx512::tile<avx512::F32, 16, 1>(&kTilesBfloat16[2], &kTilesBfloat16[2],
+                                     with_pairs ? &kAvx512PairTiles[2] : nullptr)};
 constexpr Tile<double> kTilesF64[] = {avx512::tile<avx512::F64, 6, 4>(),
                                       avx512::tile<avx512::F64, 12, 2>(),
                                       avx512::tile<avx512::F64, 16, 1>()};
-constexpr Table<float> kTableF32 = avx512::table<avx512::F32, 4, 12>(kTilesF32);
+constexpr Table<float> kTableF32 = avx512::table<avx512::F32, 4, 12>(kTilesF32<false>);
+constexpr Table<float> kTableWithPairs = [] {
+  Table<float> table = avx512::table<avx512::F32, 4, 12>(kTilesF32<true>);
+  table.to_pairs = avx512_to_pairs;
+  table.probe.pairs = avx512_pair_rounds;
+  return table;
+}();
 constexpr Table<double> kTableF64 = avx512::table<avx512::F64, 4, 12>(kTilesF64);
+
+bool has_avx512() {
+  const CpuFeatures& cpu = cpu_features();
+  return cpu.avx512f && cpu.avx512dq && cpu.avx512bw && cpu.avx512vl && cpu.avx2 && cpu.fma;
+}
 
 }  // namespace
 
-const InstructionSet kAvx512 = {"avx512",
-                                [] {
-                                  const CpuFeatures& cpu = cpu_features();
-                                  return cpu.avx512f && cpu.avx512dq && cpu.avx512bw &&
-                                         cpu.avx512vl && cpu.avx2 && cpu.fma;
-                                },
-                                &kTableF32, &kTableF64};
+const InstructionSet kAvx512 = {"avx512", has_avx512, &kTableF32, &kTableF64};
+
+const InstructionSet kAvx512Bf16 = {
+    "avx512_bf16",
+    [] { return has_avx512() && cpu_features().avx512_bf16 && avx512_pairs_are_as_documented(); },
+    &kTableWithPairs, &kTableF64};
 
 }  // namespace laminet::kernels
 #endif

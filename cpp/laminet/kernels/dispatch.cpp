@@ -15,6 +15,7 @@ constexpr const InstructionSet* kAll[] = {
 #if defined(__x86_64__)
     &kAvx2,
     &kAvx512,
+    &kAvx512Bf16,
 #endif
 };
 

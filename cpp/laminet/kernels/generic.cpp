@@ -73,6 +73,16 @@ struct Vector16 : VectorExtension<Element, UnsignedInteger, 16> {
 using F32 = Vector16<float, std::uint32_t>;
 using F64 = Vector16<double, std::uint64_t>;
 
+// Of numbers of bfloat16, to the same bits with and without fused multiply-add. Needs no
+// FlushingFloatMode.
+struct Rounded : F32 {
+  static LAMINET_INLINE V fma(V a, V b, V c) {
+    V r = c;
+    for (int i = 0; i < lanes; ++i) r[i] = add_product(c[i], a[i], b[i]);
+    return r;
+  }
+};
+
 #include "laminet/kernels/body/all.inc"
 
 }  // namespace laminet::kernels::generic
@@ -83,8 +93,12 @@ namespace {
 // 12 accumulators: SSE2 has 16 registers, 64-bit Arm 32.
 constexpr Tile<float, bfloat16> kTilesBfloat16[] = {generic::tile<generic::F32, 6, 2, bfloat16>(),
                                                     generic::tile<generic::F32, 12, 1, bfloat16>()};
-constexpr Tile<float> kTilesF32[] = {generic::tile<generic::F32, 6, 2>(&kTilesBfloat16[0]),
-                                     generic::tile<generic::F32, 12, 1>(&kTilesBfloat16[1])};
+constexpr Tile<float, bfloat16> kTilesRounded[] = {
+    generic::tile<generic::Rounded, 6, 2, bfloat16>(),
+    generic::tile<generic::Rounded, 12, 1, bfloat16>()};
+constexpr Tile<float> kTilesF32[] = {
+    generic::tile<generic::F32, 6, 2>(&kTilesBfloat16[0], &kTilesRounded[0]),
+    generic::tile<generic::F32, 12, 1>(&kTilesBfloat16[1], &kTilesRounded[1])};
 constexpr Tile<double> kTilesF64[] = {generic::tile<generic::F64, 6, 2>(),
                                       generic::tile<generic::F64, 12, 1>()};
 constexpr Table<float> kTableF32 = generic::table<generic::F32, 2, 6>(kTilesF32);

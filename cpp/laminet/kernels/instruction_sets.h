@@ -9,6 +9,7 @@ extern const InstructionSet kGeneric;
 #if defined(__x86_64__)
 extern const InstructionSet kAvx2;
 extern const InstructionSet kAvx512;
+extern const InstructionSet kAvx512Bf16;
 #endif
 
 }  // namespace laminet::kernels

@@ -13,6 +13,8 @@ struct ProbeLoops {
   T (*dependent_fma)(std::size_t rounds);  // one a round, which waits for that of the round before
   // Reads n elements, a multiple of 1024 bytes, `passes` times.
   T (*read)(const T* data, std::size_t n, std::size_t passes);
+  // As many chains of products of pairs of bfloat16; null where there is no instruction for these.
+  T (*pairs)(std::size_t rounds) = nullptr;
 };
 
 }  // namespace laminet::kernels

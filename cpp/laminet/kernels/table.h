@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "laminet/base/bfloat16.h"
 #include "laminet/kernels/activation.h"
 #include "laminet/kernels/diagonal.h"
 #include "laminet/kernels/elementwise.h"
@@ -58,6 +59,8 @@ struct Functions {
   void (*adam)(const AdamArgs<T>& args);
   void (*average)(const AverageArgs<T>& args);
   T (*sum_of_squares)(const T* x, std::size_t n);
+  // The n elements of x rounded to bfloat16, as to_factor; null of double. In place or not at all.
+  void (*to_factors)(const T* x, std::size_t n, T* factors);
 };
 
 // The same with the tiles.
@@ -65,6 +68,8 @@ template <class T>
 struct Table : Functions<T> {
   const Tile<T>* tiles;  // widest first
   std::size_t tile_count;
+  // The same as pairs of bfloat16, an odd last one with 0; null where the tiles have none of these.
+  void (*to_pairs)(const T* x, std::size_t n, bfloat16_pair* pairs) = nullptr;
 };
 
 struct InstructionSet {

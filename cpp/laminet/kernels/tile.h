@@ -1,5 +1,5 @@
-// The register tile of a dense layer: C = A B, B packed in panels. Weights may be stored in another
-// type than the one that is computed in.
+// The register tile of a dense layer: C = A B, B packed in panels. A and the weights may be stored
+// in other types than the one that is computed in.
 #pragma once
 
 #include <cstddef>
@@ -25,10 +25,10 @@ namespace laminet::kernels {
 //   steps       multiply_listed: the row of the panel for each of the k elements of a, and
 //               kStepsAhead more rows, to fetch meanwhile
 // clang-format on
-template <class Compute, class Weight = Compute>
+template <class Compute, class Weight = Compute, class Input = Compute>
 struct TileArgs {
   std::size_t k;
-  const Compute* a;
+  const Input* a;
   std::ptrdiff_t a_stride;
   const Weight* panel;
   Compute* c;
@@ -44,9 +44,21 @@ struct TileArgs {
 
 inline constexpr std::size_t kStepsAhead = 16;
 
-template <class Compute, class Weight = Compute>
+// clang-format off
+// Products of numbers of bfloat16, in float, as VDPBF16PS makes them (Intel SDM volume 2, and the
+// comment in its operation: "FP32 FMA with daz in, ftz out and RNE rounding"): one accumulator takes
+// one product after the other by fused multiply-add, those of upper halves before those of lower
+// ones, subnormal factors and sums being zero, and sums that are subnormal once they are rounded
+// become zero. Two tiles give these bits:
+//   pairs    by the instruction: elements of A and of B are pairs of those that follow each other
+//            in k, the first in the upper half; an odd last one has 0 beside it in A, -0 in B,
+//            whose product changes no sum
+//   rounded  by any other: A has numbers of bfloat16, in float. Run in FlushingFloatMode, and
+//            without bias and relu, which are not flushed
+// clang-format on
+template <class Compute, class Weight = Compute, class Input = Compute>
 struct Tile {
-  using Args = TileArgs<Compute, Weight>;
+  using Args = TileArgs<Compute, Weight, Input>;
 
   std::size_t mr;
   std::size_t nr;
@@ -61,6 +73,10 @@ struct Tile {
   // The same tile for the same weights in bfloat16, which gives the same bits; null where there is
   // none, as of double.
   const Tile<Compute, bfloat16>* of_bfloat16 = nullptr;
+  // For products of numbers of bfloat16: of all tiles of float; pairs where there is an
+  // instruction.
+  const Tile<Compute, bfloat16>* rounded = nullptr;
+  const Tile<Compute, bfloat16_pair, bfloat16_pair>* pairs = nullptr;
 };
 
 }  // namespace laminet::kernels

@@ -14,8 +14,7 @@ Plan current_plan(const Program& program, std::size_t batch, const kernels::Inst
                   Precision precision, double (*handoff)()) {
   const Backend requested = backend();
   const bool fused = &set != &kernels::baseline_instruction_set();
-  const Stored stored =
-      precision == Precision::bfloat16_weights ? Stored::bfloat16 : Stored::as_given;
+  const Stored stored = precision == Precision::full ? Stored::as_given : Stored::bfloat16;
   const PlanInput input{
       .weights = program.weights(),
       .largest_weight = program.largest_weight(),

@@ -77,7 +77,9 @@ void forward_block(const Program& program, const Operands<T>& operands, ConstMat
     const DirectStep& direct = program.direct(s);
     if (direct.direct && operands.tiled) {
       const DenseOperands<T>& own = operands.steps[s];
-      tiled_layer<T>(scratch.frame()(direct.in), own.packed[0], own.bias, direct.activation,
+      const PackedWeights<T>& w = own.packed[0];
+      const TiledOptions options{.panels = {0, w.layout().panels()}, .rounds = operands.rounds};
+      tiled_layer<T>(scratch.frame()(direct.in), w, options, own.bias, direct.activation,
                      scratch.frame()(direct.out));
     } else {
       forward(StepCall<T>{program, s, operands}, scratch.frame());

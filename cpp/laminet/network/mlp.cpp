@@ -12,6 +12,7 @@
 #include "laminet/base/thread_count.h"
 #include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
+#include "laminet/gemm/gemm.h"
 #include "laminet/kernels/dispatch.h"
 #include "laminet/network/build.h"
 #include "laminet/network/current_plan.h"
@@ -56,7 +57,9 @@ Mlp<T>::Mlp(Built<T> built, Head head, Precision precision)
     places_.push_back(place_of(program_, blocks.weight));
     const MatrixView<T> own = parameters_.change(blocks.weight);
     copy_weight<T>(layer.weight, own);
-    if (precision == Precision::bfloat16_weights) round_to_bfloat16<T>(own);
+    if (precision != Precision::full) {
+      round_to_bfloat16<T>(own, precision == Precision::bfloat16);
+    }
     layer.weight = parameters_[blocks.weight];
     keep(layer.bias, blocks.bias);
     layer.units = {};  // the caller's; units() has them
@@ -82,7 +85,7 @@ Mlp<T>::Mlp(Built<T> built, Head head, Precision precision)
     }
   }
   blas_steps_ = step_operands();
-  blas_operands_ = {parameters_.data(), blas_steps_, &table(), false, false};
+  blas_operands_ = {parameters_.data(), blas_steps_, &table(), false, false, false, rounds()};
 }
 
 template <class T>
@@ -111,7 +114,14 @@ Plan Mlp<T>::plan(std::size_t batch) const {
 
 template <class T>
 Packing Mlp<T>::packing() const {
-  return precision_ == Precision::bfloat16_weights ? Packing::forward_bfloat16 : Packing::forward;
+  switch (precision_) {
+    case Precision::bfloat16_weights:
+      return Packing::forward_bfloat16;
+    case Precision::bfloat16:
+      return Packing::forward_rounded;
+    default:
+      return Packing::forward;
+  }
 }
 
 template <class T>
@@ -120,7 +130,8 @@ std::vector<LayerPlan> Mlp<T>::layer_plans(const Plan& plan) const {
   for (std::size_t s = 0; s < program_.steps().size(); ++s) {
     if (const DenseStep* dense = program_.dense(s)) {
       const PanelLayout<T> layout(dense->out_features, table());
-      result.push_back(plan_layer(plan, layout, dense->groups, dense->in_features, cache_sizes()));
+      result.push_back(plan_layer(plan, layout, dense->groups, dense->in_features, cache_sizes(),
+                                  stored_as(packing(), table())));
     }
   }
   return result;
@@ -138,7 +149,8 @@ const Operands<T>& Mlp<T>::operands(const Plan& plan) const {
     auto made = std::make_unique<Packed>(
         Packed{Prepared<T>(program_, parameters_, table(), packing()), step_operands(), {}});
     for (std::size_t s = 0; s < made->steps.size(); ++s) made->steps[s].packed = made->prepared[s];
-    made->operands = {parameters_.data(), made->steps, &table(), true, made->prepared.finite()};
+    made->operands = {parameters_.data(),      made->steps, &table(), true,
+                      made->prepared.finite(), false,       rounds()};
     return made;
   });
   return packed.operands;
@@ -180,15 +192,19 @@ bool Mlp<T>::prepare(std::size_t batch) const {
   if (batch > seen) include(batch);
   if (batch == 0) return true;
 
-  reserve_scratch<T>(program_, rows.caller);
+  // Of a step that threads share, each rounds what it multiplies.
+  const std::size_t rounded_rows = rounds() ? std::max(rows.caller, rows.others) : 0;
+  const auto reserve = [&](std::size_t most_rows) {
+    if (most_rows > 0) reserve_scratch<T>(program_, most_rows);
+    if (rounded_rows > 0) reserve_rounded<T>(rounded_rows, program_.most_inputs());
+  };
+  reserve(rows.caller);
   if (plan(batch).backend == Backend::blas) blas::warm_up<T>();
   // What the team keeps of each phase and part of a job, one of the head besides.
   const std::size_t phases = program_.steps().size() + 1;
   if (parts > 1) parallel_phases(phases, parts, Wake::always, [](auto, auto) {});
   if (rows.others == 0 && parts <= 1) return true;
-  return on_each_thread([&] {
-    if (rows.others > 0) reserve_scratch<T>(program_, rows.others);
-  });
+  return on_each_thread([&] { reserve(rows.others); });
 }
 
 template <class T>

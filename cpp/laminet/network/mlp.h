@@ -65,6 +65,8 @@ class Mlp {
   std::size_t out_features() const { return program_.out_features(); }
   Head head() const { return head_; }
   Precision precision() const { return precision_; }
+  // Whether products round what they multiply weights by.
+  bool rounds() const { return precision_ == Precision::bfloat16; }
   const kernels::InstructionSet& instruction_set() const { return *instruction_set_; }
   const kernels::Table<T>& table() const { return instruction_set_->template table<T>(); }
 

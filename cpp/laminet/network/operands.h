@@ -21,6 +21,12 @@ struct DenseOperands {
   std::span<const PackedWeights<T>> packed;
   std::span<const PackedWeights<T>> transposed;
   ConstMatrixView<T> weight;  // of all groups, one below the other
+  // Of W, where `packed` is for products that round: for those that do not. None where `packed` is
+  // for both.
+  std::span<const PackedWeights<T>> exact = {};
+
+  // For tangents, which are not rounded.
+  std::span<const PackedWeights<T>> for_tangents() const { return exact.empty() ? packed : exact; }
 };
 
 template <class T>
@@ -28,9 +34,10 @@ struct Operands {
   const T* parameters;                      // all of them
   std::span<const DenseOperands<T>> steps;  // by step; empty ones where it has no product
   const kernels::Table<T>* table;
-  bool tiled;          // the back end
-  bool finite;         // no weight is infinite or NaN; known where `transposed` is
-  bool drops = false;  // dropout does; by masks that have been written before
+  bool tiled;           // the back end
+  bool finite;          // no weight is infinite or NaN; known where `transposed` is
+  bool drops = false;   // dropout does; by masks that have been written before
+  bool rounds = false;  // values to bfloat16, before they are multiplied by weights; not tangents
 
   // No data where there is none.
   const T* of(const ParameterBlock& block) const {

@@ -156,7 +156,8 @@ Grid choose_grid(const PanelLayout<T>& layout, std::size_t groups, std::size_t r
 
 template <class T>
 LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t groups,
-                     std::size_t depth, const CacheSizes& caches) {
+                     std::size_t inputs, const CacheSizes& caches, Stored stored) {
+  const std::size_t depth = panel_depth(inputs, stored);
   LayerPlan result{};
   result.rows = plan.blocks.most_rows();
   result.row_parts = plan.threads;
@@ -177,7 +178,7 @@ LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t
                    layout.tail->nr};
   if (plan.backend == Backend::blas) {
     const std::size_t columns = layout.body_panels * layout.body->nr + layout.tail_columns;
-    result.body = {0, 0, columns, depth};
+    result.body = {0, 0, columns, inputs};
     return result;
   }
   // Of the widest share of whole panels, which need not be the one with the tail.
@@ -186,11 +187,13 @@ LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t
   for (std::size_t part = 0; part < shares; ++part) {
     wide = std::max(wide, body_panels(layout, layout.share(shares, part)));
   }
-  const auto of = [](const Sweep<T>& sweep) {
+  const auto of = [&](const Sweep<T>& sweep) {
     if (sweep.columns == 0) return TilePlan{};
     const Blocking& block = sweep.blocking;
+    // Of pairs as many products as rows of the panel have.
+    const std::size_t products = depth == inputs ? block.depth : std::min(2 * block.depth, inputs);
     return TilePlan{sweep.tile->mr, sweep.tile->nr, std::min(block.columns, sweep.columns),
-                    block.depth};
+                    products};
   };
   const auto sweeps = [&](PanelRange panels) {
     return plan_sweeps(layout, panels, result.rows, depth, caches);
@@ -204,7 +207,7 @@ LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t
 #define LAMINET_INSTANTIATE(T)                                                                \
   template Grid choose_grid(const PanelLayout<T>&, std::size_t, std::size_t, std::size_t);    \
   template LayerPlan plan_layer(const Plan&, const PanelLayout<T>&, std::size_t, std::size_t, \
-                                const CacheSizes&);
+                                const CacheSizes&, Stored);
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 

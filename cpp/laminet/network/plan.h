@@ -82,9 +82,10 @@ struct RowPlan {
 
 RowPlan plan_rows(const Plan& plan);
 
-// How the engine runs a layer of `depth` inputs and these panels.
+// How the engine runs a layer of so many inputs and these panels.
 template <class T>
 LayerPlan plan_layer(const Plan& plan, const PanelLayout<T>& layout, std::size_t groups,
-                     std::size_t depth, const CacheSizes& caches);
+                     std::size_t inputs, const CacheSizes& caches,
+                     Stored stored = Stored::as_given);
 
 }  // namespace laminet

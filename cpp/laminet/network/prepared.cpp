@@ -27,9 +27,10 @@ template <class T>
 std::size_t panel_elements(const DenseStep& dense, const kernels::Table<T>& table,
                            Packing packing) {
   const bool forward = packing != Packing::transposed;
-  const std::size_t size = packed_size(forward ? dense.out_features : dense.in_features,
-                                       forward ? dense.in_features : dense.out_features, table);
-  const Stored stored = packing == Packing::forward_bfloat16 ? Stored::bfloat16 : Stored::as_given;
+  const Stored stored = stored_as(packing, table);
+  const std::size_t size =
+      packed_size(forward ? dense.out_features : dense.in_features,
+                  forward ? dense.in_features : dense.out_features, table, stored);
   return round_up(size * size_of<T>(stored), AlignedArray<T>::kAlignment) / sizeof(T);
 }
 
@@ -45,6 +46,13 @@ std::size_t elements_of(const Program& program, const kernels::Table<T>& table, 
 }
 
 }  // namespace
+
+template <class T>
+Stored stored_as(Packing packing, const kernels::Table<T>& table) {
+  if (packing == Packing::forward_rounded && table.tiles[0].pairs) return Stored::bfloat16_pairs;
+  const bool narrow = packing == Packing::forward_bfloat16 || packing == Packing::forward_rounded;
+  return narrow ? Stored::bfloat16 : Stored::as_given;
+}
 
 template <class T>
 std::size_t Prepared<T>::bytes_of(const Program& program, const kernels::Table<T>& table,
@@ -70,10 +78,16 @@ Prepared<T>::Prepared(const Program& program, const Parameters<T>& parameters,
       const Part& part = parts_.back();
       const ConstMatrixView<T> weight = oriented(parameters[part.weight], packing);
       const T* const row = parameters[part.bias].data;
-      if (packing == Packing::forward_bfloat16) {
-        weights_.emplace_back(weight, table, reinterpret_cast<bfloat16*>(free), row);
-      } else {
-        weights_.emplace_back(weight, table, free, row);
+      switch (stored_as(packing, table)) {
+        case Stored::as_given:
+          weights_.emplace_back(weight, table, free, row);
+          break;
+        case Stored::bfloat16:
+          weights_.emplace_back(weight, table, reinterpret_cast<bfloat16*>(free), row);
+          break;
+        case Stored::bfloat16_pairs:
+          weights_.emplace_back(weight, table, reinterpret_cast<bfloat16_pair*>(free), row);
+          break;
       }
       free += panel_elements(*dense, table, packing);
     }
@@ -97,7 +111,9 @@ bool Prepared<T>::finite() const {
                      [](const PackedWeights<T>& weights) { return weights.finite(); });
 }
 
-#define LAMINET_INSTANTIATE(T) template class Prepared<T>;
+#define LAMINET_INSTANTIATE(T)                                  \
+  template Stored stored_as(Packing, const kernels::Table<T>&); \
+  template class Prepared<T>;
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
 

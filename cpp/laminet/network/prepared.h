@@ -14,9 +14,13 @@
 
 namespace laminet {
 
-// The weights of W for the way forward, as they are or stored as bfloat16, or of W^T for the way
-// back.
-enum class Packing { forward, forward_bfloat16, transposed };
+// The weights of W for the way forward, as they are, stored as bfloat16, or for products of such
+// numbers, or of W^T for the way back.
+enum class Packing { forward, forward_bfloat16, forward_rounded, transposed };
+
+// Pairs where the table has tiles for these.
+template <class T>
+Stored stored_as(Packing packing, const kernels::Table<T>& table);
 
 // All panels of a network, in one piece of memory. Any number of threads may read it while nobody
 // refreshes it.

@@ -42,6 +42,7 @@ Program::Program(std::vector<std::size_t> buffers, std::vector<Step> steps, std:
     if (const auto* dense = std::get_if<DenseStep>(&step.operation)) {
       weights_ += dense->weight.size();
       largest_weight_ = std::max(largest_weight_, dense->weight.size());
+      most_inputs_ = std::max(most_inputs_, dense->in_features);
     }
     std::size_t columns = step.output.count;
     for (const Columns& in : step.inputs) columns += in.count;

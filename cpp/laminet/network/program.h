@@ -92,6 +92,7 @@ class Program {
   std::size_t weights() const { return weights_; }
   std::size_t largest_weight() const { return largest_weight_; }  // of one step
   double flops() const { return static_cast<double>(kFlopsOfWeight * weights_); }
+  std::size_t most_inputs() const { return most_inputs_; }  // of a product
   // Elements that a step reads and writes for each row, at most.
   std::size_t widest_step() const { return widest_step_; }
 
@@ -115,6 +116,7 @@ class Program {
   std::size_t output_;
   std::size_t weights_ = 0;
   std::size_t largest_weight_ = 0;
+  std::size_t most_inputs_ = 0;
   std::size_t widest_step_ = 0;
   Layout forward_;
   std::vector<DirectStep> direct_;

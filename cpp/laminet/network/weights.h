@@ -32,13 +32,15 @@ void copy_weight(ConstMatrixView<T> from, MatrixView<T> to) {
   }
 }
 
-// To bfloat16. Throws std::invalid_argument where a number becomes infinite.
+// To bfloat16, or to what stands for it as a factor of products of such numbers. Throws
+// std::invalid_argument where a number becomes infinite.
 template <class T>
-void round_to_bfloat16(MatrixView<T> weight) {
+void round_to_bfloat16(MatrixView<T> weight, bool factors) {
   for (std::size_t i = 0; i < weight.rows; ++i) {
     interruption_point();
     for (T& w : std::span(weight.row(i), weight.columns)) {
-      const float rounded = widened(to_bfloat16(static_cast<float>(w)));
+      const float given = static_cast<float>(w);
+      const float rounded = widened(factors ? to_factor(given) : to_bfloat16(given));
       require(!std::isinf(rounded) || std::isinf(w), "a weight of ", w,
               " is beyond the range of bfloat16");
       w = static_cast<T>(rounded);

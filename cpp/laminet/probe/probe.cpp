@@ -177,6 +177,17 @@ Measurement fma_rate(const kernels::InstructionSet& set, std::size_t threads, do
   return {rate.value * operations, rate.cpu_share};
 }
 
+Measurement bfloat16_rate(const kernels::InstructionSet& set, std::size_t threads, double seconds) {
+  const kernels::ProbeLoops<float>& loops = set.f32->probe;
+  if (!loops.pairs) return fma_rate<float>(set, threads, seconds);
+  constexpr std::size_t kRounds = 1000;
+  const Measurement rate = best_rate(
+      threads, seconds, [](std::size_t) { return 0; },
+      [&](int, std::size_t count) { keep(loops.pairs(count * kRounds)); });
+  const double operations = static_cast<double>(kRounds * loops.fma_chains * loops.lanes * 4);
+  return {rate.value * operations, rate.cpu_share};
+}
+
 template <class T>
 Measurement fma_latency(const kernels::InstructionSet& set, double seconds) {
   const kernels::ProbeLoops<T>& loops = set.table<T>().probe;

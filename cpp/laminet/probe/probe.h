@@ -28,6 +28,10 @@ struct Measurement {
 template <class T>
 Measurement fma_rate(const kernels::InstructionSet& set, std::size_t threads, double seconds);
 
+// The same of products of bfloat16 that are summed in float: by the instruction for pairs of them,
+// or by multiply-adds of float.
+Measurement bfloat16_rate(const kernels::InstructionSet& set, std::size_t threads, double seconds);
+
 // Seconds from one multiply-add to the next that needs its result.
 template <class T>
 Measurement fma_latency(const kernels::InstructionSet& set, double seconds);

@@ -21,31 +21,37 @@ bool begin_sum(const StepCall<T>& call, const Frame<T>& rows, MatrixView<T> out)
   return true;
 }
 
+// What a product has on its left: only values are rounded.
+enum class Left { values, tangents };
+
 // out = s(in W^T + bias), or with out added.
 template <class T>
-void product(const DenseStep& operation, const StepCall<T>& call, std::size_t group,
+void product(const DenseStep& operation, const StepCall<T>& call, Left left, std::size_t group,
              ConstMatrixView<T> in, const T* bias, const Activation& activation, bool accumulate,
              MatrixView<T> out) {
   const DenseOperands<T>& own = call.dense();
   const ConstMatrixView<T> x = part_of(in, group, operation.in_features);
   const MatrixView<T> y = part_of(out, group, operation.out_features);
   const T* const b = part_of(bias, group, operation.out_features);
+  const bool rounds = call.operands.rounds && left == Left::values;
   if (call.operands.tiled) {
-    const PackedWeights<T>& w = own.packed[group];
-    const TiledOptions options{{0, w.layout().panels()}, false, accumulate};
+    const auto packed = left == Left::values ? own.packed : own.for_tangents();
+    const PackedWeights<T>& w = packed[group];
+    const TiledOptions options{{0, w.layout().panels()}, false, accumulate, rounds};
     tiled_layer<T>(x, w, options, b, activation, y);
   } else {
     const ConstMatrixView<T> w =
         own.weight.row_block(group * operation.out_features, operation.out_features);
-    blas_layer<T>(x, w, accumulate, b, activation, call.table(), y);
+    const ConstMatrixView<T> factors = rounds ? rounded<T>(x, call.table()) : x;
+    blas_layer<T>(factors, w, accumulate, b, activation, call.table(), y);
   }
 }
 
 template <class T>
-void products(const DenseStep& operation, const StepCall<T>& call, ConstMatrixView<T> in,
+void products(const DenseStep& operation, const StepCall<T>& call, Left left, ConstMatrixView<T> in,
               const T* bias, const Activation& activation, bool accumulate, MatrixView<T> out) {
   for (std::size_t group = 0; group < operation.groups; ++group) {
-    product(operation, call, group, in, bias, activation, accumulate, out);
+    product(operation, call, left, group, in, bias, activation, accumulate, out);
   }
 }
 
@@ -121,15 +127,15 @@ void forward(const DenseStep& operation, const StepCall<T>& call, const Frame<T>
   const MatrixView<T> out = values(step.output);
   const bool adds = begin_sum(call, values, out);
   const bool by_unit = operation.units.any();
-  products<T>(operation, call, in, call.dense().bias, by_unit ? Activation{} : operation.activation,
-              adds, out);
+  products<T>(operation, call, Left::values, in, call.dense().bias,
+              by_unit ? Activation{} : operation.activation, adds, out);
   if (by_unit) apply<T>(call, operation.activation, operation.units, out, out);
 }
 
 template <class T>
 void pre_activation(const StepCall<T>& call, const Frame<T>& values, MatrixView<T> z) {
   const bool adds = begin_sum(call, values, z);
-  products<T>(*call.program.dense(call.index), call, values(call.step().inputs[0]),
+  products<T>(*call.program.dense(call.index), call, Left::values, values(call.step().inputs[0]),
               call.dense().bias, Activation{}, adds, z);
 }
 
@@ -143,14 +149,14 @@ void record(const DenseStep& operation, const StepCall<T>& call, const Frame<T>&
   if (constant_slopes(operation.activation)) {
     if (!wanted) return;
     const bool adds = begin_sum(call, values, out);
-    return products<T>(operation, call, in, own.bias, Activation{}, adds, out);
+    return products<T>(operation, call, Left::values, in, own.bias, Activation{}, adds, out);
   }
   // The bias is added in the pass that follows, which makes the slopes and the activations of z.
   const MatrixView<T> d = kept_of(call, kept, step.output.count);
   MatrixView<T> z = wanted ? out : d;
   if (operation.units.any()) z = kept_of(call, kept, step.output.count, kFirstOfUnits);
   const bool adds = begin_sum(call, values, z);
-  products<T>(operation, call, in, nullptr, Activation{}, adds, z);
+  products<T>(operation, call, Left::values, in, nullptr, Activation{}, adds, z);
   apply_with_slopes<T>(call, operation.activation, operation.units, own.bias, z, out, d);
 }
 
@@ -208,7 +214,8 @@ void push_forward(const DenseStep& operation, const StepCall<T>& call, const Rec
   const Step& step = call.step();
   const MatrixView<T> out = tangents(step.output);
   const bool adds = begin_sum(call, tangents, out);
-  products<T>(operation, call, tangents(step.inputs[0]), nullptr, Activation{}, adds, out);
+  products<T>(operation, call, Left::tangents, tangents(step.inputs[0]), nullptr, Activation{},
+              adds, out);
   scale_by_diagonal<T>(call.table(), out, slopes_of(operation.activation, call, recorded.kept),
                        recorded.first, recorded.repeat);
 }

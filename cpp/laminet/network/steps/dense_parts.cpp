@@ -1,6 +1,7 @@
 #include "laminet/network/steps/dense_parts.h"
 
 #include <algorithm>
+#include <span>
 
 #include "laminet/base/types.h"
 #include "laminet/gemm/gather.h"
@@ -36,17 +37,17 @@ void for_share(const PanelLayout<T>& layout, std::size_t groups, std::size_t col
 }
 
 // A part of the products of a dense step, from `in` into `out`, and what is added to them; then
-// then(rows, columns of the result).
+// then(rows, columns of the result). `rounds` as TiledOptions has it.
 template <class T, class Then>
 void products_part(const DenseStep& operation, const StepCall<T>& call, const StepPart& part,
-                   const Frame<T>& frame, const T* bias, const Activation& activation,
-                   MatrixView<T> out, Then then) {
+                   std::span<const PackedWeights<T>> packed, bool rounds, const Frame<T>& frame,
+                   const T* bias, const Activation& activation, MatrixView<T> out, Then then) {
   const Step& step = call.step();
   const bool adds = step.inputs.size() > 1;
   const ConstMatrixView<T> in = frame(step.inputs[0]);
   const ConstMatrixView<T> add = adds ? frame(step.inputs[1]) : MatrixView<T>{};
-  for_share(call.dense().packed[0].layout(), operation.groups, operation.out_features, out.rows,
-            part, [&](RowRange rows, std::size_t group, PanelRange panels, RowRange columns) {
+  for_share(packed[0].layout(), operation.groups, operation.out_features, out.rows, part,
+            [&](RowRange rows, std::size_t group, PanelRange panels, RowRange columns) {
               const RowRange own{group * operation.out_features + columns.first, columns.count};
               const MatrixView<T> y = out.row_block(rows.first, rows.count);
               if (adds) {
@@ -56,7 +57,7 @@ void products_part(const DenseStep& operation, const StepCall<T>& call, const St
               }
               tiled_layer<T>(part_of(ConstMatrixView<T>(in.row_block(rows.first, rows.count)),
                                      group, operation.in_features),
-                             call.dense().packed[group], {panels, part.from_memory, adds},
+                             packed[group], {panels, part.from_memory, adds, rounds},
                              part_of(bias, group, operation.out_features), activation,
                              part_of(y, group, operation.out_features));
               then(rows, own);
@@ -71,7 +72,7 @@ void forward_part(const StepCall<T>& call, const Frame<T>& values, const StepPar
   const MatrixView<T> out = values(call.step().output);
   const bool by_unit = operation.units.any();
   products_part<T>(
-      operation, call, part, values, call.dense().bias,
+      operation, call, part, call.dense().packed, call.operands.rounds, values, call.dense().bias,
       by_unit ? Activation{} : operation.activation, out, [&](RowRange rows, RowRange columns) {
         if (!by_unit) return;
         const MatrixView<T> own =
@@ -87,15 +88,16 @@ void record_part(const StepCall<T>& call, const Frame<T>& values, const Frame<T>
   const MatrixView<T> out = wanted ? values(call.step().output) : MatrixView<T>{};
   if (constant_slopes(operation.activation)) {
     if (!wanted) return;
-    return products_part<T>(operation, call, part, values, call.dense().bias, Activation{}, out,
+    return products_part<T>(operation, call, part, call.dense().packed, call.operands.rounds,
+                            values, call.dense().bias, Activation{}, out,
                             [](RowRange, RowRange) {});
   }
   const MatrixView<T> d = kept_of(call, kept, call.step().output.count);
   MatrixView<T> z = wanted ? out : d;
   if (operation.units.any()) z = kept_of(call, kept, call.step().output.count, kFirstOfUnits);
   products_part<T>(
-      operation, call, part, values, nullptr, Activation{}, z,
-      [&](RowRange rows, RowRange columns) {
+      operation, call, part, call.dense().packed, call.operands.rounds, values, nullptr,
+      Activation{}, z, [&](RowRange rows, RowRange columns) {
         const auto own = [&](MatrixView<T> view) {
           if (!view.data) return view;
           return view.row_block(rows.first, rows.count).column_block(columns.first, columns.count);
@@ -139,8 +141,8 @@ void push_forward_part(const StepCall<T>& call, const Recorded<T>& recorded,
   const MatrixView<T> out = tangents(call.step().output);
   const ConstMatrixView<T> d = slopes_of(operation.activation, call, recorded.kept);
   products_part<T>(
-      operation, call, part, tangents, nullptr, Activation{}, out,
-      [&](RowRange rows, RowRange columns) {
+      operation, call, part, call.dense().for_tangents(), false, tangents, nullptr, Activation{},
+      out, [&](RowRange rows, RowRange columns) {
         if (!d.data) return;
         scale_by_diagonal<T>(
             call.table(),

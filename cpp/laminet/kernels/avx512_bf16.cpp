@@ -1,0 +1,135 @@
+// Products of pairs of bfloat16 by AVX512_BF16 (Cooper Lake, Sapphire Rapids, Zen 4, and since).
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "laminet/kernels/avx512_pairs.h"
+#include "laminet/kernels/body/coefficients.h"
+#include "laminet/kernels/body/region.h"
+#include "laminet/kernels/table.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+LAMINET_TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,avx2,fma")
+
+namespace laminet::kernels::avx512_bf16 {
+
+// clang-format off: each of these needs those before it
+#include "laminet/kernels/body/vector_extension.inc"
+#include "laminet/kernels/body/avx512_f32.inc"
+#include "laminet/kernels/body/simd.inc"
+#include "laminet/kernels/body/gemm_tile.inc"
+// clang-format on
+
+struct Pairs : F32 {
+  using Input = bfloat16_pair;
+  using F32::load;
+  using F32::splat;
+  static LAMINET_INLINE __m512i splat(bfloat16_pair x) {
+    return _mm512_set1_epi32(static_cast<int>(x.bits));
+  }
+  static LAMINET_INLINE __m512i load(const bfloat16_pair* p) { return _mm512_loadu_si512(p); }
+  static LAMINET_INLINE V fma(__m512i a, __m512i b, V c) {
+    return _mm512_dpbf16_ps(c, __builtin_bit_cast(__m512bh, a), __builtin_bit_cast(__m512bh, b));
+  }
+  // There are no tiles with samples in the lanes.
+  static void transpose() = delete;
+};
+
+void to_pairs(const float* x, std::size_t n, bfloat16_pair* pairs) {
+  for_row<F32>((n + 1) / 2, [&](std::ptrdiff_t j, auto count) {
+    const float* const from = x + 2 * j;
+    // Of the last vector, the numbers that there are.
+    const int left = static_cast<int>(n - 2 * static_cast<std::size_t>(j));
+    const __m512 low = left >= 16 ? F32::load(from) : F32::load_partial(from, left, 0.0f);
+    const __m512 high = left >= 32  ? F32::load(from + 16)
+                        : left > 16 ? F32::load_partial(from + 16, left - 16, 0.0f)
+                                    : F32::zero();
+    const auto halves = __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(high, low));
+    // The first of two into the upper half.
+    const __m512i swapped = _mm512_maskz_rol_epi32(0xFFFF, halves, 16);
+    _mm512_mask_storeu_epi32(pairs + j, F32::first(lanes_of<F32>(count)), swapped);
+  });
+}
+
+// sum + 1 - 1 in each chain.
+float pair_rounds(std::size_t rounds) {
+  constexpr int chains = 24;
+  const __m512i ones = Pairs::splat(bfloat16_pair{0x3F80'3F80u});
+  const __m512i signs = Pairs::splat(bfloat16_pair{0x3F80'BF80u});
+  __m512 sum[chains];
+  LAMINET_UNROLL
+  for (int i = 0; i < chains; ++i) sum[i] = F32::splat(static_cast<float>(i + 1));
+  for (; rounds > 0; --rounds) {
+    LAMINET_UNROLL
+    for (int i = 0; i < chains; ++i) sum[i] = Pairs::fma(ones, signs, sum[i]);
+  }
+  LAMINET_UNROLL
+  for (int i = 1; i < chains; ++i) sum[0] = F32::add(sum[0], sum[i]);
+  return F32::sum(sum[0]);
+}
+
+}  // namespace laminet::kernels::avx512_bf16
+
+LAMINET_TARGET_END
+
+namespace laminet::kernels {
+
+using avx512_bf16::Pairs;
+
+const Tile<float, bfloat16_pair, bfloat16_pair> kAvx512PairTiles[3] = {
+    avx512_bf16::tile<Pairs, 6, 4, bfloat16_pair>(),
+    avx512_bf16::tile<Pairs, 12, 2, bfloat16_pair>(),
+    avx512_bf16::tile<Pairs, 16, 1, bfloat16_pair>()};
+
+void avx512_to_pairs(const float* x, std::size_t n, bfloat16_pair* pairs) {
+  avx512_bf16::to_pairs(x, n, pairs);
+}
+
+float avx512_pair_rounds(std::size_t rounds) { return avx512_bf16::pair_rounds(rounds); }
+
+bool avx512_pairs_are_as_documented() {
+  struct Sum {
+    float start, a, b, c, d;  // start + a b + c d
+  };
+  const Sum sums[] = {
+      {1.0f, 0x1p-12f, 0x1p-12f, 0x1p-24f, 0x1p-1f},           // rounded between the two
+      {0x1p24f, 1.0f, 1.0f, -0x1p12f, 0x1p12f},                // the upper halves first
+      {0x1p127f, 0x1p127f, 1.0f, -0x1p127f, 1.0f},             // an overflow between them
+      {0x1p-126f, -0x1p-63f, 0x1.8p-64f, 0x1p-63f, 0x1p-63f},  // a subnormal sum between them
+      {0.0f, 0x1.8p-63f, -0x1p-64f, 0.0f, -0.0f},              // and at the end
+      {0x1p-127f, 0x1p-126f, 1.0f, 0x1p-127f, 1.0f},           // subnormal numbers to begin with
+      {0x1p-126f, -0x1p-76f, 0x1p-76f, 0.0f, 0.0f},            // normal once it is rounded
+      {0x1p-126f, -0x1p-75f, 0x1.8p-76f, 0.0f, 0.0f},          // only if rounded as subnormal
+  };
+  for (const Sum& sum : sums) {
+    const bfloat16_pair x = pair_of(to_bfloat16(sum.a), to_bfloat16(sum.c));
+    bfloat16_pair panel[16] = {pair_of(to_bfloat16(sum.b), to_bfloat16(sum.d))};
+    float z = sum.start;
+    const float expected = add_product(add_product(z, sum.a, sum.b), sum.c, sum.d);
+    kAvx512PairTiles[2].multiply({.k = 1,
+                                  .a = &x,
+                                  .a_stride = 1,
+                                  .panel = panel,
+                                  .c = &z,
+                                  .c_stride = 1,
+                                  .n = 1,
+                                  .bias = nullptr,
+                                  .accumulate = true,
+                                  .relu = false,
+                                  .prefetch = false,
+                                  .ahead = 0,
+                                  .steps = nullptr},
+                                 1);
+    if (std::bit_cast<std::uint32_t>(z) != std::bit_cast<std::uint32_t>(expected)) return false;
+    bfloat16_pair rounded{};
+    const float factors[] = {sum.b + 0x1p-9f * sum.b, sum.start};
+    avx512_to_pairs(factors, 2, &rounded);
+    if (rounded.bits != pair_of(to_factor(factors[0]), to_factor(factors[1])).bits) return false;
+  }
+  return true;
+}
+
+}  // namespace laminet::kernels
+#endif

@@ -1,0 +1,186 @@
+// Products of numbers of bfloat16: the bits of a plain model, on every instruction set.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "fenced.h"
+#include "laminet/base/bfloat16.h"
+#include "laminet/base/float_mode.h"
+#include "laminet/gemm/gemm.h"
+#include "laminet/kernels/table.h"
+#include "support.h"
+
+namespace laminet::testing {
+namespace {
+
+std::uint32_t bits(float x) { return std::bit_cast<std::uint32_t>(x); }
+
+// Every NaN is the same.
+bool same_bits(float a, float b) { return bits(a) == bits(b) || (std::isnan(a) && std::isnan(b)); }
+
+float flushed(float x) { return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0f, x) : x; }
+
+// One fused multiply-add. Where its result is near the smallest normal number it is made 2^60 times
+// as large, and so rounded to 24 bits, before it is flushed.
+float model(float sum, float a, float b) {
+  sum = flushed(sum);
+  a = flushed(a);
+  b = flushed(b);
+  const float result = std::fma(a, b, sum);
+  if (!(std::abs(result) < 0x1p-120f)) return result;
+  const float scaled = a * b == 0 || std::abs(a) > std::abs(b)
+                           ? std::fma(a, b * 0x1p60f, sum * 0x1p60f)
+                           : std::fma(a * 0x1p60f, b, sum * 0x1p60f);
+  return std::abs(scaled) < 0x1p-66f ? std::copysign(0.0f, scaled) : scaled * 0x1p-60f;
+}
+
+// Numbers of bfloat16 of all sizes, most of them near 1, some near where sums are flushed.
+float draw(std::mt19937& random) {
+  std::normal_distribution<float> normal(0, 1);
+  const float x = widened(to_factor(normal(random)));
+  switch (random() % 16) {
+    case 0:
+      return 0.0f;
+    case 1:
+      return x * 0x1p-63f;
+    case 2:
+      return x * 0x1p-40f;
+    case 3:
+      return x * 0x1p30f;
+    default:
+      return x;
+  }
+}
+
+TEST(Bfloat16Products, AreFusedAndFlushed) {
+  std::mt19937 random(5);
+  for (int i = 0; i < 300'000; ++i) {
+    const float a = draw(random), b = draw(random);
+    const float sum = draw(random) * (i % 3 == 0 ? draw(random) : 1.0f + 0x1p-23f);
+    ASSERT_TRUE(same_bits(add_product(sum, a, b), model(sum, a, b)))
+        << std::hexfloat << sum << " + " << a << " * " << b;
+    // Nearly cancelled, down to where it is flushed.
+    const float rest = -a * b * (1.0f + std::ldexp(1.0f, -static_cast<int>(random() % 24)));
+    ASSERT_TRUE(same_bits(add_product(rest, a, b), model(rest, a, b)))
+        << std::hexfloat << rest << " + " << a << " * " << b;
+  }
+  // The two sides of 2^-126 - 2^-151, and of where numbers kept subnormal would be rounded.
+  EXPECT_EQ(add_product(0x1p-126f, -0x1p-76f, 0x1p-75f), 0x1p-126f);
+  EXPECT_EQ(add_product(0x1p-126f, -0x1p-75f, 0x1.02p-76f), 0.0f);
+  EXPECT_EQ(add_product(0x1p-127f, 1.0f, 0.0f), 0.0f);
+  EXPECT_TRUE(std::signbit(add_product(-0x1p-127f, 1.0f, -0.0f)));
+  EXPECT_EQ(add_product(0x1p-126f, 0x1p-127f, 1.0f), 0x1p-126f);
+  EXPECT_EQ(add_product(-0x1.fffffep127f, 0x1p64f, 0x1p64f), 0x1p104f);
+}
+
+TEST(Bfloat16Factors, AreRoundedTheSameByAllSets) {
+  std::mt19937 random(6);
+  constexpr std::size_t n = 4099;  // not whole vectors, and odd
+  for (const kernels::InstructionSet* set : instruction_sets()) {
+    Fenced<float> x(n), factors(n);
+    Fenced<bfloat16_pair> pairs((n + 1) / 2, bfloat16_pair{0});
+    EXPECT_EQ(set->f64->to_factors, nullptr);
+    for (int round = 0; round < 64; ++round) {
+      for (std::size_t i = 0; i < n; ++i) {
+        // Ties and their neighbours, and NaN and subnormal numbers among them.
+        const std::uint32_t low[] = {0x7FFF, 0x8000, 0x8001,
+                                     static_cast<std::uint32_t>(random() & 0xFFFFu)};
+        std::uint32_t pattern = static_cast<std::uint32_t>(random()) << 16 | low[random() % 4];
+        if (random() % 8 == 0) pattern &= 0x807F'FFFFu;
+        if (random() % 64 == 0) pattern |= 0x7F80'0000u;
+        x[i] = std::bit_cast<float>(pattern);
+      }
+      set->f32->to_factors(x.data(), n, factors.data());
+      for (std::size_t i = 0; i < n; ++i) {
+        ASSERT_EQ(bits(factors[i]), bits(widened(to_factor(x[i]))))
+            << set->name << " " << bits(x[i]);
+      }
+      if (!set->f32->to_pairs) continue;
+      set->f32->to_pairs(x.data(), n, pairs.data());
+      for (std::size_t i = 0; i < n; i += 2) {
+        const bfloat16 second = i + 1 < n ? to_factor(x[i + 1]) : bfloat16{0};
+        ASSERT_EQ(pairs[i / 2].bits, pair_of(to_factor(x[i]), second).bits) << set->name;
+      }
+    }
+  }
+}
+
+// Whole layers: odd and even depths, beyond a block of depth too, each kind of tile and its edges,
+// with and without what comes after the sum.
+TEST(Bfloat16Layers, GiveTheBitsOfTheModel) {
+  std::mt19937 random(7);
+  const std::vector<const kernels::InstructionSet*> sets = instruction_sets();
+  struct Shape {
+    std::size_t rows, k, n;
+  };
+  for (const auto [rows, k, n] : {Shape{1, 1, 1},
+                                  {1, 300, 150},
+                                  {2, 33, 70},
+                                  {7, 64, 5},
+                                  {13, 29, 131},
+                                  {37, 2, 16},
+                                  {14, 3001, 33}}) {
+    AlignedArray<float> x(rows * k), w(n * k), bias(n), start(rows * n);
+    for (float& v : x) v = draw(random) * (1 + 0x1p-9f);
+    for (float& v : w) v = draw(random);
+    for (float& v : bias) v = draw(random);
+    for (float& v : start) v = random() % 4 == 0 ? 0x1p-128f : draw(random);
+    for (const bool with_bias : {false, true}) {
+      for (const bool accumulate : {false, true}) {
+        const Activation activation{with_bias ? ActivationKind::relu : ActivationKind::identity};
+        std::vector<float> expected(rows * n);
+        for (std::size_t i = 0; i < rows; ++i) {
+          for (std::size_t j = 0; j < n; ++j) {
+            float sum = accumulate ? start.data()[i * n + j] : 0.0f;
+            for (std::size_t p = 0; p < k; ++p) {
+              sum = model(sum, widened(to_factor(x.data()[i * k + p])), w.data()[j * k + p]);
+            }
+            if (with_bias) sum = sum + bias.data()[j] > 0 ? sum + bias.data()[j] : 0.0f;
+            expected[i * n + j] = sum;
+          }
+        }
+        for (const kernels::InstructionSet* set : sets) {
+          const kernels::Table<float>& table = *set->f32;
+          const ConstMatrixView<float> weight = dense_view(w.data(), n, k);
+          const std::size_t size = packed_size(n, k, table);
+          AlignedArray<bfloat16> halves(size);
+          AlignedArray<bfloat16_pair> pairs(size);
+          const float* const b = with_bias ? bias.data() : nullptr;
+          const PackedWeights<float> packed =
+              table.to_pairs ? PackedWeights<float>(weight, table, pairs.data(), b)
+                             : PackedWeights<float>(weight, table, halves.data(), b);
+          AlignedArray<float> y(rows * n);
+          std::copy(start.begin(), start.end(), y.begin());
+          tiled_layer<float>(
+              dense_view(std::as_const(x).data(), rows, k), packed,
+              {.panels = {0, packed.layout().panels()}, .accumulate = accumulate, .rounds = true},
+              b, activation, dense_view(y.data(), rows, n));
+          for (std::size_t i = 0; i < rows * n; ++i) {
+            ASSERT_TRUE(same_bits(y.data()[i], expected[i]))
+                << set->name << " " << rows << "x" << k << "x" << n << " at " << i << std::hexfloat
+                << ": " << y.data()[i] << ", expected " << expected[i];
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Bfloat16Layers, LeaveTheFloatModeAsItWas) {
+  const DefaultFloatMode mode;
+  volatile float least = 0x1p-126f;
+  {
+    const FlushingFloatMode flushing;
+#if defined(__x86_64__)
+    EXPECT_EQ(least * 0.5f, 0.0f);
+#endif
+  }
+  EXPECT_NE(least * 0.5f, 0.0f);
+}
+
+}  // namespace
+}  // namespace laminet::testing
