@@ -61,6 +61,7 @@ NEEDED = {
     "test_keras_files.py": ("keras", "torch", "h5py"),
     "test_keras_operations.py": ("keras", "torch"),
     "test_from_onnx.py": ("onnx", "onnxruntime"),
+    "test_bfloat16_onnx.py": ("onnx", "onnxruntime"),
     "test_onnx_backend.py": ("onnx",),
     "test_onnx_blocks.py": ("onnx", "onnxruntime"),
     "test_onnx_hostile.py": ("onnx", "onnxruntime"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bfloat16_model import rounded
 from safetensors import deserialize
 from trees import Draw
 from variants import ISAS, instruction_set, same_bits
@@ -17,17 +18,6 @@ from variants import ISAS, instruction_set, same_bits
 import laminet as ln
 
 NARROW = "bfloat16_weights"
-
-
-def rounded(weight: np.ndarray) -> np.ndarray:
-    """To multiples of a unit of the last of 8 bits, of two as near to the even one."""
-    wide = weight.astype(np.float64)
-    _, exponents = np.frexp(np.where(np.isfinite(wide), wide, 1.0))
-    unit = 2.0 ** np.maximum(exponents - 8, -133)
-    with np.errstate(invalid="ignore", over="ignore"):
-        near = np.rint(wide / unit) * unit
-        near = np.where(np.isfinite(wide), near, wide)
-    return np.where(np.abs(near) < 2.0**128, near, np.copysign(np.inf, near)).astype(np.float32)
 
 
 def by_hand(net: ln.MLP) -> ln.MLP:
@@ -127,7 +117,7 @@ def test_a_weight_that_would_become_infinite_is_refused() -> None:
 @pytest.mark.parametrize(
     ("precision", "error", "message"),
     [
-        ("bf16", ValueError, "unknown precision 'bf16', did you mean 'bfloat16_weights'"),
+        ("bf16", ValueError, "unknown precision 'bf16', did you mean 'bfloat16'"),
         ("float64", ValueError, "is of networks of float64"),
         (16, TypeError, "precision must be a str, got int"),
     ],
@@ -142,7 +132,7 @@ def test_refuses_what_is_no_precision(precision: Any, error: type, message: str)
 def test_of_float64_there_is_one_precision() -> None:
     net = ln.MLP.init([2, 1], seed=0, dtype="float64")
     assert net.with_precision("float64") is net
-    for name in ("float32", NARROW):
+    for name in ("float32", NARROW, "bfloat16"):
         with pytest.raises(ValueError, match=r"net.astype\('float32'\) makes one"):
             net.with_precision(name)
 
@@ -210,8 +200,9 @@ def test_counts_half_of_the_bytes_of_weights_on_the_way_forward() -> None:
     assert packed.now < next(m for m in net.prepare().summary().memory if m.kind == "packed").now
 
 
-def test_is_trained_in_float32() -> None:
-    net = ln.MLP.init([4, 8, 3], seed=0).with_precision(NARROW)
+@pytest.mark.parametrize("precision", [NARROW, "bfloat16"])
+def test_is_trained_in_float32(precision: Any) -> None:
+    net = ln.MLP.init([4, 8, 3], seed=0).with_precision(precision)
     x = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
     trainer = ln.Trainer(net, "squared_error", optimizer=ln.optim.SGD(0.01), seed=0)
     trainer.epoch(x, x[:, :3], batch_size=8)

@@ -27,6 +27,7 @@ with N the roundings of all layers together, which no path exceeds.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
@@ -65,9 +66,21 @@ def start(x: np.ndarray) -> At:
     return At(np.asarray(x, np.float64), zero, zero)
 
 
+# Whether products round what they read to bfloat16 (unit roundoff 2^-8), and take as zero what is
+# below 2^-126: factors, and sums after each step.
+_rounds: ContextVar[bool] = ContextVar("_rounds", default=False)
+
+
+def _read(at: At) -> At:
+    """A place as products read it: the reference reads it as it is."""
+    return at._replace(e=at.e + 2.0**-8 * at.most(None) + 2.0**-126) if _rounds.get() else at
+
+
 def z_error(layer: ln.Dense, at: At, dtype) -> np.ndarray:
     weight, bias = np.abs(_wide(layer.weight)), np.abs(_wide(layer.bias))
-    return _product(weight, bias, at.most(dtype), at.error(dtype), dtype)
+    at = _read(at)
+    flushed = weight.shape[1] * 2.0**-126 if _rounds.get() else 0.0
+    return _product(weight, bias, at.most(dtype), at.error(dtype), dtype) + flushed
 
 
 class NormParts(NamedTuple):
@@ -143,7 +156,7 @@ def _after_residual(layer: ln.Residual, at: At, dtype) -> At:
         if isinstance(last, ln.Dense):
             weight, bias = np.abs(_wide(last.weight)), np.abs(_wide(last.bias))
             extra = extra + gamma(weight.shape[1] + 2, kind) * at.most(kind)
-            extra = extra + gamma(1, kind) * (before.most(kind) @ weight.T + bias)
+            extra = extra + gamma(1, kind) * (_read(before).most(kind) @ weight.T + bias)
         errors.append(at.error(kind) + end.error(kind) + extra)
     return At(at.a + end.a, *errors)  # as the reference adds, which would go through all again
 
@@ -158,7 +171,11 @@ def series(layers, at: At, dtype) -> list[At]:
 
 def value_bound(net: ln.MLP, x: np.ndarray) -> np.ndarray:
     """Return the bound of |net(x) - reference.forward(net, x)|."""
-    end = series(net.layers, start(x), net.dtype)[-1]
+    token = _rounds.set(net.precision == "bfloat16")
+    try:
+        end = series(net.layers, start(x), net.dtype)[-1]
+    finally:
+        _rounds.reset(token)
     if net.head is None:
         return (end.e + end.e_ref) * _ROUNDING_OF_THE_BOUND
     return sum(_head_error(net.head, end, kind) for kind in (net.dtype, np.float64))

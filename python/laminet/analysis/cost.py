@@ -267,8 +267,9 @@ def cost(net: MLP, batch: int = 1, operation: str = "forward") -> Cost:
     - `Select` moves what it takes, or nothing where columns lie side by side: then the next layer
       reads them where they are; `Dropout` is nothing, and a branch of no layers is a copy.
 
-    Of a network of `precision` "bfloat16_weights" products by ``W`` read 2 bytes a weight, those by
-    its transpose, on the way back, 4.
+    Of a network of `precision` "bfloat16_weights" or "bfloat16" products by ``W`` read 2 bytes a
+    weight, those by its transpose, on the way back, 4. The copy of its inputs that each layer of a
+    "bfloat16" network rounds stays in the cache, and is not counted.
 
     At ``B = 1`` a forward pass is some 2 FLOPs for each weight, so 0.5 a byte in float32, and
     memory sets the speed; with ``B`` the weights are used ``B`` times for each time they are read

@@ -63,11 +63,17 @@ _STEEPEST: dict[str, float | None] = {
 _ULPS = 8
 
 
+# bfloat16: its unit roundoff, and the largest number that products of it take as zero, rounded up.
+_BFLOAT16_UNIT = 2.0**-8
+_FLUSHED = 2.0**-126
+
+
 class _Rounding(NamedTuple):
     """The type in which is computed, and how far weights are from those that count."""
 
     dtype: DType
     moved: Mapping[int, tuple[Array, Array]]  # by id of a layer: |W'|, |W' - W|
+    narrow: bool = False  # products are of numbers of bfloat16
 
     def gamma(self, k: int) -> float:
         unit = float(np.finfo(self.dtype).eps) / 2
@@ -76,6 +82,14 @@ class _Rounding(NamedTuple):
     def weights(self, layer: Dense) -> tuple[Array, Array | float]:
         """Return the magnitudes of the weights that are computed with, and of what they moved."""
         return self.moved.get(id(layer), (_absolute(layer.weight), 0.0))
+
+    def multiplied(self, at: _At) -> _At:
+        """Return a place as products read it."""
+        return _At(at.a, at.e + _BFLOAT16_UNIT * at.most + _FLUSHED) if self.narrow else at
+
+    def flushed(self, terms: int) -> float:
+        """Return what sums of so many products may lose by what they flush to zero."""
+        return terms * _FLUSHED if self.narrow else 0.0
 
 
 class _At(NamedTuple):
@@ -126,6 +140,9 @@ def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
     through ``|W_l|``; identity and relu do not round and do not make it larger. That the bound
     itself is evaluated in float64, and underflow, are left out.
 
+    In `precision` "bfloat16" a dense layer reads ``a`` with ``e + 2^-8 (|a| + e) + 2^-126`` for
+    ``e``, and its sums lose ``2^-126`` at most in each of their ``n`` steps.
+
     Of other layers, with ``m = |a| + e``, the most that a computed number can be:
 
     - `Rescale`: ``|s| e + gamma_2 (|s| m + |t|)``; to clip makes no error larger. Numbers that the
@@ -151,7 +168,8 @@ def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
     if a.ndim not in (1, 2) or a.shape[-1] != net.in_features:
         takes = net.in_features
         raise ValueError(f"x has shape {a.shape}, expected ({takes},) or (batch, {takes})")
-    return _series(net.layers, _At(a, np.zeros_like(a)), _Rounding(net.dtype, {})).e
+    rounding = _Rounding(net.dtype, {}, net.precision == "bfloat16")
+    return _series(net.layers, _At(a, np.zeros_like(a)), rounding).e
 
 
 @silent
@@ -188,8 +206,8 @@ def difference_bound(net: MLP, other: MLP, x: NDArray[Any]) -> NDArray[np.float6
         if isinstance(one, Dense) and isinstance(two, Dense)
     }
     at = _At(a, np.zeros_like(a))
-    own = _series(net.layers, at, _Rounding(net.dtype, {})).e
-    moving = _series(net.layers, at, _Rounding(net.dtype, moved)).e
+    own = _series(net.layers, at, _Rounding(net.dtype, {}, net.precision == "bfloat16")).e
+    moving = _series(net.layers, at, _Rounding(net.dtype, moved, other.precision == "bfloat16")).e
     return np.nan_to_num(own + moving, nan=np.inf, posinf=np.inf)
 
 
@@ -233,16 +251,21 @@ def _residual(layer: Residual, at: _At, rounding: _Rounding) -> _At:
         return sum_apart
     # As one sum: x is one of n + 2 terms.
     weight, moved = rounding.weights(last)
-    terms = before.most @ weight.T + _absolute(last.bias) + at.most
-    joined = at.e + before.e @ weight.T + _moving(moved, before.a)
+    read = rounding.multiplied(before)
+    terms = read.most @ weight.T + _absolute(last.bias) + at.most
+    joined = at.e + read.e @ weight.T + _moving(moved, read.a)
     joined = joined + rounding.gamma(last.in_features + 2) * terms
+    joined = joined + rounding.flushed(last.in_features + 1)
     return _At(sum_apart.a, np.maximum(sum_apart.e, joined))
 
 
 def _dense(layer: Dense, at: _At, rounding: _Rounding) -> Array:
     weight, moved = rounding.weights(layer)
-    terms = at.most @ weight.T + _absolute(layer.bias)
-    error = at.e @ weight.T + _moving(moved, at.a) + rounding.gamma(layer.in_features + 1) * terms
+    read = rounding.multiplied(at)
+    terms = read.most @ weight.T + _absolute(layer.bias)
+    error = read.e @ weight.T + _moving(moved, read.a)
+    error = error + rounding.gamma(layer.in_features + 1) * terms
+    error = error + rounding.flushed(layer.in_features)
     return _through(layer.activation, error, value(layer, at.a), rounding)
 
 

@@ -99,7 +99,7 @@ class MLP(_core.NetworkCall, Differentiable):
         begin with a `Select`.
     dtype : {"float32", "float64"}, optional
         By default float64 if a layer is, else float32. Other arrays are rounded to it.
-    precision : {"float32", "float64", "bfloat16_weights"}, optional
+    precision : {"float32", "float64", "bfloat16_weights", "bfloat16"}, optional
         By default that of the dtype; see `with_precision`.
 
     Attributes
@@ -117,7 +117,7 @@ class MLP(_core.NetworkCall, Differentiable):
     dtype : numpy.dtype
         float32 or float64.
     precision : str
-        How exactly products are computed: "float32", "float64" or "bfloat16_weights".
+        How exactly products are computed: "float32", "float64", "bfloat16_weights" or "bfloat16".
     num_parameters : int
         Weights and biases, of dense layers and of norms, and parameters of activations by unit.
 
@@ -352,7 +352,7 @@ class MLP(_core.NetworkCall, Differentiable):
 
     @property
     def precision(self) -> PrecisionName:
-        """How exactly products are computed: "float32", "float64" or "bfloat16_weights"."""
+        """How exactly products are computed, as `with_precision` has it."""
         return self._precision
 
     @property
@@ -559,11 +559,12 @@ class MLP(_core.NetworkCall, Differentiable):
 
         Parameters
         ----------
-        precision : {"float32", "float64", "bfloat16_weights"}
+        precision : {"float32", "float64", "bfloat16_weights", "bfloat16"}
             With "bfloat16_weights" the weights of dense layers are rounded to bfloat16, to the
             nearest number and of two as near to the even one, and stored so; all else is as it was:
-            inputs, outputs, biases and what is computed are float32. The other two are those of the
-            dtype.
+            inputs, outputs, biases and what is computed are float32. With "bfloat16" so is, in
+            each dense layer, what the weights are multiplied by; inputs and outputs of the network,
+            sums, biases and activations are float32 still. The other two are those of the dtype.
 
         Returns
         -------
@@ -580,23 +581,33 @@ class MLP(_core.NetworkCall, Differentiable):
 
         Notes
         -----
-        bfloat16 has the exponents of float32 and 8 bits of precision [1]_: a weight moves by at
+        bfloat16 has the exponents of float32 and 8 bits of precision [1]_: a number moves by at
         most ``2**-8`` of itself, where that is above ``2**-126``. `compare_precision` says what
-        that does to the outputs.
+        that does to the outputs. `layers` shows the rounded weights, as float32.
 
-        The results are those of a network of float32 with the rounded weights, bit for bit, in
-        every instruction set; `layers` shows these, as float32. Half of the bytes are read, which
-        counts where reading weights is what takes the time: single samples and small batches of
-        networks that no cache next to the core holds. Derivatives are those of the network with the
-        rounded weights, and read weights of float32; a network that is trained begins with the
-        rounded weights, and is float32.
+        The results of "bfloat16_weights" are those of a network of float32 with the rounded
+        weights, bit for bit, in every instruction set. Half of the bytes are read, which counts
+        where reading weights is what takes the time: single samples and small batches of networks
+        that no cache next to the core holds.
 
-        What has been rounded stays so: from "bfloat16_weights" back to "float32", or to float64,
-        the weights are the rounded ones.
+        "bfloat16" is for batches, on CPUs that have AVX512_BF16 (Zen 4, Sapphire Rapids and later):
+        its instruction makes twice the products. Others compute the same bits without it, no
+        faster than in float32: each sum takes its products in order, by fused multiply-adds of
+        float32 to which subnormal numbers are zero, as they are to the instruction [2]_. That is
+        of the back end "tiled"; "blas" rounds the same numbers, and sums them in its own order.
+
+        Derivatives are computed in float32. They are those of the network with the rounded weights,
+        at what it computes: the derivative of rounding is taken to be 1, where it is 0 and, at
+        steps, infinite; the gradient of a weight is a sum of what it was multiplied by, rounded
+        numbers. A network that is trained begins with the rounded weights, and is float32.
+
+        What has been rounded stays so: back in "float32", or in float64, the weights are the
+        rounded ones.
 
         References
         ----------
         .. [1] "BFLOAT16 - Hardware Numerics Definition", Intel 2018.
+        .. [2] "Intel 64 and IA-32 Architectures Software Developer's Manual", volume 2, VDPBF16PS.
 
         Examples
         --------
@@ -766,7 +777,7 @@ class MLP(_core.NetworkCall, Differentiable):
         parts = [
             f"{self.in_features} -> {brief(self._layers)}{head}",
             str(self.dtype),
-            *([] if self._precision == self._dtype.name else ["bfloat16 weights"]),
+            *([] if self._precision == self._dtype.name else [self._precision.replace("_", " ")]),
             f"{self.num_parameters} parameters",
         ]
         if self._inputs is not None:

@@ -27,5 +27,5 @@ ActivationName = Literal[
 HeadName = Literal["softmax", "log_softmax"]
 BackendName = Literal["auto", "blas", "tiled"]
 InstructionSetName = Literal["generic", "avx2", "avx512", "avx512_bf16"]
-PrecisionName = Literal["float32", "float64", "bfloat16_weights"]
+PrecisionName = Literal["float32", "float64", "bfloat16_weights", "bfloat16"]
 JoinName = Literal["concat", "sum", "mean"]

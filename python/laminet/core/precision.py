@@ -15,7 +15,7 @@ __all__ = ["PRECISIONS", "as_precision"]
 #: The precisions that a network may have.
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 
-_MEANINGS = {"bf16": "bfloat16_weights", "bfloat16": "bfloat16_weights", "full": None}
+_MEANINGS = {"bf16": "bfloat16", "full": None}
 _MEANINGS |= {"float16": None, "half": None, "int8": None}
 
 

@@ -18,7 +18,9 @@ optimiser does, and `training_step` puts them together.
 Each function here takes a network (`laminet.MLP`) or a list of layers, whose float32 weights
 become float64 without loss. Infinities and NaN go where IEEE 754 arithmetic on these formulas
 takes them, without warnings: ``silu(-inf)`` is ``-inf * 0``, which is NaN. A network's head is the
-last step of `forward` and the first factor of `jacobian`; a list of layers has none.
+last step of `forward` and the first factor of `jacobian`; a list of layers has none. What a network
+of `precision` "bfloat16" rounds besides its weights is an error of its computation, as is what it
+rounds in float32: here nothing is rounded.
 """
 
 from __future__ import annotations

@@ -28,10 +28,10 @@ takes; "tensor" stands for an array, whose tensor has the name of its place, ``l
             [], [{"kind": "Select", "columns": [2, 0]}],
             [{"kind": "Select", "columns": {"start": 1, "stop": null, "step": null}}]]}]}
 
-Format 5 is format 4 with more that it may have: ``"precision": "bfloat16_weights"``, where the
-weights of dense layers, the tensors of two axes, are BF16; and ``"missing": [41.5, 0.25, ...]``,
-what stands for a missing value of each feature: no part of the network, but of what ``laminet
-predict`` gives it.
+Format 5 is format 4 with more that it may have: ``"precision": "bfloat16_weights"`` or
+``"bfloat16"``, where the weights of dense layers, the tensors of two axes, are BF16; and
+``"missing": [41.5, 0.25, ...]``, what stands for a missing value of each feature: no part of the
+network, but of what ``laminet predict`` gives it.
 
 Older versions of laminet refuse both as of a later one, and read all chains of dense layers.
 

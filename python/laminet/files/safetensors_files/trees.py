@@ -64,7 +64,7 @@ class Tree:
     in_features : int
     dtype : str
     precision : str
-        That of the dtype, or "bfloat16_weights".
+        That of the dtype, "bfloat16_weights" or "bfloat16".
     """
 
     rows: list[dict[str, Any]]

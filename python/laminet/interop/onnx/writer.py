@@ -62,6 +62,10 @@ def to_onnx(net: MLP, path: str | os.PathLike[str]) -> None:
     later opsets have added (RMSNorm), is spelled out. The model's metadata says what the outputs
     stand for and what the layers are, so that `from_onnx` gives a network equal to this one.
 
+    In `precision` "bfloat16" what a Gemm reads is cast to BFLOAT16 and back to FLOAT before: its
+    products are those of this network, which ONNX Runtime sums in its own order. Its results
+    differ by that rounding alone.
+
     Examples
     --------
     >>> import onnx, tempfile, laminet as ln

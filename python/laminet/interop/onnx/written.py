@@ -33,8 +33,8 @@ class Written:
     ----------
     nodes, inputs, outputs : list of onnx.NodeProto and onnx.ValueInfoProto
     constants : dict of ndarray
-        The initializers, by name: ``i.weight`` and ``i.bias`` are the layers' of a chain, others
-        are called as in safetensors files.
+        The initializers, by name: ``i.weight`` and ``i.bias`` are the layers' of a chain in the
+        precision of its dtype, others are called as in safetensors files.
     """
 
     nodes: list[Any]
@@ -53,9 +53,10 @@ def written(net: MLP) -> Written:
     """
     from onnx import TensorProto, helper
 
-    nodes = Nodes(net.dtype)
+    nodes = Nodes(net.dtype, rounds=net.precision == "bfloat16")
     name = "x"
-    if is_chain(net):
+    # As the description of the network calls its arrays.
+    if is_chain(net) and net.precision == net.dtype.name:
         for index, layer in enumerate(dense_chain(net, "")):
             name = add_dense(nodes, layer, name, f"{index}")
     else:

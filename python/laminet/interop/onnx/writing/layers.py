@@ -43,6 +43,12 @@ def add_layers(nodes: Nodes, layers: Sequence[Layer], a: str, features: int, pla
 
 def add_dense(nodes: Nodes, layer: Dense, a: str, place: str) -> str:
     """Add a dense layer; return the name of what it gives."""
+    if nodes.rounds:
+        from onnx import TensorProto
+
+        # The same numbers in the type that Gemm takes: few runtimes have one of bfloat16.
+        a = nodes.node("Cast", a, to=TensorProto.BFLOAT16)
+        a = nodes.node("Cast", a, to=TensorProto.FLOAT)
     inputs = [a, nodes.constant(f"{place}.weight", layer.weight)]
     if layer.bias is not None:
         inputs.append(nodes.constant(f"{place}.bias", layer.bias))

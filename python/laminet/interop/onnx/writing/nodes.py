@@ -19,13 +19,16 @@ class Nodes:
     ----------
     dtype : numpy.dtype
         The network's.
+    rounds : bool
+        Whether dense layers round what they read to bfloat16.
     nodes : list of onnx.NodeProto
     constants : dict of ndarray
         The initializers, by name.
     """
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
+    def __init__(self, dtype: np.dtype[Any], *, rounds: bool = False) -> None:
         self.dtype = dtype
+        self.rounds = rounds
         self.nodes: list[Any] = []
         self.constants: dict[str, Array] = {}
 

@@ -1,0 +1,48 @@
+"""What products of bfloat16 are, in NumPy: the model that tests hold the kernels to."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_LEAST = 2.0**-126  # the smallest normal number of float32
+
+
+def rounded(weight: np.ndarray) -> np.ndarray:
+    """To multiples of a unit of the last of 8 bits, of two as near to the even one."""
+    wide = weight.astype(np.float64)
+    _, exponents = np.frexp(np.where(np.isfinite(wide), wide, 1.0))
+    unit = 2.0 ** np.maximum(exponents - 8, -133)
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = np.rint(wide / unit) * unit
+        near = np.where(np.isfinite(wide), near, wide)
+    return np.where(np.abs(near) < 2.0**128, near, np.copysign(np.inf, near)).astype(np.float32)
+
+
+def factors(numbers: np.ndarray) -> np.ndarray:
+    """What products take for numbers of float32: rounded, those that are subnormal zero."""
+    return np.where(np.abs(numbers) < np.float32(_LEAST), numbers * np.float32(0), rounded(numbers))
+
+
+def products(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """X W^T of numbers of bfloat16, as VDPBF16PS sums them: float32, one product after the other.
+
+    In float64 a product is exact, and rounding the sum of it and a float32 to float32 is rounding
+    the exact sum: they are summed exactly unless the lesser is below 2^-29 of the other, and then
+    the sum is that other one. Sums that are subnormal once they are rounded to 24 bits are zero.
+    """
+    wide, by = x.astype(np.float64), weight.astype(np.float64)
+    sums = np.zeros((len(x), len(weight)), np.float32)
+    for p in range(wide.shape[1]):
+        exact = sums.astype(np.float64) + wide[:, p, None] * by[None, :, p]
+        small = np.abs(exact) < _LEAST - 2.0**-151
+        sums = np.where(small, np.copysign(0.0, exact), exact).astype(np.float32)
+    return sums
+
+
+def forward(layers: list[tuple[np.ndarray, np.ndarray]], x: np.ndarray) -> np.ndarray:
+    """Dense layers of (weight, bias), relu between them: the bits of a bfloat16 network."""
+    for index, (weight, bias) in enumerate(layers):
+        x = products(factors(x), factors(weight)) + bias
+        if index + 1 < len(layers):
+            x = np.where(x <= 0, np.float32(0), x)
+    return x
