@@ -64,8 +64,8 @@ class Probes:
     # At 4 GHz, with two units that take four cycles: 8 multiply-adds are under way. AVX2 has 8 GHz
     # instead, and so the peak of AVX-512: what bounds a network is the same wherever the tests run.
     def fma_rate(self, dtype: str, isa: str, threads: int, _: float) -> Reading:
-        lanes, _chains = probe.fma_shape(dtype, isa)
-        hertz = 8e9 if isa == "avx2" else 4e9
+        lanes, _chains = probe.fma_shape("float32" if dtype == "bfloat16" else dtype, isa)
+        hertz = 8e9 if isa == "avx2" or dtype == "bfloat16" else 4e9
         return self.find("fma", (dtype, isa, threads), threads * 2 * lanes * 2 * hertz)
 
     def fma_latency(self, dtype: str, isa: str, _: float) -> Reading:

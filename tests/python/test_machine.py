@@ -43,7 +43,7 @@ def test_the_figures_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert m.cores == probe.max_threads()
     assert list(m.isa_peak_gflops) == list(m.isas)
     assert m.peak_gflops == m.isa_peak_gflops[m.isa]
-    assert set(m.peak_gflops) == set(m.fma_latency_ns) == {"float32", "float64"}
+    assert set(m.peak_gflops) - {"bfloat16"} == set(m.fma_latency_ns) == {"float32", "float64"}
     assert list(m.bandwidth_gb_s) == [*(c.name for c in m.caches), "DRAM"]
     # 1 operation in 1000 s to 10^15 a second: the unit is what it says, whatever the machine.
     rates = [
@@ -74,6 +74,10 @@ def test_threads_between_one_and_all() -> None:
         }
     )
     assert [m.peak("float32", n) for n in (1, 2, 7, 8, 9, None)] == [100, 200, 700, 700, 700, 700]
+    # Without an instruction for it, bfloat16 is computed in float32.
+    assert m.peak("bfloat16", 2) == 200
+    own = dataclasses.replace(m, peak_gflops={**m.peak_gflops, "bfloat16": Rate(180.0, 1300.0)})
+    assert [own.peak("bfloat16", n) for n in (1, None)] == [180, 1300]
     assert [m.bandwidth("DRAM", n) for n in (1, 2, 3, 8)] == [20, 40, 50, 50]
     # Noise may have all of them above so many times one: all of them are what was measured so.
     noisy = dataclasses.replace(m, peak_gflops={"float32": Rate(100.0, 900.0)})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from laminet.core import probes
 from laminet.core.activation import ACTIVATIONS
 from laminet.core.report import Report, TableData
 from laminet.core.wording import figure, size
@@ -17,12 +18,17 @@ from laminet.core.wording import figure, size
 if TYPE_CHECKING:
     from laminet.core.name_types import InstructionSetName
 
-__all__ = ["DTYPES", "Cache", "Machine", "Rate", "from_record"]
+__all__ = ["DTYPES", "Cache", "Machine", "Rate", "from_record", "peak_types"]
 
-#: That peaks are measured in.
+#: Of what networks compute in.
 DTYPES = ("float32", "float64")
 
 _REASONS_SHOWN = 3
+
+
+def peak_types(isa: str) -> tuple[str, ...]:
+    """Return what an instruction set has peaks in."""
+    return (*DTYPES, "bfloat16") if probes.multiplies_bfloat16(isa) else DTYPES
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,8 @@ class Machine(Report):
         The data caches, nearest first; empty where the system does not tell.
     peak_gflops : mapping of str to Rate
         10^9 floating-point operations a second, by dtype: independent fused multiply-adds in
-        registers, two operations an element.
+        registers, two operations an element. Products of bfloat16, where the set has an instruction
+        for them, are "bfloat16".
     isa_peak_gflops : mapping of str to mapping of str to Rate
         The same for each instruction set.
     bandwidth_gb_s : mapping of str to Rate
@@ -133,11 +140,16 @@ class Machine(Report):
         Parameters
         ----------
         dtype : dtype
-            float32 or float64.
+            float32, float64 or "bfloat16": products of such numbers, which without an instruction
+            are those of float32.
         threads : int, optional
             Between one and all, threads count as that many times one, at most all.
         """
-        return self._of(self.peak_gflops[np.dtype(dtype).name], threads)
+        if isinstance(dtype, str) and dtype == "bfloat16":
+            rate = self.peak_gflops.get(dtype, self.peak_gflops["float32"])
+        else:
+            rate = self.peak_gflops[np.dtype(dtype).name]
+        return self._of(rate, threads)
 
     def bandwidth(self, level: str, threads: int | None = None) -> float:
         """Return the read bandwidth of a level for so many threads in GB/s; all by default."""
@@ -240,7 +252,7 @@ def from_record(
     key = record["key"]
     caches = tuple(Cache(*level) for level in key["caches"])
     peaks = {
-        isa: {dtype: rate(record["peak_gflops"][isa][dtype]) for dtype in DTYPES}
+        isa: {dtype: rate(record["peak_gflops"][isa][dtype]) for dtype in peak_types(isa)}
         for isa in key["isas"]
     }
     levels = [*(c.name for c in caches), "DRAM"]

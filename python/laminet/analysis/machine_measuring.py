@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from laminet.analysis.machine_bounds import Doubt, Name, doubts
-from laminet.analysis.machine_figures import DTYPES, from_record
+from laminet.analysis.machine_figures import DTYPES, from_record, peak_types
 from laminet.core import probes, runtime
 from laminet.core.activation import ACTIVATIONS
 from laminet.core.mlp import MLP
@@ -142,7 +142,7 @@ def _all_series(key: Mapping[str, Any]) -> dict[Name, _Series]:
     call = functools.partial
     series: dict[Name, _Series] = {}
     for name in isas:
-        for dtype in DTYPES:
+        for dtype in peak_types(name):
             for n in counts:
                 series["fma", name, dtype, n] = _Series(
                     f"FMA peak {name} {dtype}, {_threads(n)}",
@@ -183,7 +183,7 @@ def _record(key: Mapping[str, Any], series: Mapping[Name, _Series]) -> dict[str,
         "key": dict(key),
         "measured": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
         "peak_gflops": {
-            name: {d: [best["fma", name, d, n] for n in counts] for d in DTYPES}
+            name: {d: [best["fma", name, d, n] for n in counts] for d in peak_types(name)}
             for name in key["isas"]
         },
         "bandwidth_gb_s": {level: [best["read", level, n] for n in counts] for level in levels},

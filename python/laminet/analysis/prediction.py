@@ -144,7 +144,9 @@ class Prediction:
         return max(shares, key=lambda name: shares[name])
 
 
-def predict(counts: Cost, plan: Plan, machine: Machine, dtype: np.dtype[Any]) -> Prediction:
+def predict(
+    counts: Cost, plan: Plan, machine: Machine, dtype: np.dtype[Any], precision: str | None = None
+) -> Prediction:
     """Predict the time of ``net(x)`` for a batch, by the model of this module.
 
     Parameters
@@ -157,6 +159,8 @@ def predict(counts: Cost, plan: Plan, machine: Machine, dtype: np.dtype[Any]) ->
         The machine's figures.
     dtype : numpy.dtype
         The network's.
+    precision : str, optional
+        The network's; by default that of the dtype.
 
     Returns
     -------
@@ -165,11 +169,14 @@ def predict(counts: Cost, plan: Plan, machine: Machine, dtype: np.dtype[Any]) ->
     """
     threads = plan.threads
     # Of one of the threads at work, in operations and bytes a microsecond.
-    rate = machine.peak(dtype.name, threads) / threads * 1e3
+    kind = _peak_of(dtype, precision)
+    rate = machine.peak(kind, threads) / threads * 1e3
     bandwidths = {
         level: machine.bandwidth(level, threads) / threads * 1e3 for level in machine.bandwidth_gb_s
     }
     latency = machine.fma_latency_ns[dtype.name] / 1e3
+    if kind in machine.peak_gflops and kind != dtype.name:
+        latency /= 2  # of a pair of products, which wait for the last sum together
     levels = _levels(counts, plan, machine, dtype.itemsize)
     products = iter(plan.layers)
     layers = []
@@ -216,8 +223,17 @@ def predict(counts: Cost, plan: Plan, machine: Machine, dtype: np.dtype[Any]) ->
     return Prediction(tuple(layers), overhead, threads)
 
 
+def _peak_of(dtype: np.dtype[Any], precision: str | None) -> str:
+    return "bfloat16" if precision == "bfloat16" else dtype.name
+
+
 def roofs(
-    counts: Cost, plan: Plan, machine: Machine, dtype: np.dtype[Any], threads: int
+    counts: Cost,
+    plan: Plan,
+    machine: Machine,
+    dtype: np.dtype[Any],
+    threads: int,
+    precision: str | None = None,
 ) -> tuple[LayerRoof, ...]:
     """Return the least time of each layer by the roofline, all `threads` at work.
 
@@ -227,6 +243,8 @@ def roofs(
         As `predict` takes them.
     threads : int
         The threads whose peak and bandwidth are the roofs.
+    precision : str, optional
+        As `predict` takes it.
 
     Returns
     -------
@@ -234,7 +252,7 @@ def roofs(
         One for each layer. Weights are read once, whatever the split.
     """
     levels = _levels(counts, plan, machine, dtype.itemsize)
-    peak = machine.peak(dtype, threads) * 1e3
+    peak = machine.peak(_peak_of(dtype, precision), threads) * 1e3
     bandwidths = {
         level: machine.bandwidth(level, threads) * 1e3 for level in machine.bandwidth_gb_s
     }

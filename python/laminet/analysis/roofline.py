@@ -52,6 +52,8 @@ class Roofline(Report, RooflineData):
         ``(in_features, ..., out_features)``.
     dtype : str
         Of its numbers.
+    precision : str
+        Of its products; the peak is that of this.
     threads : int
         So many threads could be used.
     backend : str
@@ -237,6 +239,7 @@ def _roofline(
         network=repr(net),
         sizes=net.sizes,
         dtype=net.dtype.name,
+        precision=net.precision,
         threads=threads,
         backend=runtime.get_backend(),
         cost=costs[1],
@@ -266,8 +269,8 @@ def _row(net: MLP, program: Program, counts: Cost, figures: Machine, threads: in
     # Afterwards, the plan that ran: it follows what handing work over costs, which from rest
     # nobody knows.
     plan = probes.plan(net, counts.batch)
-    predicted = predict(counts, plan, figures, net.dtype)
-    least = roofs(counts, plan, figures, net.dtype, threads)
+    predicted = predict(counts, plan, figures, net.dtype, net.precision)
+    least = roofs(counts, plan, figures, net.dtype, threads, net.precision)
     found = list(zip(program.before_head, counts.layers, least, predicted.layers, strict=True))
     layers = []
     for part, seconds in zip(program.parts, parts, strict=True):

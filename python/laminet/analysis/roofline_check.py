@@ -23,8 +23,7 @@ _MARGIN_OF_MEMORY = 1.5
 
 def beaten(roofline: RooflineData) -> list[str]:
     """Return the `contradictions` of a roofline."""
-    peak = roofline.machine.peak(roofline.dtype, roofline.threads)
-    return contradictions(roofline.rows, roofline.machine, peak)
+    return contradictions(roofline.rows, roofline.machine, roofline.peak_gflops)
 
 
 def notes(roofline: RooflineData) -> list[str]:

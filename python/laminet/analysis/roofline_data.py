@@ -141,12 +141,19 @@ class RooflineData:
     network: str
     sizes: tuple[int, ...]
     dtype: str
+    precision: str
     threads: int
     backend: str
     cost: Cost
     machine: Machine
     rows: tuple[RooflineRow, ...]
     measured: str = ""
+
+    @property
+    def peak_gflops(self) -> float:
+        """The peak of products in the network's precision."""
+        kind = "bfloat16" if self.precision == "bfloat16" else self.dtype
+        return self.machine.peak(kind, self.threads)
 
     def best_batch(self, latency_us: float | None = None) -> int:
         """Return the batch size of the highest throughput, of those that were measured.

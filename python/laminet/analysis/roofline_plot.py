@@ -73,7 +73,7 @@ def plot_roofline(
     # What only moves numbers has no place on a logarithmic axis of FLOPs.
     rows = tuple(row for row in roofline.rows if row.measured_gflops > 0)
     layers = [layer for row in rows for layer in row.layers if layer.measured_gflops > 0]
-    peak = roofline.machine.peak(roofline.dtype, roofline.threads)
+    peak = roofline.peak_gflops
     points: list[RooflineRow | LayerRow] = [*rows, *layers]
     ridge = peak / roofline.machine.bandwidth("DRAM", roofline.threads)
     intensities = [point.intensity for point in points] or [ridge]
@@ -105,7 +105,7 @@ def plot_roofline(
     _legend(axes, roofline, narrow=narrow)
     name = short_name(roofline.sizes)
     threads = "1 thread" if roofline.threads == 1 else f"{roofline.threads} threads"
-    about = f"{name}, {roofline.dtype}" + ("\n" if narrow else ", ")
+    about = f"{name}, {roofline.precision}" + ("\n" if narrow else ", ")
     axes.set_title(about + f"{threads} of {roofline.machine.cpu}", loc="left", fontsize=10)
     return _finish(axes, path)
 

@@ -27,11 +27,16 @@ __all__ = [
     "instruction_set",
     "instruction_sets",
     "max_threads",
+    "multiplies_bfloat16",
     "plan",
     "read_rate",
 ]
 
-_FMA_RATE = {"float32": _core.fma_rate_f32, "float64": _core.fma_rate_f64}
+_FMA_RATE = {
+    "float32": _core.fma_rate_f32,
+    "float64": _core.fma_rate_f64,
+    "bfloat16": _core.bfloat16_rate,
+}
 _ACTIVATION_TIME = {
     "float32": _core.activation_time_f32,
     "float64": _core.activation_time_f64,
@@ -91,6 +96,11 @@ def available_memory() -> int:
     return _core.available_memory()
 
 
+def multiplies_bfloat16(isa: str) -> bool:
+    """Whether an instruction set has an instruction for products of bfloat16."""
+    return isa == "avx512_bf16"
+
+
 def fma_shape(dtype: str, isa: str) -> tuple[int, int]:
     """Return the elements of a vector, and the vectors that `fma_rate` has under way at once."""
     return _FMA_SHAPE[dtype](isa)
@@ -101,8 +111,9 @@ def fma_rate(dtype: str, isa: str, threads: int, seconds: float) -> Reading:
 
     Parameters
     ----------
-    dtype : {"float32", "float64"}
-        The type of the elements.
+    dtype : {"float32", "float64", "bfloat16"}
+        The type of the elements; of bfloat16, which are summed in float32, products of the
+        instruction for them, where the set has one.
     isa : str
         An instruction set of this CPU.
     threads : int
