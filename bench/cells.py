@@ -21,8 +21,13 @@ NETWORKS: tuple[AnyNetwork, ...] = (
 )
 
 
-def judge(net: AnyNetwork, batch: int, timings: dict[str, Timing]) -> dict[str, Any]:
-    """Return the cell of a report: all times, and laminet's beside the best peer's."""
+def judge(
+    net: AnyNetwork, batch: int, timings: dict[str, Timing], narrow: str | None = None
+) -> dict[str, Any]:
+    """Return the cell of a report: all times, and laminet's beside the best peer's.
+
+    `narrow` is the laminet that runs in another precision, which is then the one that counts.
+    """
     fold_numpy(timings)
     cell: dict[str, Any] = {
         "network": net.name,
@@ -36,7 +41,10 @@ def judge(net: AnyNetwork, batch: int, timings: dict[str, Timing]) -> dict[str, 
     ours = timings["laminet"].median_us
     if OTHER in timings:
         cell["other_ratio"] = timings[OTHER].median_us / ours
-    peers = {n: t.median_us for n, t in timings.items() if n not in ("laminet", OTHER)}
+    peers = {n: t.median_us for n, t in timings.items() if n not in ("laminet", OTHER, narrow)}
+    if narrow:
+        cell["narrow_ratio"] = ours / timings[narrow].median_us
+        ours = timings[narrow].median_us
     if peers:
         cell["best_peer"] = min(peers, key=lambda n: peers[n])
         cell["ratio"] = peers[cell["best_peer"]] / ours
@@ -46,18 +54,26 @@ def judge(net: AnyNetwork, batch: int, timings: dict[str, Timing]) -> dict[str, 
 def heading(names: list[str]) -> str:
     """Return what stands above `line`."""
     title = "microseconds a call (median)"
-    return f"{title:36}" + "".join(f"{n:>16}" for n in names) + "   ratio"
+    return f"{title:36}" + "".join(f"{n:>{_width(n)}}" for n in names) + "   ratio"
+
+
+def _width(name: str) -> int:
+    return max(16, len(name) + 2)
 
 
 def line(cell: dict[str, Any], names: list[str]) -> str:
     """One row of the table."""
     us = cell["us"]
     text = f"{cell['network']:28}{cell['batch']:>7} "
-    text += "".join(f"{us[n]['median_us']:>16.2f}" for n in names)
+    text += "".join(f"{us[n]['median_us']:>{_width(n)}.2f}" for n in names)
     if "ratio" in cell:
         text += f"{cell['ratio']:>8.2f}"
     if "laminet" in us:
         text += f"{cell['flops'] / us['laminet']['median_us'] / 1e3:>8.0f} GFLOP/s"
+    if "narrow_ratio" in cell:
+        text += f"   float32/this {cell['narrow_ratio']:.3f}"
+    for name, error in cell.get("errors", {}).items():
+        text += f"   {name} {error:.1e} off"
     if "other_ratio" in cell:
         text += f"   other/this {cell['other_ratio']:.3f}"
     return text

@@ -14,6 +14,7 @@ from typing import Any
 import markdown
 from runtimes import (
     FLOAT64_RUNTIMES,
+    NARROW,
     NUMPY_OTHER,
     OTHER,
     RUNTIMES,
@@ -79,7 +80,8 @@ def set_environment(threads: int | None) -> None:
 
 def chosen_runtimes(options: argparse.Namespace, dtype: str = "float32") -> list[str]:
     """Those that are installed and not left out; the missing ones are named."""
-    return _chosen(FLOAT64_RUNTIMES if dtype == "float64" else tuple(RUNTIMES), options)
+    names = FLOAT64_RUNTIMES if dtype == "float64" else tuple(RUNTIMES)
+    return _chosen((*names, *NARROW.get(getattr(options, "precision", None), ())), options)
 
 
 def chosen_to_train(options: argparse.Namespace) -> list[str]:

@@ -6,7 +6,8 @@ Answers are compared with NumPy in float64 before anything is timed. For each ce
 batch) the runtimes take turns, a few rounds each, so that what disturbs the machine disturbs all of
 them; figures are medians over all rounds. `--threads 1` holds every runtime to one CPU,
 `--dtype float64` compares with NumPy and PyTorch in double precision, `--against PATH` with another
-build of laminet.
+build of laminet. `--precision bfloat16` (or bfloat16_weights) compares laminet in that with the
+others and with OpenVINO in bfloat16, and shows the errors, over the largest output.
 
 Instead: `--training` compares steps of training with PyTorch, JAX and scikit-learn (training.py),
 `--together` puts all runtimes into one process (together.py), `--every 1e-3` calls each once a
@@ -25,7 +26,7 @@ from typing import Any
 import answers
 import cells
 import commandline
-from runtimes import NUMPY_OTHER, AnyNetwork
+from runtimes import NARROW, NUMPY_OTHER, AnyNetwork
 from workers import REST, Worker, fma_peak, series, summary
 
 
@@ -74,6 +75,9 @@ def arguments() -> argparse.Namespace:
     parser = commandline.parser(__doc__, seconds=0.1, rounds=3)
     commandline.add_threads(parser)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument(
+        "--precision", choices=tuple(NARROW), help="laminet in it too, beside OpenVINO in bf16"
+    )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--together", action="store_true", help="all runtimes in one process")
     instead.add_argument("--every", type=float, metavar="SECONDS", help="one call each so often")
@@ -91,6 +95,9 @@ def arguments() -> argparse.Namespace:
             parser.error("--together is about laminet: --skip cannot leave it out")
         if options.picture or (options.markdown and not options.every):
             parser.error("--markdown and --picture are about laminet: --skip cannot leave it out")
+    plain = not (options.together or options.every or options.training or options.derivatives)
+    if options.precision and (not plain or options.dtype != "float32" or options.picture):
+        parser.error("--precision is of calls in float32, without a picture")
     if options.every is not None and options.every <= 0:
         parser.error("--every wants more than 0 seconds")
     return options
@@ -111,7 +118,7 @@ def measure(
     workers: list[Worker], net: AnyNetwork, batch: int, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Compare the answers, then time all runtimes in turns."""
-    answers.prepare(workers, net, batch, options.dtype)
+    errors = answers.prepare(workers, net, batch, options.dtype)
     samples: dict[str, list[float]] = {worker.runtime: [] for worker in workers}
     peaks = []
     for _ in range(options.rounds):
@@ -122,7 +129,10 @@ def measure(
                 # Here, not once before: a clock that is high for a moment is no measure of 0.1 s.
                 peaks.append(worker.run(fma_peak, options.threads, options.seconds))
     timings = {name: summary(values) for name, values in samples.items()}
-    cell = cells.judge(net, batch, timings)
+    narrow = NARROW[options.precision] if options.precision else ()
+    cell = cells.judge(net, batch, timings, narrow[0] if narrow else None)
+    if narrow:
+        cell["errors"] = {name: errors[name] for name in narrow if name in errors}
     if peaks:
         cell["peak_gflops"] = statistics.median(peaks)
     return cell

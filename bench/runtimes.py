@@ -214,11 +214,13 @@ def onnx_runtime(net: AnyNetwork, weights: Weights, batch: int, threads: int | N
     return _fastest([form(model) for model in onnx_models(net, weights, batch)], net, batch)
 
 
-def openvino(net: AnyNetwork, weights: Weights, batch: int, threads: int | None) -> Call:
+def openvino(
+    net: AnyNetwork, weights: Weights, batch: int, threads: int | None, hint: str = "f32"
+) -> Call:
     import openvino as ov
 
     core = ov.Core()
-    config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    config = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
 
@@ -296,6 +298,11 @@ _OF_BLOCKS: dict[str, Callable[[Any, Weights, int, int | None], Call]] = {
     "OpenVINO": openvino,
     "JAX": block_runtimes.jax_jit,
 }
+#: Of each precision that `--precision` names, what runs in it beside those that run in float32.
+NARROW = {
+    "bfloat16": ("laminet (bfloat16)", "OpenVINO (bf16)"),
+    "bfloat16_weights": ("laminet (bfloat16_weights)", "OpenVINO (bf16)"),
+}
 TRAINING: dict[str, type[training_runtimes.Training]] = {
     "laminet": training_runtimes.Laminet,
     OTHER: training_runtimes.Laminet,
@@ -311,6 +318,13 @@ def make(runtime: str, net: AnyNetwork, dtype: str, batch: int, threads: int | N
     if isinstance(net, Task):
         return TRAINING[runtime](net, dtype, batch, threads)
     table = _OF_BLOCKS if isinstance(net, Blocks) else RUNTIMES
+    if runtime == "OpenVINO (bf16)":
+        return openvino(net, net.weights(dtype), batch, threads, "bf16")
+    for precision, (ours, _) in NARROW.items():
+        if runtime == ours:
+            made: Any = table["laminet"](net, net.weights(dtype), batch, threads)
+            narrow: Call = made.with_precision(precision)
+            return narrow
     return table[runtime](net, net.weights(dtype), batch, threads)
 
 
