@@ -15,6 +15,7 @@ from variants import ISAS, instruction_set, same_bits
 import laminet as ln
 from laminet import reference
 from laminet.analysis.error_bound import error_bound
+from laminet.cli import main
 
 BOTH: Any = "bfloat16"
 
@@ -173,6 +174,16 @@ def test_comes_back_as_it_was(tmp_path: Any) -> None:
         assert (again.predict(x) == net.predict(x)).all()
     assert repr(net).startswith("MLP(5 -> 9 relu -> 2 identity, float32, bfloat16, 74 parameters")
     assert net.astype("float64").precision == "float64"
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "bfloat16_weights", "float32"])
+def test_the_command_line_says_it(tmp_path: Any, capsys: Any, precision: Any) -> None:
+    path = tmp_path / "net.safetensors"
+    ln.MLP.init([5, 9, 2], seed=0).with_precision(precision).save(path)
+    assert main(["info", str(path)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("precision")]
+    assert len(lines) == (precision != "float32")
+    assert all(line.startswith(f"precision {precision}: weights ") for line in lines)
 
 
 def test_counts_and_packs_half_of_the_bytes() -> None:

@@ -66,10 +66,19 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
     sizes = "-".join(map(str, net.sizes))
     print(f"{arguments.file}: {os.path.getsize(arguments.file):,} bytes")
     print(f"network {sizes}, {net.dtype}, {net.num_parameters:,} parameters")
+    if net.precision != net.dtype.name:
+        print(f"precision {net.precision}: {_ROUNDED[net.precision]} to 8 bits, by 2^-8 at most")
     print()
     print(summary(net))
     print()
     print(cost(net, arguments.batch, arguments.operation))
+
+
+# What each lesser precision rounds.
+_ROUNDED = {
+    "bfloat16_weights": "weights are rounded",
+    "bfloat16": "weights and what they are multiplied by are rounded",
+}
 
 
 def _checkpoint(path: str) -> Checkpoint | None:
