@@ -193,7 +193,7 @@ class _Steps:
 
     def _epoch(self, number: int, count: int) -> tuple[float, float]:
         """Make the steps of an epoch; return its loss and the learning rate of the last one."""
-        trainer, weighted, total = self._trainer, 0.0, 0.0
+        trainer, mean, total = self._trainer, 0.0, 0.0
         for step in range(count):
             found = self._mean(Share(number, step, count))
             if found is None:  # of parts that are all too small for a row in each step
@@ -208,10 +208,11 @@ class _Steps:
             )[0]
             trainer._core.apply(unflat(gradients, trainer._core.arrays()), rate)
             trainer._last_rate = float(rate)
-            weighted, total = weighted + weight * loss, total + weight
+            total += weight
+            mean += (weight / total) * (loss - mean)  # of one step, its loss to the last bit
         trainer._epochs += 1
-        trainer._losses.append(weighted / total)
-        return weighted / total, trainer._last_rate
+        trainer._losses.append(mean)
+        return mean, trainer._last_rate
 
     def _mean(self, share: Share) -> Any:
         """Return the mean of a share of all parts, with the parameters of now."""
