@@ -32,11 +32,18 @@ def as_labels(values: ArrayLike, kind: str) -> Array:
         # Iterable, as was just seen; mypy knows an ArrayLike, which says less.
         listed = values.tolist() if hasattr(values, "tolist") else list(values)  # type: ignore[arg-type]
         kinds = {_kind_of_label(value) for value in listed}
+        # Of rows of unequal lengths NumPy before 1.24 warns, where later ones raise.
+        rows = any(
+            hasattr(value, "__len__") and not isinstance(value, (str, bytes)) for value in listed
+        )
         try:
             # NumPy would turn the 1 of [1, "one"] into text, and the True of [True, 2] into 1.
-            labels = np.array(listed, dtype=object if len(kinds) > 1 else None)
+            labels = np.array(listed, dtype=object if rows or len(kinds) > 1 else None)
+            unequal = rows and labels.ndim == 1
         except ValueError:
-            raise ValueError(f"{kind} takes labels of shape (n,), got rows of them") from None
+            unequal = True
+        if unequal:
+            raise ValueError(f"{kind} takes labels of shape (n,), got rows of them")
         if labels.dtype.kind == "f" and all(isinstance(value, int) for value in listed):
             labels = np.array(listed, dtype=object)  # no integer type of NumPy holds them all
         if labels.dtype.kind == "U" and labels.tolist() != listed:
