@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bit_patterns.h"
+#include "laminet/gemm/gemm.h"
 #include "laminet/kernels/body/coefficients.h"
 #include "laminet/kernels/body/region.h"
 #include "laminet/kernels/table.h"
@@ -142,6 +143,43 @@ constexpr Tile<double> kTilesF64[] = {tile<F64, 3, 2>(), tile<F64, 2, 1>()};
 constexpr Table<float> kTableF32 = table<F32, 2, 3>(kTilesF32);
 constexpr Table<double> kTableF64 = table<F64, 2, 3>(kTilesF64);
 
+// Products of pairs, as an instruction for them makes them.
+struct Pairs : F32 {
+  using Input = bfloat16_pair;
+  using F32::load;
+  using F32::splat;
+  struct P {
+    bfloat16_pair lane[lanes];
+  };
+  static P splat(bfloat16_pair x) { return {{x, x, x, x}}; }
+  static P load(const bfloat16_pair* p) { return {{p[0], p[1], p[2], p[3]}}; }
+  static V fma(P a, P b, V c) {
+    const auto upper = [](bfloat16_pair x) { return std::bit_cast<float>(x.bits & 0xFFFF'0000u); };
+    const auto lower = [](bfloat16_pair x) { return std::bit_cast<float>(x.bits << 16); };
+    for (int i = 0; i < lanes; ++i) {
+      const float first = add_product(c.lane[i], upper(a.lane[i]), upper(b.lane[i]));
+      c.lane[i] = add_product(first, lower(a.lane[i]), lower(b.lane[i]));
+    }
+    return c;
+  }
+};
+
+void to_pairs(const float* x, std::size_t n, bfloat16_pair* pairs) {
+  for (std::size_t i = 0; i < n; i += 2) {
+    pairs[i / 2] = pair_of(to_factor(x[i]), i + 1 < n ? to_factor(x[i + 1]) : bfloat16{0});
+  }
+}
+
+constexpr Tile<float, bfloat16_pair, bfloat16_pair> kPairTiles[] = {
+    tile<Pairs, 3, 2, bfloat16_pair>(), tile<Pairs, 2, 1, bfloat16_pair>()};
+constexpr Tile<float> kTilesWithPairs[] = {tile<F32, 3, 2>(nullptr, nullptr, &kPairTiles[0]),
+                                           tile<F32, 2, 1>(nullptr, nullptr, &kPairTiles[1])};
+constexpr Table<float> kTableWithPairs = [] {
+  Table<float> result = table<F32, 2, 3>(kTilesWithPairs);
+  result.to_pairs = to_pairs;
+  return result;
+}();
+
 }  // namespace laminet::kernels::plain
 
 namespace laminet::kernels {
@@ -162,6 +200,53 @@ const InstructionSet* fused_set() {
     if (set != &kGeneric) return set;
   }
   return nullptr;
+}
+
+// Layers whose weights are packed as pairs: each kind of tile, odd and even depths, also beyond a
+// block of depth, and packing by parts of these.
+TEST(Bfloat16Pairs, GiveTheBitsOfOneProductAfterTheOther) {
+  std::mt19937 random(8);
+  std::normal_distribution<float> normal(0, 1);
+  struct Shape {
+    std::size_t rows, k, n;
+  };
+  for (const auto [rows, k, n] :
+       {Shape{1, 1, 1}, {1, 37, 71}, {2, 8, 9}, {7, 33, 21}, {4, 4001, 5}, {1, 8193, 9}}) {
+    std::vector<float> x(rows * k), w(n * k), bias(n), start(rows * n);
+    for (std::vector<float>* numbers : {&x, &w, &bias, &start}) {
+      for (float& v : *numbers) v = normal(random);
+    }
+    for (float& v : w) v = widened(to_factor(v));
+    x[0] = -0.0f;
+    w[0] = 1.0f;
+    start[0] = -0.0f;
+    for (const bool with_bias : {false, true}) {
+      const float* const b = with_bias ? bias.data() : nullptr;
+      AlignedArray<bfloat16_pair> storage(
+          packed_size(n, k, plain::kTableWithPairs, Stored::bfloat16_pairs));
+      const PackedWeights<float> packed(dense_view<const float>(w.data(), n, k),
+                                        plain::kTableWithPairs, storage.data(), b);
+      ASSERT_EQ(packed.depth(), (k + 1) / 2);
+      ASSERT_TRUE(packed.finite());
+      std::vector<float> y = start;
+      const Activation activation{with_bias ? ActivationKind::relu : ActivationKind::identity};
+      tiled_layer<float>(
+          dense_view<const float>(x.data(), rows, k), packed,
+          {.panels = {0, packed.layout().panels()}, .accumulate = true, .rounds = true}, b,
+          activation, dense_view(y.data(), rows, n));
+      for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t j = 0; j < n; ++j) {
+          float sum = start[i * n + j];
+          for (std::size_t p = 0; p < k; ++p) {
+            sum = add_product(sum, widened(to_factor(x[i * k + p])), w[j * k + p]);
+          }
+          if (with_bias) sum = sum + bias[j] <= 0 ? 0.0f : sum + bias[j];
+          ASSERT_EQ(std::bit_cast<std::uint32_t>(y[i * n + j]), std::bit_cast<std::uint32_t>(sum))
+              << rows << "x" << k << "x" << n << " at " << i << ", " << j;
+        }
+      }
+    }
+  }
 }
 
 template <class T>
