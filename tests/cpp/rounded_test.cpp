@@ -170,6 +170,26 @@ TEST(Bfloat16Layers, GiveTheBitsOfTheModel) {
   }
 }
 
+// 2^-126 + 2^-130 - 2^-126: the second product is subnormal but fused, and so is what the bias
+// leaves, but that is no sum of products and stays.
+TEST(Bfloat16Layers, FlushSumsOfProductsAlone) {
+  const float x[] = {0x1p-63f, 0x1p-65f};
+  const float bias[] = {-0x1p-126f};
+  for (const kernels::InstructionSet* set : instruction_sets()) {
+    const kernels::Table<float>& table = *set->f32;
+    AlignedArray<bfloat16> halves(packed_size(1, 2, table));
+    AlignedArray<bfloat16_pair> pairs(packed_size(1, 2, table));
+    const ConstMatrixView<float> weight = dense_view(x, 1, 2);
+    const PackedWeights<float> packed =
+        table.to_pairs ? PackedWeights<float>(weight, table, pairs.data(), bias)
+                       : PackedWeights<float>(weight, table, halves.data(), bias);
+    float y = 0;
+    tiled_layer<float>(weight, packed, {.panels = {0, 1}, .rounds = true}, bias, {},
+                       dense_view(&y, 1, 1));
+    EXPECT_EQ(bits(y), bits(0x1p-130f)) << set->name;
+  }
+}
+
 TEST(Bfloat16Layers, LeaveTheFloatModeAsItWas) {
   const DefaultFloatMode mode;
   volatile float least = 0x1p-126f;
