@@ -62,7 +62,13 @@ def test_python_and_needs_are_as_promised() -> None:
     names = {re.split(r"[^\w-]", line)[0] for line in needed}
     assert names == {"numpy", "platformdirs", "rich"}
     # Groups for work on laminet are nothing for its users.
-    assert set(METADATA.get_all("Provides-Extra") or []) == {"arrow", "dask", "onnx", "plot", "sklearn"}
+    assert set(METADATA.get_all("Provides-Extra") or []) == {
+        "arrow",
+        "dask",
+        "onnx",
+        "plot",
+        "sklearn",
+    }
 
 
 def test_the_wheel_is_tested_where_the_sources_are_not() -> None:
