@@ -16,7 +16,8 @@ NAMES = ["a", "b", "c"]
 LAYERS = ln.MLP.init([3, 32, 32, 1], "tanh", seed=0).layers
 NET = ln.MLP(LAYERS, outputs=ln.Quantities(["price"]), feature_names=NAMES)
 
-#: What a recipe has at most, blank lines apart.
+#: The pages whose recipes run here, and what each has of lines at most, blank ones apart.
+ENGINES = ["dask", "distributed-training", "duckdb", "pandas", "polars", "ray", "spark"]
 MOST_LINES = 10
 
 

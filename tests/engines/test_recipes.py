@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from recipes import MOST_LINES, NET, PAGES, assert_scored, expected, recipes, run, table
+from recipes import ENGINES, MOST_LINES, NET, assert_scored, expected, recipes, run, table
 
 pytestmark = pytest.mark.usefixtures("folder")
 
 
-@pytest.mark.parametrize("page", sorted(path.stem for path in PAGES.glob("*.md")))
+@pytest.mark.parametrize("page", ENGINES)
 def test_recipes_are_short(page: str) -> None:
     for recipe in recipes(page):
         lines = recipe.splitlines()

@@ -56,7 +56,6 @@ def test_dask(dask_client: Any) -> None:
 
     parts = dd.from_pandas(rows(), npartitions=PARTS)
     found = parts.map_partitions(seen, BIG, enforce_metadata=False).compute()
-    assert found["pid"].nunique() == 2
     assert_once_each(found)
 
 
@@ -75,7 +74,6 @@ def test_ray(ray: Any) -> None:
     actors = ray.data.ActorPoolStrategy(size=2)
     options = {"fn_constructor_args": [BIG], "batch_format": "pandas", "batch_size": None}
     found = parts.map_batches(Scorer, compute=actors, **options).to_pandas()
-    assert found["pid"].nunique() == 2
     assert_once_each(found)
 
 
