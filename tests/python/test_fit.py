@@ -255,6 +255,18 @@ def test_a_validation_loss_that_is_never_finite_is_an_error():
     assert len(error.value.history) == 2
 
 
+def test_least_squares_of_derivatives_that_are_too_large_did_not_converge():
+    """Where the square of a derivative is infinite and the loss is not."""
+    tiny = ln.Dense(np.full((1, 1), 1e-200), None, "identity")
+    start = ln.MLP([tiny, ln.Dense(np.ones((1, 1)), None, "identity")])
+    far = np.full((4, 1), 1e200)
+    with pytest.raises(ln.TrainingError, match="a derivative or its square is too") as error:
+        ln.fit(start, far, np.ones((4, 1)) * 2, optimizer=ln.optim.LevenbergMarquardt())
+    assert error.value.network == start
+    assert len(error.value.history) == 0
+    assert error.value.epoch == 1
+
+
 def test_labels_are_each_by_themselves():
     """Of one label in each row, too."""
     index = np.random.default_rng(0).integers(0, 3, 400)

@@ -152,6 +152,13 @@ def _least_squares(
     try:
         while len(run.rows) < iterations:
             made = steps.run(1)
+            if steps.stopped == "not_finite":
+                error = TrainingError(
+                    "a derivative or its square is too large for a float64, and the loss is not: "
+                    "try inputs and targets of a scale near 1",
+                    epoch=len(run.rows) + 1,
+                )
+                raise run.diverged(error, net)
             if len(made) == 0 and run.rows:
                 break
             now = steps.network()
