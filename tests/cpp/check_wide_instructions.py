@@ -18,9 +18,9 @@ import sys
 # in an argument of a template. ZZ is a function within a function, K a const member.
 OWN_NAMESPACE = re.compile(r"^_ZZ?NK?7laminet7kernels(4avx2|6avx512|11avx512_bf16)")
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
-# Address, bytes, mnemonic: with tabs between, or by LLVM a space after the address. Further lines of
-# a long instruction have bytes alone, without the tab behind them, and these may look like a prefix
-# and a mnemonic: c4 4e ec 4e, of a division by 13.
+# Address, bytes, mnemonic: with tabs between, or by LLVM a space after the address. Further lines
+# of a long instruction have bytes alone, without the tab behind them, and these may look like a
+# prefix and a mnemonic: c4 4e ec 4e, of a division by 13.
 INSTRUCTION = re.compile(r"^\s*[0-9a-f]+:\s((?:[0-9a-f]{2} ?)+) *\t(.*)$")
 # After prefixes of segment and address size, C4, C5 and 62 open VEX and EVEX in 64-bit code.
 WIDE = re.compile(r"^(?:(?:26|2e|36|3e|64|65|67) )*(?:c4|c5|62)\b")
