@@ -56,6 +56,7 @@ def test_dask(dask_client: Any) -> None:
 
     parts = dd.from_pandas(rows(), npartitions=PARTS)
     found = parts.map_partitions(seen, BIG, enforce_metadata=False).compute()
+    assert found["pid"].nunique() == 2
     assert_once_each(found)
 
 
@@ -69,11 +70,15 @@ class Scorer:
         return seen(part, self.net)
 
 
-def test_ray(ray: Any) -> None:
+def test_ray(ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else the one that starts first may have done all before the other is there.
+    context = ray.data.DataContext.get_current()
+    monkeypatch.setattr(context, "wait_for_min_actors_s", 60)
     parts = ray.data.from_pandas([part for _, part in rows().groupby("id")])
     actors = ray.data.ActorPoolStrategy(size=2)
     options = {"fn_constructor_args": [BIG], "batch_format": "pandas", "batch_size": None}
     found = parts.map_batches(Scorer, compute=actors, **options).to_pandas()
+    assert found["pid"].nunique() == 2
     assert_once_each(found)
 
 

@@ -20,7 +20,7 @@ _WHAT_TO_TRY = (
 
 @named_in("laminet")
 class TrainingError(RuntimeError):
-    """A loss that is not finite: the run diverged, and what it made before is kept.
+    """A loss, or a derivative, that is not finite: the run ended, and what it made before is kept.
 
     Attributes
     ----------
