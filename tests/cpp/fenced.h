@@ -39,6 +39,7 @@ class Fenced {
   T* begin() { return data_; }
   T* end() { return data_ + size_; }
   T* data() { return data_; }
+  std::size_t size() const { return size_; }
   T& operator[](std::size_t i) { return data_[i]; }
 
  private:

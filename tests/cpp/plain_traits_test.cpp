@@ -164,9 +164,13 @@ struct Pairs : F32 {
   }
 };
 
-void to_pairs(const float* x, std::size_t n, bfloat16_pair* pairs) {
-  for (std::size_t i = 0; i < n; i += 2) {
-    pairs[i / 2] = pair_of(to_factor(x[i]), i + 1 < n ? to_factor(x[i + 1]) : bfloat16{0});
+void to_pairs(const RoundArgs<float, bfloat16_pair>& args) {
+  for (std::size_t i = 0; i < args.rows; ++i) {
+    const float* const x = args.x + static_cast<std::ptrdiff_t>(i) * args.x_stride;
+    bfloat16_pair* const y = args.y + static_cast<std::ptrdiff_t>(i) * args.y_stride;
+    for (std::size_t j = 0; j < args.columns; j += 2) {
+      y[j / 2] = pair_of(to_factor(x[j]), j + 1 < args.columns ? to_factor(x[j + 1]) : bfloat16{0});
+    }
   }
 }
 

@@ -79,31 +79,44 @@ TEST(Bfloat16Products, AreFusedAndFlushed) {
 
 TEST(Bfloat16Factors, AreRoundedTheSameByAllSets) {
   std::mt19937 random(6);
-  constexpr std::size_t n = 4099;  // not whole vectors, and odd
+  constexpr std::size_t rows = 3;
   for (const kernels::InstructionSet* set : instruction_sets()) {
-    Fenced<float> x(n), factors(n);
-    Fenced<bfloat16_pair> pairs((n + 1) / 2, bfloat16_pair{0});
     EXPECT_EQ(set->f64->to_factors, nullptr);
-    for (int round = 0; round < 64; ++round) {
-      for (std::size_t i = 0; i < n; ++i) {
+    // Whole vectors, parts of one and of two, and odd numbers of columns.
+    for (std::size_t columns = 1; columns < 140; ++columns) {
+      const std::size_t halves = (columns + 1) / 2;
+      const auto stride = static_cast<std::ptrdiff_t>(columns + 5);
+      Fenced<float> x(2 * (columns + 5) + columns), factors(2 * (columns + 5) + columns, 77.0f);
+      constexpr bfloat16_pair untouched{77};
+      Fenced<bfloat16_pair> pairs(2 * (halves + 3) + halves, untouched);
+      for (float& element : x) {
         // Ties and their neighbours, and NaN and subnormal numbers among them.
         const std::uint32_t low[] = {0x7FFF, 0x8000, 0x8001,
                                      static_cast<std::uint32_t>(random() & 0xFFFFu)};
         std::uint32_t pattern = static_cast<std::uint32_t>(random()) << 16 | low[random() % 4];
         if (random() % 8 == 0) pattern &= 0x807F'FFFFu;
         if (random() % 64 == 0) pattern |= 0x7F80'0000u;
-        x[i] = std::bit_cast<float>(pattern);
+        element = std::bit_cast<float>(pattern);
       }
-      set->f32->to_factors(x.data(), n, factors.data());
-      for (std::size_t i = 0; i < n; ++i) {
-        ASSERT_EQ(bits(factors[i]), bits(widened(to_factor(x[i]))))
-            << set->name << " " << bits(x[i]);
+      set->f32->to_factors({rows, columns, x.data(), stride, factors.data(), stride});
+      for (std::size_t i = 0; i < factors.size(); ++i) {
+        const bool inside = i % (columns + 5) < columns;
+        ASSERT_EQ(bits(factors[i]), inside ? bits(widened(to_factor(x[i]))) : bits(77.0f))
+            << set->name << " " << bits(x[i]) << " of " << columns;
       }
       if (!set->f32->to_pairs) continue;
-      set->f32->to_pairs(x.data(), n, pairs.data());
-      for (std::size_t i = 0; i < n; i += 2) {
-        const bfloat16 second = i + 1 < n ? to_factor(x[i + 1]) : bfloat16{0};
-        ASSERT_EQ(pairs[i / 2].bits, pair_of(to_factor(x[i]), second).bits) << set->name;
+      set->f32->to_pairs(
+          {rows, columns, x.data(), stride, pairs.data(), static_cast<std::ptrdiff_t>(halves + 3)});
+      for (std::size_t i = 0; i < pairs.size(); ++i) {
+        const std::size_t row = i / (halves + 3), j = i % (halves + 3) * 2;
+        const float* const from = x.data() + row * (columns + 5);
+        if (j >= columns) {
+          ASSERT_EQ(pairs[i].bits, untouched.bits) << set->name << " of " << columns;
+          continue;
+        }
+        const bfloat16 second = j + 1 < columns ? to_factor(from[j + 1]) : bfloat16{0};
+        ASSERT_EQ(pairs[i].bits, pair_of(to_factor(from[j]), second).bits)
+            << set->name << " of " << columns;
       }
     }
   }

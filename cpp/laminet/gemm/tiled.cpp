@@ -294,15 +294,25 @@ struct PairsPurpose;
 // Elements of a row of a copy of x: rows begin on cache lines.
 std::size_t rounded_stride(std::size_t columns) { return round_up(columns, 16); }
 
+template <class T, class Y>
+kernels::RoundArgs<T, Y> round_args(const ConstMatrixView<T>& x, const MatrixView<Y>& y) {
+  return {.rows = x.rows,
+          .columns = x.columns,
+          .x = x.data,
+          .x_stride = x.row_stride,
+          .y = y.data,
+          .y_stride = y.row_stride};
+}
+
 ConstMatrixView<bfloat16_pair> pairs_of(const ConstMatrixView<float>& x,
                                         const kernels::Table<float>& table) {
   const std::size_t columns = (x.columns + 1) / 2;
   const std::size_t stride = rounded_stride(columns);
   auto* const memory = thread_scratch<bfloat16_pair, PairsPurpose>(checked_product(x.rows, stride));
-  for (std::size_t i = 0; i < x.rows; ++i) {
-    table.to_pairs(x.row(i), x.columns, memory + i * stride);
-  }
-  return {memory, x.rows, columns, static_cast<std::ptrdiff_t>(stride), 1};
+  const MatrixView<bfloat16_pair> pairs{memory, x.rows, columns,
+                                        static_cast<std::ptrdiff_t>(stride), 1};
+  table.to_pairs(round_args(x, pairs));
+  return pairs;
 }
 
 }  // namespace
@@ -311,10 +321,9 @@ template <class T>
 ConstMatrixView<T> rounded(ConstMatrixView<T> x, const kernels::Table<T>& table) {
   const std::size_t stride = rounded_stride(x.columns);
   T* const memory = thread_scratch<T, RoundedPurpose>(checked_product(x.rows, stride));
-  for (std::size_t i = 0; i < x.rows; ++i) {
-    table.to_factors(x.row(i), x.columns, memory + i * stride);
-  }
-  return {memory, x.rows, x.columns, static_cast<std::ptrdiff_t>(stride), 1};
+  const MatrixView<T> factors{memory, x.rows, x.columns, static_cast<std::ptrdiff_t>(stride), 1};
+  table.to_factors(round_args(x, factors));
+  return factors;
 }
 
 template <class T>

@@ -37,20 +37,30 @@ struct Pairs : F32 {
   static void transpose() = delete;
 };
 
-void to_pairs(const float* x, std::size_t n, bfloat16_pair* pairs) {
-  for_row<F32>((n + 1) / 2, [&](std::ptrdiff_t j, auto count) {
-    const float* const from = x + 2 * j;
-    // Of the last vector, the numbers that there are.
-    const int left = static_cast<int>(n - 2 * static_cast<std::size_t>(j));
-    const __m512 low = left >= 16 ? F32::load(from) : F32::load_partial(from, left, 0.0f);
-    const __m512 high = left >= 32  ? F32::load(from + 16)
-                        : left > 16 ? F32::load_partial(from + 16, left - 16, 0.0f)
-                                    : F32::zero();
-    const auto halves = __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(high, low));
-    // The first of two into the upper half.
-    const __m512i swapped = _mm512_maskz_rol_epi32(0xFFFF, halves, 16);
-    _mm512_mask_storeu_epi32(pairs + j, F32::first(lanes_of<F32>(count)), swapped);
-  });
+// 32 numbers, of which the pairs have the first in the upper half.
+LAMINET_INLINE __m512i pairs_of(__m512 low, __m512 high) {
+  const auto halves = __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(high, low));
+  return _mm512_maskz_rol_epi32(0xFFFF, halves, 16);
+}
+
+void to_pairs(const RoundArgs<float, bfloat16_pair>& args) {
+  constexpr std::size_t step = 2 * F32::lanes;
+  const std::size_t whole = args.columns / step * step;
+  const int left = static_cast<int>(args.columns - whole);
+  const __mmask16 low = left >= F32::lanes ? 0xFFFF : F32::first(left);
+  const __mmask16 high = left > F32::lanes ? F32::first(left - F32::lanes) : 0;
+  const __mmask16 pairs = F32::first((left + 1) / 2);
+  for (std::size_t i = 0; i < args.rows; ++i) {
+    const float* x = args.x + static_cast<std::ptrdiff_t>(i) * args.x_stride;
+    bfloat16_pair* y = args.y + static_cast<std::ptrdiff_t>(i) * args.y_stride;
+    for (const float* const end = x + whole; x < end; x += step, y += F32::lanes) {
+      _mm512_storeu_si512(y, pairs_of(F32::load(x), F32::load(x + F32::lanes)));
+    }
+    if (left == 0) continue;
+    _mm512_mask_storeu_epi32(
+        y, pairs,
+        pairs_of(_mm512_maskz_loadu_ps(low, x), _mm512_maskz_loadu_ps(high, x + F32::lanes)));
+  }
 }
 
 // sum + 1 - 1 in each chain.
@@ -83,9 +93,7 @@ const Tile<float, bfloat16_pair, bfloat16_pair> kAvx512PairTiles[3] = {
     avx512_bf16::tile<Pairs, 12, 2, bfloat16_pair>(),
     avx512_bf16::tile<Pairs, 16, 1, bfloat16_pair>()};
 
-void avx512_to_pairs(const float* x, std::size_t n, bfloat16_pair* pairs) {
-  avx512_bf16::to_pairs(x, n, pairs);
-}
+void avx512_to_pairs(const RoundArgs<float, bfloat16_pair>& args) { avx512_bf16::to_pairs(args); }
 
 float avx512_pair_rounds(std::size_t rounds) { return avx512_bf16::pair_rounds(rounds); }
 
@@ -125,7 +133,8 @@ bool avx512_pairs_are_as_documented() {
     if (std::bit_cast<std::uint32_t>(z) != std::bit_cast<std::uint32_t>(expected)) return false;
     bfloat16_pair rounded{};
     const float factors[] = {sum.b + 0x1p-9f * sum.b, sum.start};
-    avx512_to_pairs(factors, 2, &rounded);
+    avx512_to_pairs(
+        {.rows = 1, .columns = 2, .x = factors, .x_stride = 2, .y = &rounded, .y_stride = 1});
     if (rounded.bits != pair_of(to_factor(factors[0]), to_factor(factors[1])).bits) return false;
   }
   return true;

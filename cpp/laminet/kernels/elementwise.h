@@ -47,6 +47,18 @@ struct DerivativeArgs {
   const T* betas = nullptr;
 };
 
+// y = x in the form that factors of products of bfloat16 have: Y is T, or bfloat16_pair, of which a
+// row has half as many.
+template <class T, class Y>
+struct RoundArgs {
+  std::size_t rows;
+  std::size_t columns;
+  const T* x;
+  std::ptrdiff_t x_stride;
+  Y* y;
+  std::ptrdiff_t y_stride;
+};
+
 template <class T>
 using DerivativeFn = void (*)(const DerivativeArgs<T>& args);
 

@@ -59,8 +59,8 @@ struct Functions {
   void (*adam)(const AdamArgs<T>& args);
   void (*average)(const AverageArgs<T>& args);
   T (*sum_of_squares)(const T* x, std::size_t n);
-  // The n elements of x rounded to bfloat16, as to_factor; null of double. In place or not at all.
-  void (*to_factors)(const T* x, std::size_t n, T* factors);
+  // Rounded to bfloat16, as to_factor; null of double. In place or not at all.
+  void (*to_factors)(const RoundArgs<T, T>& args);
 };
 
 // The same with the tiles.
@@ -69,7 +69,7 @@ struct Table : Functions<T> {
   const Tile<T>* tiles;  // widest first
   std::size_t tile_count;
   // The same as pairs of bfloat16, an odd last one with 0; null where the tiles have none of these.
-  void (*to_pairs)(const T* x, std::size_t n, bfloat16_pair* pairs) = nullptr;
+  void (*to_pairs)(const RoundArgs<T, bfloat16_pair>& args) = nullptr;
 };
 
 struct InstructionSet {
