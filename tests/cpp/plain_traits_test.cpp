@@ -1,6 +1,7 @@
 // The bodies of the kernels over vectors that are plain structs, with no operators at all: other
 // traits than those over the compiler's vectors can stand under them, and give the same bits; so
 // can weights of another type.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -59,6 +60,8 @@ struct Plain {
   }
 
   static T sum(V v) { return (v.lane[0] + v.lane[2]) + (v.lane[1] + v.lane[3]); }
+  static T largest(V v) { return *std::max_element(v.lane, v.lane + lanes); }
+  static V lane_numbers() { return {{0, 1, 2, 3}}; }
   static V add(V a, V b) {
     return each<V>([](T x, T y) { return x + y; }, a, b);
   }
