@@ -17,6 +17,7 @@ namespace laminet {
 namespace {
 
 struct GradientPurpose;
+struct SquaresPurpose;
 
 // Below it a second thread costs more than it saves.
 constexpr double kLeastFlopsToShare = 5e5;
@@ -84,7 +85,7 @@ Trainer<T>::Job::Job(Trainer& trainer, const Samples<T>& samples, std::span<cons
     t_.gradients_ = HugePageArray<T>(slices * t_.numbers_.size());
   }
   t_.losses_.resize(std::max(t_.losses_.size(), sliced_ ? most_rows_ : tape_rows()));
-  t_.squares_.resize(t_.numbers_.parts().size());
+  t_.squares_.resize(t_.numbers_.squares());
   if (orthogonal_) t_.newton_schulz_.prepare();
   if (!sliced_ && aim != Aim::apply) {
     tape_ = &thread_tape<T>();
@@ -118,9 +119,7 @@ template <class T>
 void Trainer<T>::Job::apply() {
   if (clips_) {
     parallel_phases(1, threads_, Wake::always, [&](std::size_t, std::size_t part) {
-      for_own_parts(part, [&](const TrainedPart& one, std::size_t i) {
-        t_.squares_[i] = squares_of(one, gradient_of(one, 0));
-      });
+      for_own_parts(part, [&](const TrainedPart& one) { sum_squares(one, gradient_of(one, 0)); });
     });
   }
   const std::size_t last = phases_ - 1;
@@ -256,7 +255,7 @@ void Trainer<T>::Job::sums(std::size_t batch, std::size_t count, bool accumulate
   if (stopped_after_loss_.load(std::memory_order_relaxed)) return;
   const std::size_t slices = sliced_ ? slices_of(count) : 1;
   const StepRate rate = rate_of(batch);
-  for_own_parts(part, [&](const TrainedPart& one, std::size_t i) {
+  for_own_parts(part, [&](const TrainedPart& one) {
     if (frozen(one) && !t_.optimizer_.averages()) return;
     T* const gradient = keeps_gradients_
                             ? gradient_of(one, 0)
@@ -270,7 +269,7 @@ void Trainer<T>::Job::sums(std::size_t batch, std::size_t count, bool accumulate
       }
     }
     if (!last || aim_ != Aim::step) return;
-    if (clips_) t_.squares_[i] = squares_of(one, gradient);
+    if (clips_) sum_squares(one, gradient);
     if (!waits_) update_part(one, gradient, rate, 1);
   });
 }
@@ -285,9 +284,8 @@ void Trainer<T>::Job::after_gradients(std::size_t batch, std::size_t phase, std:
   }
   if (part == 0 && orthogonal_) ++steps_;
   const StepRate rate = rate_of(batch);
-  for_own_parts(part, [&](const TrainedPart& one, std::size_t) {
-    update_part(one, gradient_of(one, 0), rate, scale);
-  });
+  for_own_parts(
+      part, [&](const TrainedPart& one) { update_part(one, gradient_of(one, 0), rate, scale); });
 }
 
 template <class T>
@@ -320,7 +318,7 @@ template <class Use>
 void Trainer<T>::Job::for_own_parts(std::size_t part, Use use) const {
   const std::span<const TrainedPart> parts = t_.numbers_.parts();
   const RowRange own = share_of_rows(parts.size(), threads_, part);
-  for (std::size_t i = own.first; i < own.first + own.count; ++i) use(parts[i], i);
+  for (std::size_t i = own.first; i < own.first + own.count; ++i) use(parts[i]);
 }
 
 template <class T>
@@ -334,14 +332,29 @@ void Trainer<T>::Job::for_ranges(const TrainedPart& part, Use use) const {
 }
 
 template <class T>
-double Trainer<T>::Job::squares_of(const TrainedPart& part, const T* gradient) const {
-  double sum = 0;
-  for_ranges(part, [&](std::size_t first, std::size_t count, double factor) {
-    if (factor == 0) return;
-    sum +=
-        static_cast<double>(t_.numbers_.operands().table->sum_of_squares(gradient + first, count));
-  });
-  return sum;
+void Trainer<T>::Job::sum_squares(const TrainedPart& part, const T* gradient) const {
+  const kernels::Table<T>& table = *t_.numbers_.operands().table;
+  double* const to = t_.squares_.data() + part.square;
+  if (part.what != TrainedPart::What::weight) {
+    *to = part.factor == 0 ? 0 : static_cast<double>(table.sum_of_squares(gradient, part.count));
+    return;
+  }
+  T* const sums = thread_scratch<T, SquaresPurpose>(part.outputs);
+  const auto stride = static_cast<std::ptrdiff_t>(part.stride);
+  if (part.mixed || part.factor != 0) {
+    table.column_sums({.rows = part.inputs,
+                       .columns = part.outputs,
+                       .x = gradient,
+                       .x_stride = stride,
+                       .sums = sums,
+                       .accumulate = false,
+                       .by = gradient,
+                       .by_stride = stride});
+  }
+  const double* const factors = t_.numbers_.factors(part);
+  for (std::size_t j = 0; j < part.outputs; ++j) {
+    to[j] = (part.mixed ? factors[j] : part.factor) == 0 ? 0 : static_cast<double>(sums[j]);
+  }
 }
 
 template <class T>

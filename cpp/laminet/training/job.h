@@ -64,13 +64,13 @@ class Trainer<T>::Job {
   // By one thread, in the phase that makes the last gradients of a batch.
   void end_batch(std::size_t batch);
 
-  // use(part, its number) for those of a thread, which are always the same.
+  // use(part) for those of a thread, which are always the same.
   template <class Use>
   void for_own_parts(std::size_t part, Use use) const;
   // use(first, elements, factor) for what of a part has one factor.
   template <class Use>
   void for_ranges(const TrainedPart& part, Use use) const;
-  double squares_of(const TrainedPart& part, const T* gradient) const;
+  void sum_squares(const TrainedPart& part, const T* gradient) const;
   double gradient_scale() const;
   void update_part(const TrainedPart& part, const T* gradient, const StepRate& rate, double scale);
 

@@ -63,7 +63,8 @@ TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program,
                       .inputs = 0,
                       .stride = 0,
                       .factor = factor,
-                      .mixed = false});
+                      .mixed = false,
+                      .square = squares_++});
   };
   const auto factor_of = [](const std::vector<double>& of, std::size_t i) {
     return of.empty() ? 1.0 : of[i];
@@ -137,9 +138,11 @@ void TrainedNumbers<T>::add_weight(const DenseStep& dense, std::size_t step, std
            .inputs = inputs,
            .stride = nr,
            .factor = factors[0],
-           .mixed = mixed});
+           .mixed = mixed,
+           .square = squares_ + i / kPartInputs * dense.out_features + output});
     }
   }
+  squares_ += (dense.in_features + kPartInputs - 1) / kPartInputs * dense.out_features;
 }
 
 template <class T>

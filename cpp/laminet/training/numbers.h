@@ -33,6 +33,7 @@ struct TrainedPart {
   std::size_t stride;  // of a panel: its columns
   double factor;       // of the learning rate
   bool mixed;          // a panel of layers with several: factors() by column
+  std::size_t square;  // of squares(): the first of a weight's outputs, or that of all elements
 };
 
 // Of the learning rate: by dense layer, norm, and function with parameters by unit; none: 1 each.
@@ -53,6 +54,10 @@ class TrainedNumbers {
   // Whether dropout does, from now on.
   void drop(bool drops) { operands_.drops = drops; }
   std::span<const TrainedPart> parts() const { return parts_; }
+  // Sums of squares of which the norm of all numbers is made, in an order that knows no panels, as
+  // these differ between instruction sets: of kPartInputs inputs of each output of a weight, or of
+  // all other elements of a part.
+  std::size_t squares() const { return squares_; }
   // Elements of the largest part.
   std::size_t largest_part() const { return largest_; }
   // Of all parts, one after the other with gaps.
@@ -115,6 +120,7 @@ class TrainedNumbers {
   Operands<T> operands_;
   std::vector<TrainedPart> parts_;
   std::size_t largest_ = 0;
+  std::size_t squares_ = 0;
 };
 
 template <class T>

@@ -86,7 +86,7 @@ class Trainer {
   GradientOperands<T> operands_;
   HugePageArray<T> gradients_;  // of all parameters; of each slice
   std::vector<double> losses_;
-  std::vector<double> squares_;  // of each part's gradients
+  std::vector<double> squares_;  // of the gradients: TrainedNumbers::squares()
   std::size_t steps_ = 0;
   std::uint64_t dropout_seed_;
 };
