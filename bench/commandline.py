@@ -85,8 +85,9 @@ def chosen_runtimes(options: argparse.Namespace, dtype: str = "float32") -> list
 
 
 def chosen_to_train(options: argparse.Namespace) -> list[str]:
-    """As `chosen_runtimes`, those that train; all of them do so in float64 too."""
-    return _chosen(tuple(TRAINING), options)
+    """As `chosen_runtimes`, those that train; all that train in float32 do so in float64 too."""
+    narrow = {names[0] for precision, names in NARROW.items() if precision != options.precision}
+    return _chosen(tuple(name for name in TRAINING if name not in narrow), options)
 
 
 def _chosen(names: tuple[str, ...], options: argparse.Namespace) -> list[str]:

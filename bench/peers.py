@@ -76,7 +76,9 @@ def arguments() -> argparse.Namespace:
     commandline.add_threads(parser)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument(
-        "--precision", choices=tuple(NARROW), help="laminet in it too, beside OpenVINO in bf16"
+        "--precision",
+        choices=tuple(NARROW),
+        help="laminet in it, and calls of OpenVINO in bf16",
     )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--together", action="store_true", help="all runtimes in one process")
@@ -96,8 +98,11 @@ def arguments() -> argparse.Namespace:
         if options.picture or (options.markdown and not options.every):
             parser.error("--markdown and --picture are about laminet: --skip cannot leave it out")
     plain = not (options.together or options.every or options.training or options.derivatives)
-    if options.precision and (not plain or options.dtype != "float32" or options.picture):
-        parser.error("--precision is of calls in float32, without a picture")
+    trains = options.training and options.precision == "bfloat16"
+    if options.precision and (options.dtype != "float32" or options.picture):
+        parser.error("--precision is of float32, without a picture")
+    if options.precision and not (plain or trains):
+        parser.error("--precision is of calls, and bfloat16 of --training")
     if options.every is not None and options.every <= 0:
         parser.error("--every wants more than 0 seconds")
     return options

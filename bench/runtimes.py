@@ -306,6 +306,7 @@ NARROW = {
 TRAINING: dict[str, type[training_runtimes.Training]] = {
     "laminet": training_runtimes.Laminet,
     OTHER: training_runtimes.Laminet,
+    "laminet (bfloat16)": training_runtimes.LaminetBfloat16,
     "PyTorch": training_runtimes.PyTorch,
     "PyTorch (compile)": training_runtimes.PyTorchCompiled,
     "JAX": training_runtimes.Jax,

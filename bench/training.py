@@ -22,6 +22,7 @@ from typing import Any
 import cells
 import commandline
 import numpy as np
+from runtimes import NARROW
 from tasks import CHECKED_STEPS, LEARNING_RATE, TASKS, Task, Weights
 from training_runtimes import Training
 from workers import REST, Worker, fma_peak, series, summary
@@ -31,6 +32,10 @@ from workers import REST, Worker, fma_peak, series, summary
 #: the gradient, so that rounding decides which way the parameters of the least ones go. A second
 #: moment that forgets ten times as fast is 2e-3 off, which float64 alone tells apart.
 BOUNDS = {"float32": 0.01, "float64": 1e-3}
+
+#: The same of products of bfloat16, and of the loss of the first step: numbers are 2^-9 off.
+BOUND_OF_BFLOAT16 = 0.3
+LOSS_OF_BFLOAT16 = 2.0**-7
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -81,7 +86,8 @@ def measure(
             if worker.runtime == "laminet":
                 peaks.append(worker.run(fma_peak, options.threads, options.seconds))
     timings = {name: summary(values) for name, values in samples.items()}
-    cell = cells.judge(task, batch, timings) | {
+    narrow = NARROW[options.precision][0] if options.precision else None
+    cell = cells.judge(task, batch, timings, narrow) | {
         "loss": task.loss,
         "parameters": task.parameters,
         "steps": task.steps(batch),
@@ -143,8 +149,9 @@ def check(
     Of the parameters the way from the start counts, array by array: the norm of what is wrong with
     it over its own.
     """
+    narrow = runtime == NARROW["bfloat16"][0]
     loss = abs(found[0] - expected[0]) / abs(expected[0])
-    if not loss <= 100 * np.finfo(dtype).eps:
+    if not loss <= (LOSS_OF_BFLOAT16 if narrow else 100 * np.finfo(dtype).eps):
         raise SystemExit(f"{runtime} has another loss on {task.name}: {loss:.2e} off")
     worst = 0.0
     arrays = [
@@ -155,7 +162,7 @@ def check(
             raise SystemExit(f"{runtime} is wrong on {task.name}: {got.shape}, not {right.shape}")
         way = np.linalg.norm(right - start)
         worst = max(worst, float(np.linalg.norm(got - right) / way))
-    if not worst <= BOUNDS[dtype]:
+    if not worst <= (BOUND_OF_BFLOAT16 if narrow else BOUNDS[dtype]):
         raise SystemExit(
             f"{runtime} is wrong on {task.name}: after {CHECKED_STEPS} steps the parameters are "
             f"{worst:.2e} of their way off"
@@ -189,6 +196,8 @@ def line(cell: dict[str, Any], names: list[str]) -> str:
         text += f"{cell['ratio']:>8.2f}"
     if "share" in cell:
         text += f"{100 * cell['share']:>8.0f} %"
+    if "narrow_ratio" in cell:
+        text += f"   float32/bfloat16 {cell['narrow_ratio']:.3f}"
     if "other_ratio" in cell:
         text += f"   other/this {cell['other_ratio']:.3f}"
     return text

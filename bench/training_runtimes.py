@@ -50,6 +50,8 @@ class Training:
 class Laminet(Training):
     """`Trainer.epoch`."""
 
+    precision: Any = None
+
     def prepare(self) -> None:
         import laminet as ln
 
@@ -64,7 +66,10 @@ class Laminet(Training):
     def reset(self) -> None:
         import laminet as ln
 
-        self.trainer = ln.Trainer(self.net, self.task.loss, ln.optim.Adam(LEARNING_RATE), seed=0)
+        # Other builds (--against) may not know the option.
+        options: Any = {"precision": self.precision} if self.precision else {}
+        adam = ln.optim.Adam(LEARNING_RATE)
+        self.trainer = ln.Trainer(self.net, self.task.loss, adam, seed=0, **options)
 
     def epoch(self) -> float:
         shuffle = not self.task.full_batch
@@ -78,6 +83,12 @@ class Laminet(Training):
         ]
         layers: Any = self.trainer.network.layers
         return losses[0], [(layer.weight, layer.bias) for layer in layers]
+
+
+class LaminetBfloat16(Laminet):
+    """The same with products of bfloat16."""
+
+    precision = "bfloat16"
 
 
 class PyTorch(Training):

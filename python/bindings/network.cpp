@@ -168,13 +168,6 @@ class Network {
     return *head;
   }
 
-  static Precision as_precision(const std::string& name) {
-    if (name == "float32" || name == "float64") return Precision::full;
-    if (name == "bfloat16_weights") return Precision::bfloat16_weights;
-    require(name == "bfloat16", "unknown precision ", name);
-    return Precision::bfloat16;
-  }
-
   Input<T> checked_input(py::handle x) const {
     Input<T> input = as_input<T>(x, "x", feature_names_);
     require(input.view.columns == mlp_.in_features(), "x has ", input.view.columns,
@@ -216,6 +209,13 @@ void register_class_of_network(py::module_& module, const char* name) {
 }
 
 }  // namespace
+
+Precision as_precision(const std::string& name) {
+  if (name == "float32" || name == "float64") return Precision::full;
+  if (name == "bfloat16_weights") return Precision::bfloat16_weights;
+  require(name == "bfloat16", "unknown precision ", name);
+  return Precision::bfloat16;
+}
 
 template <class T>
 const Mlp<T>& mlp_of(const py::object& network) {

@@ -3,7 +3,10 @@
 
 #include <pybind11/pybind11.h>
 
+#include <string>
+
 #include "laminet/network/mlp.h"
+#include "laminet/network/precision.h"
 
 namespace laminet {
 
@@ -14,6 +17,9 @@ const Mlp<T>& mlp_of(const pybind11::object& network);
 // The names of its inputs, a tuple of str, or None. Throws TypeError where it is something else.
 template <class T>
 const pybind11::object& feature_names_of(const pybind11::object& network);
+
+// Throws std::invalid_argument where there is no such precision.
+Precision as_precision(const std::string& name);
 
 // The method `forward` of such an object, to be called without a look at its class.
 struct BoundForward {

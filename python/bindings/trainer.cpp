@@ -85,10 +85,12 @@ template <class T>
 class NetworkTrainer {
  public:
   NetworkTrainer(const py::object& network, const py::dict& loss, const py::dict& optimizer,
-                 const py::object& factors, std::uint64_t dropout_seed)
+                 const py::object& factors, std::uint64_t dropout_seed,
+                 const std::string& precision)
       : network_(network),
         net_(mlp_of<T>(network)),
-        trainer_(net_, as_loss(loss), as_optimizer(optimizer), as_factors(factors), dropout_seed) {}
+        trainer_(net_, as_loss(loss), as_optimizer(optimizer), as_factors(factors), dropout_seed,
+                 as_precision(precision)) {}
 
   double step(const py::object& x, const py::object& y, const py::object& weights, double rate) {
     const Given given(*this, x, y, weights);
@@ -297,11 +299,13 @@ void register_class_of_trainer(py::module_& module, const char* name) {
   type.def_static(
           "make",
           [](const py::object& network, const py::dict& loss, const py::dict& optimizer,
-             const py::object& factors, std::uint64_t dropout_seed) {
-            return owned(std::make_unique<N>(network, loss, optimizer, factors, dropout_seed));
+             const py::object& factors, std::uint64_t dropout_seed, const std::string& precision) {
+            return owned(
+                std::make_unique<N>(network, loss, optimizer, factors, dropout_seed, precision));
           },
           py::arg("network"), py::arg("loss"), py::arg("optimizer"),
-          py::arg("factors") = py::none(), py::arg("dropout_seed") = 0)
+          py::arg("factors") = py::none(), py::arg("dropout_seed") = 0,
+          py::arg("precision") = "float32")
       .def("step", &N::step, py::arg("x"), py::arg("y"), py::arg("sample_weight"),
            py::arg("learning_rate"))
       .def("epoch", &N::epoch, py::arg("x"), py::arg("y"), py::arg("sample_weight"),

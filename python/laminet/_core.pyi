@@ -113,6 +113,7 @@ class TrainerF32:
         optimizer: dict[str, Any],
         factors: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
         dropout_seed: int = 0,
+        precision: str = "float32",
     ) -> TrainerF32: ...
     def step(self, x: Any, y: Any, sample_weight: Any, learning_rate: float) -> float: ...
     def epoch(
@@ -143,6 +144,7 @@ class TrainerF64:
         optimizer: dict[str, Any],
         factors: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
         dropout_seed: int = 0,
+        precision: str = "float32",
     ) -> TrainerF64: ...
     def step(self, x: Any, y: Any, sample_weight: Any, learning_rate: float) -> float: ...
     def epoch(

@@ -122,6 +122,33 @@ TEST(Bfloat16Factors, AreRoundedTheSameByAllSets) {
   }
 }
 
+TEST(Bfloat16Factors, ArePairedByRows) {
+  std::mt19937 random(8);
+  for (const kernels::InstructionSet* set : instruction_sets()) {
+    if (!set->f32->to_row_pairs) continue;
+    for (std::size_t rows = 1; rows < 6; ++rows) {
+      for (const std::size_t columns : {1u, 15u, 16u, 17u, 33u, 64u}) {
+        const std::size_t apart = columns + 3, halves = (rows + 1) / 2;
+        constexpr bfloat16_pair untouched{77};
+        Fenced<float> x((rows - 1) * apart + columns);
+        Fenced<bfloat16_pair> pairs((halves - 1) * apart + columns, untouched);
+        for (float& element : x) element = draw(random) * (1 + 0x1p-9f);
+        set->f32->to_row_pairs({rows, columns, x.data(), static_cast<std::ptrdiff_t>(apart),
+                                pairs.data(), static_cast<std::ptrdiff_t>(apart)});
+        for (std::size_t i = 0; i < pairs.size(); ++i) {
+          const std::size_t row = 2 * (i / apart), j = i % apart;
+          const auto at = [&](std::size_t r) {
+            return r < rows ? to_factor(x[r * apart + j]) : bfloat16{0};
+          };
+          ASSERT_EQ(pairs[i].bits,
+                    j < columns ? pair_of(at(row), at(row + 1)).bits : untouched.bits)
+              << set->name << " " << rows << " x " << columns << " at " << i;
+        }
+      }
+    }
+  }
+}
+
 // Whole layers: odd and even depths, beyond a block of depth too, each kind of tile and its edges,
 // with and without what comes after the sum.
 TEST(Bfloat16Layers, GiveTheBitsOfTheModel) {

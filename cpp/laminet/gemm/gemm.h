@@ -47,16 +47,6 @@ struct TiledOptions {
   bool rounds = false;
 };
 
-// Asks for the memory that rounding of (rows, columns) takes, on the calling thread, and for the
-// pages behind it.
-template <class T>
-void reserve_rounded(std::size_t rows, std::size_t columns);
-
-// A copy of x, contiguous rows, rounded to bfloat16: in the calling thread's memory, until it
-// rounds again.
-template <class T>
-ConstMatrixView<T> rounded(ConstMatrixView<T> x, const kernels::Table<T>& table);
-
 // y and bias are those of the whole layer, whatever the panels.
 template <class T>
 void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, TiledOptions options,
@@ -94,9 +84,10 @@ template <class T>
 void pack_columns(ConstMatrixView<T> from, const ColumnPanels<T>& to, std::size_t first);
 
 // c = or += a^T b of the first k rows, from those panels on that are given.
-template <class T>
-void tiled_gradient(const kernels::GradientTile<T>& tile, std::size_t k, const ColumnPanels<T>& a,
-                    const ColumnPanels<T>& b, bool accumulate, MatrixView<T> c);
+template <class T, class Input>
+void tiled_gradient(const kernels::GradientTile<T, Input>& tile, std::size_t k,
+                    const ColumnPanels<Input>& a, const ColumnPanels<Input>& b, bool accumulate,
+                    MatrixView<T> c);
 
 // y = s(z + bias), z and y with contiguous rows; y may be z. The function's parameters by column,
 // or null: then its own.

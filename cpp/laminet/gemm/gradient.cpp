@@ -50,8 +50,8 @@ void with_width(std::size_t width, Use use) {
 }
 
 // run(i, j) for each tile of c.
-template <class T, class Run>
-void for_gradient_tiles(const kernels::GradientTile<T>& tile, MatrixView<T> c, Run run) {
+template <class T, class Input, class Run>
+void for_gradient_tiles(const kernels::GradientTile<T, Input>& tile, MatrixView<T> c, Run run) {
   // The first panel touches every page of c, which may be fresh: long for a large one.
   const std::size_t between = 16 * tile.mr;
   for (std::size_t j = 0; j < c.columns; j += tile.nr) {
@@ -73,9 +73,10 @@ void pack_columns(ConstMatrixView<T> from, const ColumnPanels<T>& to, std::size_
   });
 }
 
-template <class T>
-void tiled_gradient(const kernels::GradientTile<T>& tile, std::size_t k, const ColumnPanels<T>& a,
-                    const ColumnPanels<T>& b, bool accumulate, MatrixView<T> c) {
+template <class T, class Input>
+void tiled_gradient(const kernels::GradientTile<T, Input>& tile, std::size_t k,
+                    const ColumnPanels<Input>& a, const ColumnPanels<Input>& b, bool accumulate,
+                    MatrixView<T> c) {
   for_gradient_tiles(tile, c, [&](std::size_t i, std::size_t j) {
     tile.multiply({.k = k,
                    .a = a.panel(i / tile.mr),
@@ -130,5 +131,11 @@ void tiled_gradient(const kernels::GradientTile<T>& tile, ConstMatrixView<T> a,
                                ConstMatrixView<T>, bool, MatrixView<T>);
 LAMINET_FOR_EACH_TYPE(LAMINET_INSTANTIATE)
 #undef LAMINET_INSTANTIATE
+
+template void pack_columns(ConstMatrixView<bfloat16_pair>, const ColumnPanels<bfloat16_pair>&,
+                           std::size_t);
+template void tiled_gradient(const kernels::GradientTile<float, bfloat16_pair>&, std::size_t,
+                             const ColumnPanels<bfloat16_pair>&, const ColumnPanels<bfloat16_pair>&,
+                             bool, MatrixView<float>);
 
 }  // namespace laminet

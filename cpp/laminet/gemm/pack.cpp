@@ -4,11 +4,15 @@
 #include <cmath>
 
 #include "laminet/base/interruption.h"
+#include "laminet/base/scratch.h"
 #include "laminet/base/types.h"
+#include "laminet/gemm/rounded.h"
 #include "laminet/kernels/table.h"
 
 namespace laminet {
 namespace {
+
+struct HalvesPurpose;
 
 bool is_finite(float x) { return std::isfinite(x); }
 bool is_finite(double x) { return std::isfinite(x); }
@@ -151,15 +155,58 @@ void transpose(ConstMatrixView<T> from, MatrixView<T> to) {
 }  // namespace
 
 template <class T>
-void PackedWeights<T>::repack(ConstMatrixView<T> w, std::size_t output, std::size_t first) {
+template <class W>
+void PackedWeights<T>::put(ConstMatrixView<W> w, W* panels, std::size_t output, std::size_t first) {
   for (std::size_t i = 0; i < w.rows;) {
     const std::size_t panel = std::min((output + i) / layout_.body->nr, layout_.body_panels);
     const std::size_t nr = panel < layout_.body_panels ? layout_.body->nr : layout_.tail->nr;
     const std::size_t from = output + i - panel * layout_.body->nr;
     const std::size_t count = std::min(nr - from, w.rows - i);
-    const MatrixView<T> to = dense_view(change_panel(panel) + first * nr, w.columns, nr);
-    transpose<T>(w.row_block(i, count), to.column_block(from, count));
+    const MatrixView<W> to = dense_view(panels + offset(panel) + first * nr, w.columns, nr);
+    transpose<W>(w.row_block(i, count), to.column_block(from, count));
     i += count;
+  }
+}
+
+template <class T>
+void PackedWeights<T>::repack(ConstMatrixView<T> w, std::size_t output, std::size_t first) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (pairs_) {
+      const MatrixView<bfloat16_pair> pairs = pairs_of(w, *table_);
+      for (std::size_t i = 0; w.columns % 2 > 0 && i < pairs.rows; ++i) {
+        bfloat16_pair& odd = pairs.row(i)[pairs.columns - 1];
+        odd = as_right_factor(odd);
+      }
+      return put<bfloat16_pair>(pairs, pairs_, output, first / 2);
+    }
+    if (halves_) {
+      bfloat16* const memory = thread_scratch<bfloat16, HalvesPurpose>(w.rows * w.columns);
+      const MatrixView<bfloat16> halves = dense_view(memory, w.rows, w.columns);
+      copy_stored(rounded<T>(w, *table_), halves);
+      return put<bfloat16>(halves, halves_, output, first);
+    }
+  }
+  put<T>(w, data_, output, first);
+}
+
+template <class T>
+void PackedWeights<T>::repack_panel(ConstMatrixView<T> w, std::size_t panel, std::size_t first) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (halves_) {
+      const MatrixView<bfloat16> to =
+          dense_view(halves_ + offset(panel) + first * w.columns, w.rows, w.columns);
+      return copy_stored(rounded<T>(w, *table_), to);
+    }
+    bfloat16_pair* const to = pairs_ + offset(panel) + first / 2 * w.columns;
+    table_->to_row_pairs({.rows = w.rows,
+                          .columns = w.columns,
+                          .x = w.data,
+                          .x_stride = w.row_stride,
+                          .y = to,
+                          .y_stride = static_cast<std::ptrdiff_t>(w.columns)});
+    if (w.rows % 2 == 0) return;
+    bfloat16_pair* const odd = to + w.rows / 2 * w.columns;
+    std::transform(odd, odd + w.columns, odd, as_right_factor);
   }
 }
 

@@ -75,16 +75,22 @@ class PackedWeights {
   PackedWeights(ConstMatrixView<T> w, const kernels::Table<T>& table, bfloat16_pair* storage,
                 const T* bias);
 
-  // Of other numbers of the same shape, in the same place; only where the storage is another's.
-  // This and what follows is of weights stored as given.
+  // Of other numbers of the same shape, in the same place; only where the storage is another's and
+  // weights are stored as given.
   void repack(ConstMatrixView<T> w, const T* bias);
 
-  // The panel that begins with output `panel` nr, to change; may_skip_zeros() and finite() must not
-  // be asked afterwards.
+  // What follows changes a part; may_skip_zeros() and finite() must not be asked afterwards.
+  // `first` is even where weights are stored as pairs. Weights not stored as given become factors
+  // (to_factor of base/bfloat16.h).
+  //
+  // The panel that begins with output `panel` nr, to change: of weights stored as given.
   T* change_panel(std::size_t panel) { return data_ + offset(panel); }
   // Packs anew the products from `first` on, of which w has the columns, of the outputs from
   // `output` on, of which w has the rows.
   void repack(ConstMatrixView<T> w, std::size_t output, std::size_t first);
+  // The same of all outputs of a panel, of which w has the columns, and the products the rows; of
+  // weights not stored as given.
+  void repack_panel(ConstMatrixView<T> w, std::size_t panel, std::size_t first);
 
   std::size_t n() const { return n_; }
   std::size_t k() const { return k_; }
@@ -123,6 +129,9 @@ class PackedWeights {
   void pack(ConstMatrixView<T> w, W* out, Block block) const;
   template <class W>
   void pack_with(ConstMatrixView<T> w, W* out, const T* bias);
+  // Of what stands for weights: `first` counts rows of panels.
+  template <class W>
+  void put(ConstMatrixView<W> w, W* panels, std::size_t output, std::size_t first);
 
   std::size_t n_;
   std::size_t k_;

@@ -5,10 +5,10 @@
 #include "laminet/base/cpu_info.h"
 #include "laminet/base/float_mode.h"
 #include "laminet/base/interruption.h"
-#include "laminet/base/scratch.h"
 #include "laminet/base/types.h"
 #include "laminet/gemm/blocking.h"
 #include "laminet/gemm/gemm.h"
+#include "laminet/gemm/rounded.h"
 #include "laminet/kernels/table.h"
 
 namespace laminet {
@@ -288,51 +288,7 @@ void run_all_or_listed(const ConstMatrixView<T>& x, const PackedWeights<T>& w, T
   run_all<T, Form>(x, w, options, bias, activation, y);
 }
 
-struct RoundedPurpose;
-struct PairsPurpose;
-
-// Elements of a row of a copy of x: rows begin on cache lines.
-std::size_t rounded_stride(std::size_t columns) { return round_up(columns, 16); }
-
-template <class T, class Y>
-kernels::RoundArgs<T, Y> round_args(const ConstMatrixView<T>& x, const MatrixView<Y>& y) {
-  return {.rows = x.rows,
-          .columns = x.columns,
-          .x = x.data,
-          .x_stride = x.row_stride,
-          .y = y.data,
-          .y_stride = y.row_stride};
-}
-
-ConstMatrixView<bfloat16_pair> pairs_of(const ConstMatrixView<float>& x,
-                                        const kernels::Table<float>& table) {
-  const std::size_t columns = (x.columns + 1) / 2;
-  const std::size_t stride = rounded_stride(columns);
-  auto* const memory = thread_scratch<bfloat16_pair, PairsPurpose>(checked_product(x.rows, stride));
-  const MatrixView<bfloat16_pair> pairs{memory, x.rows, columns,
-                                        static_cast<std::ptrdiff_t>(stride), 1};
-  table.to_pairs(round_args(x, pairs));
-  return pairs;
-}
-
 }  // namespace
-
-template <class T>
-ConstMatrixView<T> rounded(ConstMatrixView<T> x, const kernels::Table<T>& table) {
-  const std::size_t stride = rounded_stride(x.columns);
-  T* const memory = thread_scratch<T, RoundedPurpose>(checked_product(x.rows, stride));
-  const MatrixView<T> factors{memory, x.rows, x.columns, static_cast<std::ptrdiff_t>(stride), 1};
-  table.to_factors(round_args(x, factors));
-  return factors;
-}
-
-template <class T>
-void reserve_rounded(std::size_t rows, std::size_t columns) {
-  const std::size_t size = checked_product(rows, rounded_stride(columns));
-  std::fill_n(thread_scratch<T, RoundedPurpose>(size), size, T{0});
-  const std::size_t pairs = checked_product(rows, rounded_stride((columns + 1) / 2));
-  std::fill_n(thread_scratch<bfloat16_pair, PairsPurpose>(pairs), pairs, bfloat16_pair{0});
-}
 
 template <class T>
 void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, TiledOptions options,
@@ -358,8 +314,6 @@ void tiled_layer(const ConstMatrixView<T>& x, const PackedWeights<T>& w, const T
 }
 
 #define LAMINET_INSTANTIATE(T)                                                                 \
-  template void reserve_rounded<T>(std::size_t, std::size_t);                                  \
-  template ConstMatrixView<T> rounded(ConstMatrixView<T>, const kernels::Table<T>&);           \
   template std::array<Sweep<T>, 2> plan_sweeps(const PanelLayout<T>&, PanelRange, std::size_t, \
                                                std::size_t, const CacheSizes&);                \
   template void tiled_layer(const ConstMatrixView<T>&, const PackedWeights<T>&, TiledOptions,  \

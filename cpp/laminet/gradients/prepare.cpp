@@ -6,6 +6,7 @@
 #include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gemm/gemm.h"
+#include "laminet/gemm/rounded.h"
 #include "laminet/gradients/derivatives.h"
 #include "laminet/gradients/work.h"
 

@@ -115,6 +115,8 @@ constexpr Table<float> kTableF32 = avx512::table<avx512::F32, 4, 12>(kTilesF32<f
 constexpr Table<float> kTableWithPairs = [] {
   Table<float> table = avx512::table<avx512::F32, 4, 12>(kTilesF32<true>);
   table.to_pairs = avx512_to_pairs;
+  table.to_row_pairs = avx512_to_row_pairs;
+  table.pair_gradient_tile = &kAvx512PairGradientTile;
   table.probe.pairs = avx512_pair_rounds;
   return table;
 }();

@@ -20,16 +20,21 @@ namespace laminet::kernels::avx512_bf16 {
 #include "laminet/kernels/body/avx512_f32.inc"
 #include "laminet/kernels/body/simd.inc"
 #include "laminet/kernels/body/gemm_tile.inc"
+#include "laminet/kernels/body/gradient_tile.inc"
 // clang-format on
 
 struct Pairs : F32 {
   using Input = bfloat16_pair;
   using F32::load;
+  using F32::load_partial;
   using F32::splat;
   static LAMINET_INLINE __m512i splat(bfloat16_pair x) {
     return _mm512_set1_epi32(static_cast<int>(x.bits));
   }
   static LAMINET_INLINE __m512i load(const bfloat16_pair* p) { return _mm512_loadu_si512(p); }
+  static LAMINET_INLINE __m512i load_partial(const bfloat16_pair* p, int n, bfloat16_pair fill) {
+    return _mm512_mask_loadu_epi32(splat(fill), first(n), p);
+  }
   static LAMINET_INLINE V fma(__m512i a, __m512i b, V c) {
     return _mm512_dpbf16_ps(c, __builtin_bit_cast(__m512bh, a), __builtin_bit_cast(__m512bh, b));
   }
@@ -63,6 +68,30 @@ void to_pairs(const RoundArgs<float, bfloat16_pair>& args) {
   }
 }
 
+// The places of 16 numbers of which a pair has the upper half, and of 16 for the lower ones.
+alignas(64) constexpr std::uint16_t kRowsOfPairs[32] = {16, 0,  17, 1,  18, 2,  19, 3,  20, 4,  21,
+                                                        5,  22, 6,  23, 7,  24, 8,  25, 9,  26, 10,
+                                                        27, 11, 28, 12, 29, 13, 30, 14, 31, 15};
+
+void to_row_pairs(const RoundArgs<float, bfloat16_pair>& args) {
+  const __m512i places = _mm512_load_si512(kRowsOfPairs);
+  const auto run = [&](const float* first, const float* second, bfloat16_pair* y) {
+    for (std::size_t j = 0; j < args.columns; j += F32::lanes) {
+      const int left = static_cast<int>(args.columns - j);
+      const __mmask16 mask = left >= F32::lanes ? 0xFFFF : F32::first(left);
+      const __m512 upper = _mm512_maskz_loadu_ps(mask, first + j);
+      const __m512 lower = second ? _mm512_maskz_loadu_ps(mask, second + j) : F32::zero();
+      const auto halves = __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(lower, upper));
+      _mm512_mask_storeu_epi32(y + j, mask, _mm512_maskz_permutexvar_epi16(~0u, places, halves));
+    }
+  };
+  bfloat16_pair* y = args.y;
+  for (std::size_t i = 0; i < args.rows; i += 2, y += args.y_stride) {
+    const float* const x = args.x + static_cast<std::ptrdiff_t>(i) * args.x_stride;
+    run(x, i + 1 < args.rows ? x + args.x_stride : nullptr, y);
+  }
+}
+
 // sum + 1 - 1 in each chain.
 float pair_rounds(std::size_t rounds) {
   constexpr int chains = 24;
@@ -93,7 +122,14 @@ const Tile<float, bfloat16_pair, bfloat16_pair> kAvx512PairTiles[3] = {
     avx512_bf16::tile<Pairs, 12, 2, bfloat16_pair>(),
     avx512_bf16::tile<Pairs, 16, 1, bfloat16_pair>()};
 
+// 24 accumulators, as that of float.
+const GradientTile<float, bfloat16_pair> kAvx512PairGradientTile =
+    avx512_bf16::gradient_tile<Pairs, 6, 4>();
+
 void avx512_to_pairs(const RoundArgs<float, bfloat16_pair>& args) { avx512_bf16::to_pairs(args); }
+void avx512_to_row_pairs(const RoundArgs<float, bfloat16_pair>& args) {
+  avx512_bf16::to_row_pairs(args);
+}
 
 float avx512_pair_rounds(std::size_t rounds) { return avx512_bf16::pair_rounds(rounds); }
 

@@ -101,7 +101,7 @@ constexpr Tile<float> kTilesF32[] = {
     generic::tile<generic::F32, 12, 1>(&kTilesBfloat16[1], &kTilesRounded[1])};
 constexpr Tile<double> kTilesF64[] = {generic::tile<generic::F64, 6, 2>(),
                                       generic::tile<generic::F64, 12, 1>()};
-constexpr Table<float> kTableF32 = generic::table<generic::F32, 2, 6>(kTilesF32);
+constexpr Table<float> kTableF32 = generic::table<generic::F32, 2, 6, generic::Rounded>(kTilesF32);
 constexpr Table<double> kTableF64 = generic::table<generic::F64, 2, 6>(kTilesF64);
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 
+#include "laminet/base/bfloat16.h"
+
 namespace laminet::kernels {
 
 // One register tile of C = A^T B, C being m x n:
@@ -10,12 +12,14 @@ namespace laminet::kernels {
 //   b           k rows, `b_stride` elements apart, of n elements; nothing outside is read
 //   c           m rows of n elements, `c_stride` elements apart
 //   accumulate  C += A^T B; the products are summed first, then added
-template <class T>
+// Products of numbers of bfloat16 are those of tile.h: of `pairs` of rows that follow each other,
+// or `rounded`, run in FlushingFloatMode.
+template <class T, class Input = T>
 struct GradientTileArgs {
   std::size_t k;
-  const T* a;
+  const Input* a;
   std::ptrdiff_t a_stride;
-  const T* b;
+  const Input* b;
   std::ptrdiff_t b_stride;
   T* c;
   std::ptrdiff_t c_stride;
@@ -23,11 +27,12 @@ struct GradientTileArgs {
   bool accumulate;
 };
 
-template <class T>
+template <class T, class Input = T>
 struct GradientTile {
   std::size_t mr;
   std::size_t nr;
-  void (*multiply)(const GradientTileArgs<T>& args, std::size_t m);  // m in 1 .. mr
+  // m in 1 .. mr
+  void (*multiply)(const GradientTileArgs<T, Input>& args, std::size_t m);
 };
 
 // One register tile of C = A B', C being m x n, B' being those rows of B that are listed:

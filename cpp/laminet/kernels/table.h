@@ -46,6 +46,7 @@ struct Functions {
   void (*column_sums)(const ColumnSumsArgs<T>& args);
   void (*head_product)(const HeadProductArgs<T>& args);
   GradientTile<T> gradient_tile;
+  GradientTile<T> rounded_gradient_tile;  // of the same size
   GatherTile<T> gather_tile;
   void (*rescale)(const RescaleArgs<T>& args);
   void (*sum)(const SumArgs<T>& args);
@@ -70,6 +71,9 @@ struct Table : Functions<T> {
   std::size_t tile_count;
   // The same as pairs of bfloat16, an odd last one with 0; null where the tiles have none of these.
   void (*to_pairs)(const RoundArgs<T, bfloat16_pair>& args) = nullptr;
+  // Pairs of two rows: y has half as many rows as x, and as many columns.
+  void (*to_row_pairs)(const RoundArgs<T, bfloat16_pair>& args) = nullptr;
+  const GradientTile<T, bfloat16_pair>* pair_gradient_tile = nullptr;
 };
 
 struct InstructionSet {

@@ -13,6 +13,7 @@
 #include "laminet/base/types.h"
 #include "laminet/gemm/blas.h"
 #include "laminet/gemm/gemm.h"
+#include "laminet/gemm/rounded.h"
 #include "laminet/kernels/dispatch.h"
 #include "laminet/network/build.h"
 #include "laminet/network/current_plan.h"

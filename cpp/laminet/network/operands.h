@@ -24,6 +24,7 @@ struct DenseOperands {
   // Of W, where `packed` is for products that round: for those that do not. None where `packed` is
   // for both.
   std::span<const PackedWeights<T>> exact = {};
+  bool rounds_back = false;  // gradients, too, before they are multiplied by `transposed`
 
   // For tangents, which are not rounded.
   std::span<const PackedWeights<T>> for_tangents() const { return exact.empty() ? packed : exact; }

@@ -15,9 +15,13 @@ ParameterBlock columns_of(const ParameterBlock& row, std::size_t first, std::siz
   return row.rows == 0 ? row : ParameterBlock{row.start + first, 1, count};
 }
 
+bool is_transposed(Packing packing) {
+  return packing == Packing::transposed || packing == Packing::transposed_rounded;
+}
+
 template <class T>
 ConstMatrixView<T> oriented(ConstMatrixView<T> w, Packing packing) {
-  if (packing != Packing::transposed) return w;
+  if (!is_transposed(packing)) return w;
   return {w.data, w.columns, w.rows, w.column_stride, w.row_stride};
 }
 
@@ -26,7 +30,7 @@ ConstMatrixView<T> oriented(ConstMatrixView<T> w, Packing packing) {
 template <class T>
 std::size_t panel_elements(const DenseStep& dense, const kernels::Table<T>& table,
                            Packing packing) {
-  const bool forward = packing != Packing::transposed;
+  const bool forward = !is_transposed(packing);
   const Stored stored = stored_as(packing, table);
   const std::size_t size =
       packed_size(forward ? dense.out_features : dense.in_features,
@@ -49,9 +53,10 @@ std::size_t elements_of(const Program& program, const kernels::Table<T>& table, 
 
 template <class T>
 Stored stored_as(Packing packing, const kernels::Table<T>& table) {
-  if (packing == Packing::forward_rounded && table.tiles[0].pairs) return Stored::bfloat16_pairs;
-  const bool narrow = packing == Packing::forward_bfloat16 || packing == Packing::forward_rounded;
-  return narrow ? Stored::bfloat16 : Stored::as_given;
+  const bool rounded =
+      packing == Packing::forward_rounded || packing == Packing::transposed_rounded;
+  if (rounded && table.tiles[0].pairs) return Stored::bfloat16_pairs;
+  return rounded || packing == Packing::forward_bfloat16 ? Stored::bfloat16 : Stored::as_given;
 }
 
 template <class T>
@@ -73,7 +78,7 @@ Prepared<T>::Prepared(const Program& program, const Parameters<T>& parameters,
     for (std::size_t g = 0; dense && g < dense->groups; ++g) {
       const std::size_t n = dense->out_features;
       // What is added on the way forward is not on the way back.
-      const ParameterBlock bias = packing == Packing::transposed ? ParameterBlock{} : dense->bias;
+      const ParameterBlock bias = is_transposed(packing) ? ParameterBlock{} : dense->bias;
       parts_.push_back({rows_of(dense->weight, g * n, n), columns_of(bias, g * n, n)});
       const Part& part = parts_.back();
       const ConstMatrixView<T> weight = oriented(parameters[part.weight], packing);

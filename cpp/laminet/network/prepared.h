@@ -15,8 +15,8 @@
 namespace laminet {
 
 // The weights of W for the way forward, as they are, stored as bfloat16, or for products of such
-// numbers, or of W^T for the way back.
-enum class Packing { forward, forward_bfloat16, forward_rounded, transposed };
+// numbers, or of W^T for the way back, as they are or for such products.
+enum class Packing { forward, forward_bfloat16, forward_rounded, transposed, transposed_rounded };
 
 // Pairs where the table has tiles for these.
 template <class T>

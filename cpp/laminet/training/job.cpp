@@ -90,8 +90,12 @@ Trainer<T>::Job::Job(Trainer& trainer, const Samples<T>& samples, std::span<cons
   if (!sliced_ && aim != Aim::apply) {
     tape_ = &thread_tape<T>();
     tape_->start(t_.program_, tape_rows());
-    if (aim != Aim::loss) {
-      t_.operands_.set(t_.program_, pass_.operands.table->gradient_tile, tape_rows());
+  }
+  if ((!sliced_ || pass_.operands.rounds) && (aim == Aim::step || aim == Aim::gradients)) {
+    t_.operands_.resize(std::max(t_.operands_.size(), sliced_ ? threads_ : 1));
+    for (GradientOperands<T>& operands : t_.operands_) {
+      operands.set(t_.program_, *pass_.operands.table, sliced_ ? block_ : tape_rows(),
+                   pass_.in_pairs());
     }
   }
 }
@@ -200,15 +204,23 @@ void Trainer<T>::Job::phase(std::size_t batch, std::size_t phase, std::size_t pa
 }
 
 template <class T>
+RowRange Trainer<T>::Job::share_of_pass(std::size_t count, std::size_t part) const {
+  if (!pass_.operands.rounds) return share_of_rows(count, threads_, part);
+  const RowRange pairs = share_of_rows((count + 1) / 2, threads_, part);
+  const std::size_t first = 2 * pairs.first;
+  return {first, std::min(2 * pairs.count, count - std::min(first, count))};
+}
+
+template <class T>
 void Trainer<T>::Job::rows_of(std::size_t batch, std::size_t place, std::size_t count, T scale,
                               std::size_t part) {
-  const RowRange own = share_of_rows(count, threads_, part);
+  const RowRange own = share_of_pass(count, part);
   for (std::size_t i = 0; i < own.count; i += block_) {
     const std::size_t row = own.first + i;
     const std::size_t rows = std::min(block_, own.count - i);
     drop(batch, *tape_, row, rows, place + row);
     pass_.run(*tape_, row, rows, place + row, scale, aim_ != Aim::loss, t_.losses_.data());
-    if (aim_ != Aim::loss) pass_.pack(*tape_, row, rows, t_.operands_);
+    if (aim_ != Aim::loss) pass_.pack(*tape_, row, rows, t_.operands_[0]);
   }
   look_at(t_.losses_.data() + own.first, own.count);
 }
@@ -227,8 +239,12 @@ void Trainer<T>::Job::slices(std::size_t batch, std::size_t place, std::size_t c
       drop(batch, tape, 0, rows, place + row);
       pass_.run(tape, 0, rows, place + row, scale, aim_ != Aim::loss, t_.losses_.data() + row);
       if (aim_ == Aim::loss) continue;
+      // What is rounded is packed, since all parts read it; the rest lies in cache as it is.
+      const GradientOperands<T>* const packed =
+          pass_.operands.rounds ? &t_.operands_[part] : nullptr;
+      if (packed) pass_.pack(tape, 0, rows, *packed);
       for (const TrainedPart& one : t_.numbers_.parts()) {
-        if (!frozen(one)) pass_.gradient(tape, rows, nullptr, one, i > 0, gradient_of(one, s));
+        if (!frozen(one)) pass_.gradient(tape, rows, packed, one, i > 0, gradient_of(one, s));
       }
     }
     look_at(t_.losses_.data() + own.first, own.count);
@@ -261,7 +277,7 @@ void Trainer<T>::Job::sums(std::size_t batch, std::size_t count, bool accumulate
                             ? gradient_of(one, 0)
                             : thread_scratch<T, GradientPurpose>(t_.numbers_.largest_part());
     if (!frozen(one)) {
-      if (!sliced_) pass_.gradient(*tape_, count, &t_.operands_, one, accumulate, gradient);
+      if (!sliced_) pass_.gradient(*tape_, count, t_.operands_.data(), one, accumulate, gradient);
       for (std::size_t s = 1; s < slices; ++s) {
         steps::give<T>(*t_.numbers_.operands().table,
                        dense_view<const T>(gradient_of(one, s), 1, one.count),

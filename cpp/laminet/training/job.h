@@ -49,6 +49,8 @@ class Trainer<T>::Job {
   void share_interruptible(std::size_t first, std::size_t count);
 
   void phase(std::size_t batch, std::size_t phase, std::size_t part);
+  // A thread's rows: of products of pairs of rows, whole pairs.
+  RowRange share_of_pass(std::size_t count, std::size_t part) const;
   // A thread's rows, block by block.
   void rows_of(std::size_t batch, std::size_t place, std::size_t count, T scale, std::size_t part);
   void slices(std::size_t batch, std::size_t place, std::size_t count, T scale, std::size_t part);

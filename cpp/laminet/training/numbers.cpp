@@ -16,12 +16,16 @@ constexpr std::size_t kPartInputs = 96;
 
 template <class T>
 TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program,
-                                  const RateFactors& factors, std::size_t buffers)
+                                  const RateFactors& factors, std::size_t buffers, bool rounds)
     : rows_(start.parameters().size()),
       row_data_(rows_.change({0, 1, rows_.size()}).data),
       panels_(program, start.parameters(), start.table(), Packing::forward),
-      transposed_(program, start.parameters(), start.table(), Packing::transposed),
+      transposed_(program, start.parameters(), start.table(),
+                  rounds ? Packing::transposed_rounded : Packing::transposed),
       steps_(program.steps().size()) {
+  if (rounds) {
+    rounded_.emplace(program, start.parameters(), start.table(), Packing::forward_rounded);
+  }
   const T* const from = start.parameters().data();
   // All but the weights, whose pages stay untouched.
   std::vector<ParameterBlock> weights;
@@ -38,10 +42,19 @@ TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program,
   }
   for (std::size_t s = 0; s < program.steps().size(); ++s) {
     if (const DenseStep* const dense = program.dense(s)) {
-      steps_[s] = {rows_[dense->bias].data, panels_[s], transposed_[s], {}};
+      steps_[s] = {.bias = rows_[dense->bias].data,
+                   .packed = rounds ? (*rounded_)[s] : panels_[s],
+                   .transposed = transposed_[s],
+                   .weight = {},
+                   .rounds_back = rounds};
     }
   }
-  operands_ = {rows_.data(), steps_, &start.table(), true, false};
+  operands_ = {.parameters = rows_.data(),
+               .steps = steps_,
+               .table = &start.table(),
+               .tiled = true,
+               .finite = false,
+               .rounds = rounds};
   for (std::size_t i = 0; i < buffers; ++i) {
     HugePageArray<T>& one = buffers_.emplace_back(size());
     if (!one.zeroed()) std::fill_n(one.data(), one.size(), T{0});
@@ -108,6 +121,8 @@ TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program,
             factor);
   }
   for (const TrainedPart& part : parts_) largest_ = std::max(largest_, part.count);
+  // As after a step: weights beyond the range of bfloat16, and subnormal ones.
+  if (rounds) all_changed();
 }
 
 template <class T>
@@ -153,12 +168,17 @@ T* TrainedNumbers<T>::parameters(const TrainedPart& part) {
 
 template <class T>
 void TrainedNumbers<T>::changed(const TrainedPart& part) {
-  if (part.what != TrainedPart::What::weight || !pulls_back_[part.step]) return;
+  if (part.what != TrainedPart::What::weight) return;
+  const ConstMatrixView<T> panel =
+      dense_view<const T>(panels_.data() + part.offset, part.inputs, part.stride);
+  if (rounded_) {
+    PackedWeights<T>& packed = rounded_->change(part.step, part.group);
+    packed.repack_panel(panel, part.output / packed.layout().body->nr, part.first);
+  }
+  if (!pulls_back_[part.step]) return;
   // Of W^T the rows are inputs.
-  const ConstMatrixView<T> w =
-      dense_view<const T>(panels_.data() + part.offset, part.inputs, part.stride)
-          .column_block(0, part.outputs);
-  transposed_.change(part.step, part.group).repack(w, part.first, part.output);
+  transposed_.change(part.step, part.group)
+      .repack(panel.column_block(0, part.outputs), part.first, part.output);
 }
 
 template <class T>

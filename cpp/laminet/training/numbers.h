@@ -3,10 +3,14 @@
 // Weights are the panels that products of a forward pass read: the gradient of a panel has its
 // layout (a tile of A^T dZ), an optimiser's moments too, and nothing is packed anew after a step
 // but what the way back reads of the layers behind the first. All else lies as in Parameters.
+//
+// Where products are of numbers of bfloat16, these panels are what an optimiser changes, and both
+// ways read others, made of them after each step.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -48,7 +52,7 @@ class TrainedNumbers {
  public:
   // `buffers` that lie as the parameters do, beside them: moments and an average.
   TrainedNumbers(const Mlp<T>& start, const Program& program, const RateFactors& factors,
-                 std::size_t buffers);
+                 std::size_t buffers, bool rounds);
 
   const Operands<T>& operands() const { return operands_; }
   // Whether dropout does, from now on.
@@ -73,7 +77,7 @@ class TrainedNumbers {
   const double* factors(const TrainedPart& part) const {
     return column_factors_[part.step].data() + part.group * part.outputs_of_group + part.output;
   }
-  // After a change: what the way back reads of it.
+  // After a change: what the way back reads of it, and where products round, the way forward.
   void changed(const TrainedPart& part);
   void all_changed() {
     for (const TrainedPart& part : parts_) changed(part);
@@ -112,6 +116,7 @@ class TrainedNumbers {
   Parameters<T> rows_;
   T* row_data_;
   Prepared<T> panels_;
+  std::optional<Prepared<T>> rounded_;  // of the panels, where products round
   Prepared<T> transposed_;
   std::vector<HugePageArray<T>> buffers_;
   std::vector<std::vector<double>> column_factors_;  // by step

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
+#include "laminet/base/bfloat16.h"
 #include "laminet/base/cpu_info.h"
+#include "laminet/base/float_mode.h"
 #include "laminet/base/scratch.h"
 #include "laminet/base/types.h"
 #include "laminet/gemm/gemm.h"
+#include "laminet/gemm/rounded.h"
 #include "laminet/gradients/split.h"
 #include "laminet/network/steps/norm.h"
 #include "laminet/network/steps/units.h"
@@ -21,14 +25,15 @@ constexpr std::size_t kRowsAhead = 8;
 }  // namespace
 
 template <class T>
-void GradientOperands<T>::set(const Program& program, const kernels::GradientTile<T>& tile,
-                              std::size_t rows) {
-  if (rows == rows_) return;
-  rows_ = rows;
-  mr_ = tile.mr;
-  nr_ = tile.nr;
-  const ColumnPanels<T> inputs{nullptr, rows, mr_};
-  const ColumnPanels<T> outputs{nullptr, rows, nr_};
+void GradientOperands<T>::set(const Program& program, const kernels::Table<T>& table,
+                              std::size_t rows, bool in_pairs) {
+  const std::size_t panel_rows = in_pairs ? (rows + 1) / 2 : rows;
+  if (panel_rows == rows_) return;
+  rows_ = panel_rows;
+  mr_ = in_pairs ? table.pair_gradient_tile->mr : table.gradient_tile.mr;
+  nr_ = in_pairs ? table.pair_gradient_tile->nr : table.gradient_tile.nr;
+  const ColumnPanels<T> inputs{nullptr, rows_, mr_};
+  const ColumnPanels<T> outputs{nullptr, rows_, nr_};
   starts_.assign(program.steps().size(), {});
   std::size_t size = 0;
   for (std::size_t s = 0; s < starts_.size(); ++s) {
@@ -56,12 +61,70 @@ void Pass<T>::pack(const Tape<T>& tape, std::size_t row, std::size_t count,
     if (!dense) continue;
     const Columns& in = program.steps()[s].inputs[0];
     for (std::size_t g = 0; g < dense->groups; ++g) {
-      pack_columns<T>(values({in.buffer, in.first + g * dense->in_features, dense->in_features}),
-                      to.inputs(s, g), row);
-      pack_columns<T>(kept({program.first_kept(s), g * dense->out_features, dense->out_features}),
-                      to.outputs(s, g), row);
+      const ConstMatrixView<T> x =
+          values({in.buffer, in.first + g * dense->in_features, dense->in_features});
+      const ConstMatrixView<T> delta =
+          kept({program.first_kept(s), g * dense->out_features, dense->out_features});
+      if (operands.rounds) {
+        pack_rounded(x, delta, row, to, s, g);
+      } else {
+        pack_columns<T>(x, to.inputs(s, g), row);
+        pack_columns<T>(delta, to.outputs(s, g), row);
+      }
     }
   }
+}
+
+template <class T>
+void Pass<T>::pack_rounded(ConstMatrixView<T> inputs, ConstMatrixView<T> outputs, std::size_t row,
+                           const GradientOperands<T>& to, std::size_t step,
+                           std::size_t group) const {
+  const kernels::Table<T>& table = *operands.table;
+  if constexpr (std::is_same_v<T, float>) {
+    if (in_pairs()) {
+      using Pair = bfloat16_pair;
+      pack_columns<Pair>(row_pairs_of(inputs, table), to.template inputs<Pair>(step, group),
+                         row / 2);
+      const MatrixView<Pair> pairs = row_pairs_of(outputs, table);
+      if (outputs.rows % 2 > 0) {
+        Pair* const odd = pairs.row(pairs.rows - 1);
+        std::transform(odd, odd + pairs.columns, odd, as_right_factor);
+      }
+      return pack_columns<Pair>(pairs, to.template outputs<Pair>(step, group), row / 2);
+    }
+  }
+  pack_columns<T>(rounded<T>(inputs, table), to.inputs(step, group), row);
+  pack_columns<T>(rounded<T>(outputs, table), to.outputs(step, group), row);
+}
+
+namespace {
+
+// Those of the panels that a part is the product of: it begins where they do (numbers.cpp).
+template <class T, class E>
+void panel_product(const kernels::GradientTile<T, E>& tile, std::size_t rows, ColumnPanels<E> a,
+                   ColumnPanels<E> b, const TrainedPart& part, bool accumulate, MatrixView<T> to) {
+  a.data = a.panel(part.first / a.width);
+  b.data = b.panel(part.output / b.width);
+  tiled_gradient<T>(tile, rows, a, b, accumulate, to);
+}
+
+}  // namespace
+
+template <class T>
+void Pass<T>::weight_gradient(std::size_t rows, const GradientOperands<T>& packed,
+                              const TrainedPart& part, bool accumulate, MatrixView<T> to) const {
+  const kernels::Table<T>& table = *operands.table;
+  const auto product = [&]<class E>(const kernels::GradientTile<T, E>& tile, std::size_t count) {
+    panel_product<T, E>(tile, count, packed.template inputs<E>(part.step, part.group),
+                        packed.template outputs<E>(part.step, part.group), part, accumulate, to);
+  };
+  if (!operands.rounds) return product(table.gradient_tile, rows);
+  // In pairs, too: what is accumulated is added in the same mode.
+  const FlushingFloatMode mode;
+  if constexpr (std::is_same_v<T, float>) {
+    if (in_pairs()) return product(*table.pair_gradient_tile, (rows + 1) / 2);
+  }
+  product(table.rounded_gradient_tile, rows);
 }
 
 template <class T>
@@ -154,16 +217,10 @@ void Pass<T>::gradient(const Tape<T>& tape, std::size_t rows, const GradientOper
       const std::size_t first = in.first + part.group * dense.in_features + part.first;
       const MatrixView<T> c = dense_view(to, part.inputs, part.stride);
       const MatrixView<T> own = c.column_block(0, part.outputs);
-      const kernels::GradientTile<T>& tile = operands.table->gradient_tile;
       if (packed) {
-        ColumnPanels<T> a = packed->inputs(part.step, part.group);
-        ColumnPanels<T> b = packed->outputs(part.step, part.group);
-        // Parts begin where panels do (numbers.cpp).
-        a.data = a.panel(part.first / a.width);
-        b.data = b.panel(part.output / b.width);
-        tiled_gradient<T>(tile, rows, a, b, accumulate, own);
+        weight_gradient(rows, *packed, part, accumulate, own);
       } else {
-        tiled_gradient<T>(tile, values({in.buffer, first, part.inputs}),
+        tiled_gradient<T>(operands.table->gradient_tile, values({in.buffer, first, part.inputs}),
                           delta(part.group * dense.out_features + part.output, part.outputs),
                           accumulate, own);
       }
@@ -192,16 +249,17 @@ template <class T>
 std::size_t Pass<T>::block_rows() const {
   const std::size_t bytes =
       (Tape<T>::elements_per_sample(program) + chain_elements_per_row(program)) * sizeof(T);
-  return most_block_samples({.batch = 1,
-                             .rows = 1,
-                             .flops = 0,
-                             .chain_flops = 0,
-                             .bytes = bytes,
-                             .mr = operands.table->tiles[0].mr,
-                             .threads = 1,
-                             .weight_bytes = 0,
-                             .steps = std::nullopt},
-                            cache_sizes());
+  const std::size_t rows = most_block_samples({.batch = 1,
+                                               .rows = 1,
+                                               .flops = 0,
+                                               .chain_flops = 0,
+                                               .bytes = bytes,
+                                               .mr = operands.table->tiles[0].mr,
+                                               .threads = 1,
+                                               .weight_bytes = 0,
+                                               .steps = std::nullopt},
+                                              cache_sizes());
+  return rows + rows % 2;
 }
 
 #define LAMINET_INSTANTIATE(T)        \

@@ -16,27 +16,34 @@
 namespace laminet {
 
 // What gradients of weights are products of, by step and group: what it reads, and the gradients of
-// what it gives before its function.
+// what it gives before its function. As numbers, or in pairs of rows (E).
 template <class T>
 class GradientOperands {
  public:
-  void set(const Program& program, const kernels::GradientTile<T>& tile, std::size_t rows);
+  void set(const Program& program, const kernels::Table<T>& table, std::size_t rows, bool in_pairs);
 
-  ColumnPanels<T> inputs(std::size_t step, std::size_t group) const {
-    return {data_ + starts_[step].inputs + group * starts_[step].inputs_of_group, rows_, mr_};
+  template <class E = T>
+  ColumnPanels<E> inputs(std::size_t step, std::size_t group) const {
+    return {data<E>() + starts_[step].inputs + group * starts_[step].inputs_of_group, rows_, mr_};
   }
-  ColumnPanels<T> outputs(std::size_t step, std::size_t group) const {
-    return {data_ + starts_[step].outputs + group * starts_[step].outputs_of_group, rows_, nr_};
+  template <class E = T>
+  ColumnPanels<E> outputs(std::size_t step, std::size_t group) const {
+    return {data<E>() + starts_[step].outputs + group * starts_[step].outputs_of_group, rows_, nr_};
   }
 
  private:
+  template <class E>
+  E* data() const {
+    static_assert(sizeof(E) == sizeof(T));
+    return reinterpret_cast<E*>(data_);
+  }
   struct Start {
     std::size_t inputs;
     std::size_t inputs_of_group;
     std::size_t outputs;
     std::size_t outputs_of_group;
   };
-  std::size_t rows_ = 0;
+  std::size_t rows_ = 0;  // of a panel
   std::size_t mr_ = 1;
   std::size_t nr_ = 1;
   std::vector<Start> starts_;
@@ -71,13 +78,21 @@ struct Pass {
   void gradient(const Tape<T>& tape, std::size_t rows, const GradientOperands<T>* packed,
                 const TrainedPart& part, bool accumulate, T* to) const;
 
-  // Rows of the tape, once the way back is done, for gradient(): by the thread
-  // that has them in cache.
+  // Rows of the tape, once the way back is done, for gradient(): by the thread that has them in
+  // cache. Where products round, they begin with an even row.
   void pack(const Tape<T>& tape, std::size_t row, std::size_t count,
             const GradientOperands<T>& to) const;
 
-  // Rows that a thread takes through the network at a time.
+  // Rows that a thread takes through the network at a time: an even number.
   std::size_t block_rows() const;
+  // Whether gradients are products of pairs of rows.
+  bool in_pairs() const { return operands.rounds && operands.table->pair_gradient_tile; }
+
+ private:
+  void pack_rounded(ConstMatrixView<T> inputs, ConstMatrixView<T> outputs, std::size_t row,
+                    const GradientOperands<T>& to, std::size_t step, std::size_t group) const;
+  void weight_gradient(std::size_t rows, const GradientOperands<T>& packed, const TrainedPart& part,
+                       bool accumulate, MatrixView<T> to) const;
 };
 
 }  // namespace laminet

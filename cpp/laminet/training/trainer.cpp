@@ -1,6 +1,7 @@
 #include "laminet/training/trainer.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "laminet/base/check.h"
 #include "laminet/base/float_mode.h"
@@ -17,16 +18,26 @@ Program trained_program(const Program& program, const Loss& loss) {
   return loss.kind == kernels::LossKind::cross_entropy ? program.with_head(Head::none) : program;
 }
 
+// Whether products do.
+template <class T>
+bool rounds(Precision precision) {
+  require(precision == Precision::full ||
+              (precision == Precision::bfloat16 && std::is_same_v<T, float>),
+          "networks are trained in precision 'full', or those of float32 in 'bfloat16'");
+  return precision == Precision::bfloat16;
+}
+
 }  // namespace
 
 template <class T>
 Trainer<T>::Trainer(const Mlp<T>& start, const Loss& loss, const Optimizer& optimizer,
-                    const RateFactors& factors, std::uint64_t dropout_seed)
+                    const RateFactors& factors, std::uint64_t dropout_seed, Precision precision)
     : program_(trained_program(start.program(), loss)),
       loss_(loss),
       targets_(loss, program_.out_features()),
       optimizer_(optimizer),
-      numbers_(start, program_, factors, optimizer.moments() + (optimizer.averages() ? 1 : 0)),
+      numbers_(start, program_, factors, optimizer.moments() + (optimizer.averages() ? 1 : 0),
+               rounds<T>(precision)),
       newton_schulz_(optimizer, numbers_, start.table()),
       dropout_seed_(dropout_seed) {}
 

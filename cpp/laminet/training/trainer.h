@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "laminet/network/mlp.h"
+#include "laminet/network/precision.h"
 #include "laminet/training/batches.h"
 #include "laminet/training/newton_schulz.h"
 #include "laminet/training/numbers.h"
@@ -37,8 +38,13 @@ class Trainer {
   // Starts from the network's numbers. Cross entropy is of what comes before a head of softmax or
   // log-softmax, which is left out. Steps, and nothing else, drop features where the network has
   // dropout, by the seed and the number of the step.
+  //
+  // In Precision::bfloat16, of float alone, all products of a step (forward, back, and those that
+  // gradients are) have factors rounded to bfloat16, as tile.h has it; parameters, sums, gradients
+  // and all else stay float. bfloat16_weights is none of training.
   Trainer(const Mlp<T>& start, const Loss& loss, const Optimizer& optimizer,
-          const RateFactors& factors = {}, std::uint64_t dropout_seed = 0);
+          const RateFactors& factors = {}, std::uint64_t dropout_seed = 0,
+          Precision precision = Precision::full);
 
   // A step on these samples; the mean loss before it: sum_i w_i loss_i / sum_i w_i, of squared,
   // absolute, Huber, quantile, Poisson and binary losses loss_i being the mean over the outputs.
@@ -83,8 +89,8 @@ class Trainer {
   TrainedNumbers<T> numbers_;
   NewtonSchulz<T> newton_schulz_;
   Batches<T> batches_;
-  GradientOperands<T> operands_;
-  HugePageArray<T> gradients_;  // of all parameters; of each slice
+  std::vector<GradientOperands<T>> operands_;  // of all rows; of what each thread rounds of slices
+  HugePageArray<T> gradients_;                 // of all parameters; of each slice
   std::vector<double> losses_;
   std::vector<double> squares_;  // of the gradients: TrainedNumbers::squares()
   std::size_t steps_ = 0;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from laminet.training.errors import TrainingError
 from laminet.training.full_batch import fit_full_batch
 from laminet.training.history import Epoch, Fit, History
 from laminet.training.metrics import chosen_metrics
+from laminet.training.precision import training_precision
 from laminet.training.progress import progress_bar
 from laminet.training.seed import as_seed
 from laminet.training.standardized import standardized
@@ -28,6 +30,7 @@ from laminet.training.trainer import Trainer
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from laminet.core.name_types import PrecisionName
     from laminet.losses import Loss
     from laminet.optim import Optimizer
     from laminet.training.metrics import Metric
@@ -52,6 +55,7 @@ def fit(
     standardize: bool | str = False,
     metrics: Any = None,
     seed: int | None = None,
+    precision: PrecisionName | None = None,
     progress: bool | None = None,
     callbacks: Callable[[Epoch], Any] | Sequence[Callable[[Epoch], Any]] = (),
 ) -> Fit:
@@ -103,6 +107,11 @@ def fit(
     seed : int, optional
         Of the order of samples, of what is held out and what `Dropout` drops; without one it is
         another in each run.
+    precision : {"float32", "float64", "bfloat16"}, optional
+        By default that of the dtype. In "bfloat16" the products of each step have factors rounded
+        to that (see `Trainer`): on a CPU with AVX512_BF16 a step of a network whose layers are
+        hundreds wide takes less time. The network that comes of it is of float32 as before; of
+        optimisers that make steps.
     progress : bool, optional
         Whether a bar shows how far it is; if nothing is said, where stderr is a terminal.
     callbacks : callable or sequence of callables
@@ -154,6 +163,12 @@ def fit(
         if not callable(call):
             raise TypeError(f"callbacks must be callable, got {type(call).__name__}")
     own_seed = as_seed(seed)
+    exactness = training_precision(precision, net)
+    if exactness == "bfloat16" and not isinstance(method, FirstOrder):
+        raise ValueError(
+            f"optimizer {method!r} needs exact gradients, which precision 'bfloat16' has not: take "
+            "one that makes steps, such as ln.optim.AdamW"
+        )
     plain = Goal(net, kind)
     data = prepared(net, plain, X, y, sample_weight, validation, own_seed)
     if isinstance(class_weight, str):
@@ -169,7 +184,10 @@ def fit(
             if not isinstance(method, FirstOrder):
                 fit_full_batch(run, start, goal, method, most)
             else:
-                _fit_in_steps(run, start, goal, method, batch_size, most, own_seed, class_weight)
+                trainer = partial(
+                    Trainer, class_weight=class_weight, seed=own_seed, precision=exactness
+                )
+                _fit_in_steps(run, start, goal, method, batch_size, most, trainer)
         except TrainingError:
             raise
         except Exception as error:
@@ -320,16 +338,13 @@ def _fit_in_steps(
     method: FirstOrder,
     batch_size: int | None,
     epochs: int,
-    seed: int,
-    class_weight: Any,
+    make: Callable[..., Trainer],
 ) -> None:
     data = run.data
     rows = goal.count(data.y, data.weights)
     size = rows if batch_size is None else min(as_count(batch_size, "batch_size"), max(1, rows))
     total = epochs * -(-rows // max(1, size))
-    trainer = Trainer(
-        net, goal.loss, method, class_weight=class_weight, seed=seed, total_steps=total
-    )
+    trainer = make(net, goal.loss, method, total_steps=total)
     weights = goal.weights(data.y, data.weights)
     held_out = data.validation
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from laminet.files.safetensors_files.parts import joined, parts
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from laminet.core.name_types import PrecisionName
     from laminet.training.trainer import Trainer
 
     Array = NDArray[Any]
@@ -35,6 +36,7 @@ def of(trainer: Trainer) -> dict[str, Any]:
         "steps": trainer.steps,
         "epochs": trainer._epochs,
         "losses": np.array(trainer._losses, np.float64),
+        "precision": trainer.precision,
     }
     state["network"], arrays = parts(trainer._network(trainer._core.arrays("parameters")))
     state.update({f"network/{name}": array for name, array in arrays.items()})
@@ -59,6 +61,7 @@ def restored(kind: type[Trainer], state: Mapping[str, Any], net: MLP | None) -> 
             class_weight=weights if weights.size else None,
             seed=_number(state, "seed"),
             total_steps=None if total < 0 else total,
+            precision=_precision(state),
         )
         trainer._core.steps = _number(state, "steps")
         trainer._epochs = _number(state, "epochs")
@@ -76,6 +79,11 @@ def restored(kind: type[Trainer], state: Mapping[str, Any], net: MLP | None) -> 
     except KeyError as error:
         raise ValueError(f"state has no {error.args[0]!r}: it is of another network") from None
     return trainer
+
+
+def _precision(state: Mapping[str, Any]) -> PrecisionName | None:
+    """Return that of training; of states of versions that had one alone, None."""
+    return cast("PrecisionName", str(state["precision"])) if "precision" in state else None
 
 
 def _number(state: Mapping[str, Any], name: str) -> int:

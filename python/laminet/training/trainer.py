@@ -18,6 +18,7 @@ from laminet.losses import as_loss
 from laminet.optim import AdamW, FirstOrder, as_optimizer
 from laminet.training import descriptions, saved_state
 from laminet.training.errors import TrainingError, diverged
+from laminet.training.precision import training_precision
 from laminet.training.samples import as_sample_weight, as_samples, refuse_not_finite, require_rows
 from laminet.training.seed import as_seed
 from laminet.training.targets import Goal, chosen_loss
@@ -25,6 +26,7 @@ from laminet.training.targets import Goal, chosen_loss
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from laminet.core.name_types import PrecisionName
     from laminet.losses import Loss
     from laminet.optim import Optimizer
 
@@ -65,11 +67,16 @@ class Trainer:
         in each run.
     total_steps : int, optional
         How many steps there will be in all, for schedules that need to know.
+    precision : {"float32", "float64", "bfloat16"}, optional
+        By default that of the dtype. In "bfloat16", of networks of float32, each product of a step
+        (forward, back, and those that gradients are) has its factors rounded to bfloat16 and adds
+        up in float32; parameters, gradients and moments are float32.
 
     Attributes
     ----------
     loss_function : Loss
     optimizer : FirstOrder
+    precision : str
     steps, epochs : int
         How many were made.
 
@@ -87,6 +94,9 @@ class Trainer:
     instruction set from AVX2 on, and after being saved and resumed (`state`). An array of the
     network's dtype is read in place, batch by batch: it may be a file that is larger than memory
     (``numpy.load(..., mmap_mode="r")``). Pickles and copies go on to the same bits, each by itself.
+
+    What is trained, and `network`, is of the dtype, though the network to start from may round its
+    weights (`MLP.precision`).
 
     Examples
     --------
@@ -111,6 +121,7 @@ class Trainer:
         class_weight: Any = None,
         seed: int | None = None,
         total_steps: int | None = None,
+        precision: PrecisionName | None = None,
     ) -> None:
         if not isinstance(net, MLP):
             raise TypeError(f"net must be an ln.MLP, got {type(net).__name__}")
@@ -134,6 +145,7 @@ class Trainer:
             dtype=net.dtype,
         )
         self.loss_function, self.optimizer = kind, method
+        self.precision = training_precision(precision, net)
         self._seed = as_seed(seed)
         self._total_steps = None if total_steps is None else as_count(total_steps, "total_steps")
         self._epochs = 0
@@ -146,6 +158,7 @@ class Trainer:
             descriptions.optimizer_for_core(method),
             descriptions.factors_for_core(method, net),
             self._seed,
+            self.precision,
         )
 
     @property

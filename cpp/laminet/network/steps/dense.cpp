@@ -4,6 +4,7 @@
 #include "laminet/gemm/blas.h"
 #include "laminet/gemm/gather.h"
 #include "laminet/gemm/gemm.h"
+#include "laminet/gemm/rounded.h"
 #include "laminet/network/steps/dense_slopes.h"
 #include "laminet/network/steps/instantiate.h"
 #include "laminet/network/steps/rows.h"
@@ -65,7 +66,7 @@ void transposed_products(const DenseStep& operation, const StepCall<T>& call, Co
     const MatrixView<T> to = part_of(out, group, operation.in_features);
     if (call.operands.tiled) {
       const PackedWeights<T>& w = own.transposed[group];
-      const TiledOptions options{{0, w.layout().panels()}, false, accumulate};
+      const TiledOptions options{{0, w.layout().panels()}, false, accumulate, own.rounds_back};
       tiled_layer<T>(from, w, options, nullptr, Activation{}, to);
     } else {
       const ConstMatrixView<T> w =
