@@ -65,8 +65,8 @@ def prepared(
     if isinstance(validation, (tuple, list)):
         if len(validation) not in (2, 3):
             raise ValueError(
-                "validation must be a fraction, (X, y) or (X, y, sample_weight), got a tuple of "
-                f"{len(validation)}"
+                "validation must be a fraction, (X, y) or (X, y, sample_weight), got a "
+                f"{type(validation).__name__} of {len(validation)}"
             )
         weights = validation[2] if len(validation) == 3 else None
         held_out = _taken(net, goal, validation[0], validation[1], weights, "validation ")

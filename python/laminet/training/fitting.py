@@ -11,13 +11,13 @@ import numpy as np
 
 from laminet.core.conversion.counts import as_count
 from laminet.core.mlp import MLP
-from laminet.core.scalar_arguments import as_number_within
+from laminet.core.scalar_arguments import as_flag, as_number_within
 from laminet.losses import as_loss
 from laminet.optim import AdamW, FirstOrder, as_optimizer
 from laminet.training.data import Data, prepared
 from laminet.training.errors import TrainingError
 from laminet.training.full_batch import fit_full_batch
-from laminet.training.history import Epoch, Fit, History
+from laminet.training.history import Epoch, Fit, History, as_callbacks
 from laminet.training.metrics import chosen_metrics
 from laminet.training.progress import progress_bar
 from laminet.training.seed import as_seed
@@ -85,8 +85,8 @@ def fit(
     sample_weight : array_like of shape (batch,), optional
         At least 0. A sample of weight 0 is as if it were not there.
     class_weight : "balanced", dict or array_like of shape (classes,), optional
-        Of classes: a factor of the weight of each sample, by label, one for each class, or such
-        that all classes have the same weight in sum.
+        Of classes: a factor of the weight of each sample, by label (a Series of pandas goes by its
+        index), one for each class, or such that all classes have the same weight in sum.
     patience : int, optional
         End after so many epochs that bring no smaller validation loss, or loss where nothing is
         held out.
@@ -149,10 +149,9 @@ def fit(
     most = as_count(epochs, "epochs")
     delta = as_number_within(min_delta, "min_delta", least=0)
     wait = None if patience is None else as_count(patience, "patience")
-    calls = [callbacks] if callable(callbacks) else list(callbacks)
-    for call in calls:
-        if not callable(call):
-            raise TypeError(f"callbacks must be callable, got {type(call).__name__}")
+    size = None if batch_size is None else as_count(batch_size, "batch_size")
+    shows = None if progress is None else as_flag(progress, "progress")
+    calls = as_callbacks(callbacks)
     own_seed = as_seed(seed)
     plain = Goal(net, kind)
     data = prepared(net, plain, X, y, sample_weight, validation, own_seed)
@@ -163,13 +162,13 @@ def fit(
     chosen = chosen_metrics(metrics, goal, net.out_features)
     if data.validation is None and metrics is not None:
         raise ValueError("metrics are of validation data, and validation is None")
-    with progress_bar(progress, most) as show:
+    with progress_bar(shows, most) as show:
         run = _Run(most, wait, delta, [show, *calls], data, chosen, finish)
         try:
             if not isinstance(method, FirstOrder):
                 fit_full_batch(run, start, goal, method, most)
             else:
-                _fit_in_steps(run, start, goal, method, batch_size, most, own_seed, class_weight)
+                _fit_in_steps(run, start, goal, method, size, most, own_seed, class_weight)
         except TrainingError:
             raise
         except Exception as error:
@@ -325,7 +324,7 @@ def _fit_in_steps(
 ) -> None:
     data = run.data
     rows = goal.count(data.y, data.weights)
-    size = rows if batch_size is None else min(as_count(batch_size, "batch_size"), max(1, rows))
+    size = rows if batch_size is None else min(batch_size, max(1, rows))
     total = epochs * -(-rows // max(1, size))
     trainer = Trainer(
         net, goal.loss, method, class_weight=class_weight, seed=seed, total_steps=total

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from laminet.core.public_module import named_in
 from laminet.core.report import Report, TableData
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from laminet.core.mlp import MLP
 
-__all__ = ["Epoch", "Fit", "History"]
+__all__ = ["Epoch", "Fit", "History", "as_callbacks"]
 
 # More lines than this of a long run are left out in the middle of its table.
 _LINES = 12
@@ -190,3 +190,24 @@ class Fit(Report):
         from laminet.training.learning_curve import draw
 
         return draw(self.history, self.best_epoch, target)
+
+
+def as_callbacks(value: Any) -> list[Callable[[Epoch], Any]]:
+    """Return what is called after each epoch as a list; refuse what cannot be called.
+
+    Raises
+    ------
+    TypeError
+        If it is neither callable nor a sequence of callables.
+    """
+    if callable(value):
+        return [value]
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"callbacks must be a callable or a sequence of them, got {type(value).__name__}"
+        )
+    calls = list(value)
+    for i, call in enumerate(calls):
+        if not callable(call):
+            raise TypeError(f"callbacks[{i}] must be callable, got {type(call).__name__}")
+    return calls

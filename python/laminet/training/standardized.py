@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from laminet.core.conversion.counts import shown
 from laminet.core.floating_point import silent
 from laminet.core.layers.rescale import Rescale
 from laminet.training.data import Data
@@ -39,21 +40,24 @@ def standardized(
     Raises
     ------
     ValueError
-        If `wanted` is something else, or targets have no mean: of cross entropies and Poisson; or
-        a deviation, or 1 over it, is too large a number.
+        If `wanted` is another word, or targets have no mean: of cross entropies and Poisson; or a
+        deviation, or 1 over it, is too large a number.
+    TypeError
+        If `wanted` is neither a bool nor a word.
     """
-    if not isinstance(wanted, str):
-        wanted = "inputs" if wanted else "none"
-    if wanted not in ("none", "inputs", "both"):
-        raise ValueError(f"standardize must be True, False, 'inputs' or 'both', got {wanted!r}")
-    if wanted == "none":
+    expected = "standardize must be True, False, 'inputs' or 'both'"
+    if not isinstance(wanted, (bool, np.bool_, str)):
+        raise TypeError(f"{expected}, got {shown(wanted)}")
+    if isinstance(wanted, str) and wanted not in ("inputs", "both"):
+        raise ValueError(f"{expected}, got {wanted!r}")
+    if not wanted:
         return net, data, lambda made: made
     mean, deviation = _moments(data.x, data.weights)
     # A feature that never varies is only shifted.
     scale = 1 / np.where(deviation > 0, deviation, 1)
     _require_scale(deviation, scale, net.dtype, "X", net.feature_names)
     start = net._like([Rescale(scale, -mean * scale), *net.layers], in_features=net.in_features)
-    if wanted == "inputs":
+    if wanted != "both":
         return start, data, lambda made: made
     if loss.name not in ("squared_error", "absolute_error", "huber", "quantile"):
         raise ValueError(
@@ -88,10 +92,10 @@ def _require_scale(
     wrong = ~np.isfinite(deviation) | (scale > np.finfo(dtype).max)
     if wrong.any():
         column = int(wrong.argmax())
-        shown = column if names is None else repr(names[column])
+        which = column if names is None else repr(names[column])
         raise ValueError(
             f"{argument} cannot be standardised in {dtype}: the standard deviation of column "
-            f"{shown} is {deviation[column]:.3g}; give its numbers in other units"
+            f"{which} is {deviation[column]:.3g}; give its numbers in other units"
         )
 
 

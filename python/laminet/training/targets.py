@@ -269,8 +269,13 @@ def _as_class_weight(value: Any, labels: Array | None, count: int) -> NDArray[np
             f"{name} must be a dict by label or a number for each class, got {value!r}"
             + ("; ln.fit alone knows how many there are of each" if value == "balanced" else "")
         )
+    known = list(range(count)) if labels is None else labels.tolist()
+    if not isinstance(value, Mapping) and hasattr(value, "items") and hasattr(value, "index"):
+        # A Series of pandas, such as ``1 / y.value_counts()``, goes by its labels, unless these
+        # only count its numbers.
+        counts = list(value.index) == list(range(len(value)))
+        value = value if counts and not set(value.index) & set(known) else dict(value.items())
     if isinstance(value, Mapping):
-        known = list(range(count)) if labels is None else labels.tolist()
         unknown = [label for label in value if label not in known]
         if unknown:
             raise ValueError(f"{name} has {unknown[0]!r}, which is no class of the network")
