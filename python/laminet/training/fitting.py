@@ -99,7 +99,8 @@ def fit(
     metrics : str, sequence of str, or dict of callables, optional
         Of validation data, after each epoch: "accuracy", "r2" or "mean_absolute_error". Accuracy
         for cross entropies and r2 for others if nothing is said; by the weights of the samples.
-        Callables take outputs (logits for cross entropies) and targets.
+        Callables take outputs (logits for cross entropies) and targets, neither to be written to,
+        of the samples whose weight is not 0.
     seed : int, optional
         Of the order of samples, of what is held out and what `Dropout` drops; without one it is
         another in each run.
@@ -159,8 +160,11 @@ def fit(
         class_weight = balanced(class_weight, plain, data.y, data.weights)
     start, data, finish = standardized(net, kind, data, standardize)
     goal = Goal(start, kind, class_weight)
+    goal.require_some(data.y, data.weights, "learn from")
+    if (held_out := data.validation) is not None:
+        goal.require_some(held_out.y, held_out.weights, "validate with")
     chosen = chosen_metrics(metrics, goal, net.out_features)
-    if data.validation is None and metrics is not None:
+    if held_out is None and metrics is not None:
         raise ValueError("metrics are of validation data, and validation is None")
     with progress_bar(shows, most) as show:
         run = _Run(most, wait, delta, [show, *calls], data, chosen, finish)
@@ -323,13 +327,13 @@ def _fit_in_steps(
     class_weight: Any,
 ) -> None:
     data = run.data
-    rows = goal.count(data.y, data.weights)
-    size = rows if batch_size is None else min(batch_size, max(1, rows))
-    total = epochs * -(-rows // max(1, size))
+    weights = goal.weights(data.y, data.weights)
+    rows = goal.count(data.y, weights)
+    size = rows if batch_size is None else min(batch_size, rows)
+    total = epochs * -(-rows // size)
     trainer = Trainer(
         net, goal.loss, method, class_weight=class_weight, seed=seed, total_steps=total
     )
-    weights = goal.weights(data.y, data.weights)
     held_out = data.validation
 
     def kept() -> Callable[[], MLP]:

@@ -63,7 +63,22 @@ def _named(name: str, goal: Goal) -> Metric:
 
 
 def _of_user(function: Callable[[Array, Array], float]) -> Metric:
-    return lambda outputs, targets, weights: function(outputs, targets)
+    """Return a metric of what a user's function says: of samples that weigh, read alone."""
+
+    def metric(outputs: Array, targets: Array, weights: Array | None) -> float:
+        if weights is not None and not weights.all():
+            there = weights > 0
+            outputs, targets = outputs[there], targets[there]
+        return function(_read_only(outputs), _read_only(targets))
+
+    return metric
+
+
+def _read_only(array: Array) -> Array:
+    """Return a view that cannot be written to: targets may be the user's, or in use after this."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def chosen_metrics(metrics: Any, goal: Goal, outputs: int) -> dict[str, Metric]:

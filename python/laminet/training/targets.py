@@ -12,6 +12,7 @@ from laminet.core.layers.tree import ending
 from laminet.core.outputs import Classes, Labels, Quantities
 from laminet.core.scalar_arguments import as_number_within
 from laminet.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
+from laminet.training.samples import within_range
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -122,16 +123,27 @@ class Goal:
         if self.class_weight is None or self.loss.name == "cross_entropy":
             return sample_weight
         of_classes = self.class_weight[targets[:, 0].astype(np.intp)]
-        return of_classes if sample_weight is None else of_classes * sample_weight
+        if sample_weight is None or not of_classes.any():
+            return of_classes
+        with np.errstate(under="ignore"):
+            return within_range(of_classes) * within_range(sample_weight)
 
     def count(self, targets: Array, weights: NDArray[np.float64] | None) -> int:
-        """Return how many samples count: those whose weight is not 0."""
+        """Return how many samples make steps: those whose weight, by `weights`, is not 0."""
         there = np.ones(len(targets), bool) if weights is None else weights > 0
         if self.class_weight is not None and targets.ndim == 1 and targets.dtype.kind == "i":
             there &= self.class_weight[targets] > 0
         elif weights is None:
             return len(targets)
         return int(there.sum())
+
+    def require_some(self, targets: Array, weights: NDArray[np.float64] | None, use: str) -> None:
+        """Raise a ValueError where no sample is left by its own weight and that of its class."""
+        if self.count(targets, self.weights(targets, weights)) == 0:
+            raise ValueError(
+                "class_weight, or its product with sample_weight, is 0 for all samples: there is "
+                f"nothing to {use}"
+            )
 
 
 def _require_order(y: Any, outputs: Outputs | None, name: str) -> None:
