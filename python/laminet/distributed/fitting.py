@@ -26,6 +26,7 @@ from laminet.distributed.parts import (
 )
 from laminet.training import Epoch, Fit, History, Trainer, TrainingError, descriptions
 from laminet.training.errors import diverged
+from laminet.training.history import as_callbacks
 from laminet.training.seed import as_seed
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def fit(
         raise ValueError("parts is empty: there is nothing to learn from")
     count = as_count(epochs, "epochs")
     size = None if batch_size is None else as_count(batch_size, "batch_size")
-    calls = [callbacks] if callable(callbacks) else list(callbacks)
+    calls = as_callbacks(callbacks)
     trainer = Trainer(net, loss, optimizer, seed=as_seed(seed))
     run = Run(
         f"laminet-{uuid.uuid4().hex}",
@@ -167,10 +168,7 @@ class _Steps:
                 self.losses.append(loss)
                 self.rates.append(rate)
                 self.seconds.append(time.perf_counter() - begun)
-                epoch = self._told_to_callbacks(number, epochs)
-                for call in calls:
-                    call(epoch)
-                if epoch._stopped:
+                if self._epoch_of(number, epochs)._tell(calls):
                     stopped = "callback"
                     break
         except KeyboardInterrupt:
@@ -183,7 +181,7 @@ class _Steps:
         best = 1 + min(range(len(self.losses)), key=self.losses.__getitem__, default=-1)
         return Fit(self._trainer.network, self._history(), best, stopped)
 
-    def _told_to_callbacks(self, number: int, epochs: int) -> Epoch:
+    def _epoch_of(self, number: int, epochs: int) -> Epoch:
         loss, rate, seconds = self.losses[-1], self.rates[-1], self.seconds[-1]
         trainer = self._trainer
         return Epoch(number, epochs, loss, None, {}, rate, seconds, lambda: trainer.network)

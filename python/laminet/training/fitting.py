@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -182,6 +182,16 @@ def fit(
     return run.result()
 
 
+class _Row(NamedTuple):
+    """What is known of an epoch, apart from what callbacks have."""
+
+    loss: float
+    validation_loss: float | None
+    metrics: Mapping[str, float]
+    learning_rate: float
+    seconds: float
+
+
 class _Run:
     """What is known of a run so far."""
 
@@ -197,7 +207,7 @@ class _Run:
     ) -> None:
         self.epochs, self.patience, self.min_delta = epochs, patience, min_delta
         self.calls, self.data, self.metrics, self.finish = calls, data, metrics, finish
-        self.rows: list[Epoch] = []
+        self.rows: list[_Row] = []
         self.best_epoch, self.best = 0, np.inf
         self.stopped = "epochs"
         # How to get at the network that is the best one, and at the last.
@@ -242,7 +252,9 @@ class _Run:
             now - self._since,
             lambda: self.finish(network()),
         )
-        self.rows.append(epoch)
+        self.rows.append(
+            _Row(epoch.loss, epoch.validation_loss, found, epoch.learning_rate, epoch.seconds)
+        )
         self.last_network = network
         watched = loss if validation_loss is None else validation_loss
         if watched < self.best - (self.min_delta if self.best_epoch else 0):
@@ -250,9 +262,7 @@ class _Run:
             self.best_epoch, self.best, self.best_network = epoch.number, watched, kept
         elif self.patience is not None and epoch.number - self.best_epoch >= self.patience:
             self.stopped = "patience"
-        for call in self.calls:
-            call(epoch)
-        if epoch._stopped:
+        if epoch._tell(self.calls):
             self.stopped = "callback"
         self._since = time.perf_counter()
         return self.stopped != "epochs"

@@ -76,7 +76,7 @@ def _of_user(function: Callable[[Array, Array], float]) -> Metric:
 
 def _read_only(array: Array) -> Array:
     """Return a view that cannot be written to: targets may be the user's, or in use after this."""
-    view = array.view()
+    view: Array = array.view()
     view.flags.writeable = False
     return view
 
