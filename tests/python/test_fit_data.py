@@ -151,3 +151,28 @@ def test_damaged_states_are_refused_in_words() -> None:
     del state["network/0.bias"]
     with pytest.raises(ValueError, match=r"has 'first/layers\[0\]\.bias', and of its network that"):
         ln.Trainer.restore(state)
+
+
+@pytest.mark.parametrize("wanted", [False, "inputs", "both"])
+def test_factors_are_by_layers_of_the_network_that_is_given(wanted: Any) -> None:
+    """Where data is standardised, a layer comes before them."""
+    x = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
+    block = ln.Residual([ln.MLP.init([3, 3], "tanh", seed=1).layers[0]])
+    net = ln.MLP([block, *ln.MLP.init([3, 8, 1], "tanh", seed=0).layers])
+
+    def same(factors: Any) -> list[bool]:
+        """Which layers a run leaves as they are."""
+        optimizer = ln.optim.SGD(0.1, learning_rate_factors=factors)
+        options = {"epochs": 2, "seed": 0, "progress": False, "standardize": wanted}
+        made = ln.fit(net, x, x.sum(axis=1), optimizer=optimizer, **options).network
+        layers = made.layers[1:] if wanted else made.layers
+        return [a == b for a, b in zip(net.layers, layers, strict=False)]
+
+    assert same([0.0, 1.0, 0.0]) == [True, False, True]
+    assert same({"layers[0]": 0.0}) == [True, False, False]
+    assert same({"layers[0].layers[0]": 0.0, "layers[2]": 0.0}) == [True, False, True]
+    assert same({"layers[1]": 0.0}) == [False, True, False]
+    with pytest.raises(ValueError, match="has 4 numbers, the network has 3 layers"):
+        same([1.0] * 4)
+    with pytest.raises(ValueError, match=r"no parameters in 'layers\[3\]', expected layers\[0\]"):
+        same({"layers[3]": 1.0})

@@ -21,7 +21,7 @@ from laminet.training.history import Epoch, Fit, History, as_callbacks
 from laminet.training.metrics import chosen_metrics
 from laminet.training.progress import progress_bar
 from laminet.training.seed import as_seed
-from laminet.training.standardized import standardized
+from laminet.training.standardized import behind_one_layer, standardized
 from laminet.training.targets import Goal, balanced, chosen_loss
 from laminet.training.trainer import Trainer
 
@@ -160,6 +160,8 @@ def fit(
         class_weight = balanced(class_weight, plain, data.y, data.weights)
     start, data, finish = standardized(net, kind, data, standardize)
     goal = Goal(start, kind, class_weight)
+    if start is not net and isinstance(method, FirstOrder):
+        method = behind_one_layer(method, net)
     goal.require_some(data.y, data.weights, "learn from")
     if (held_out := data.validation) is not None:
         goal.require_some(held_out.y, held_out.weights, "validate with")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,17 +13,21 @@ from laminet.core.conversion.counts import shown
 from laminet.core.floating_point import silent
 from laminet.core.layers.rescale import Rescale
 from laminet.training.data import Data
+from laminet.training.descriptions import factors_for_core
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from laminet.core.mlp import MLP
     from laminet.losses import Loss
+    from laminet.optim import FirstOrder
 
-__all__ = ["standardized"]
+__all__ = ["behind_one_layer", "standardized"]
 
 # Numbers that are summed at once: of a file that is larger than memory, by and by.
 _AT_ONCE = 2**22
+
+_FIRST = re.compile(r"^layers\[(\d+)\]")
 
 
 def standardized(
@@ -79,6 +84,29 @@ def standardized(
         return result
 
     return start, replace(scaled(data), validation=held_out), finish
+
+
+def behind_one_layer(optimizer: FirstOrder, net: MLP) -> FirstOrder:
+    """Return an optimiser of a network for one that begins with one layer more.
+
+    Its factors of the learning rate are by layers of the network that the user knows.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many as layers, or one is for a place that has no parameters.
+    """
+    factors = optimizer.learning_rate_factors
+    if factors is None:
+        return optimizer
+    factors_for_core(optimizer, net)  # or they are none of this network
+    if isinstance(factors[0], float):
+        return replace(optimizer, learning_rate_factors=(1.0, *factors))
+    moved = {
+        _FIRST.sub(lambda found: f"layers[{int(found[1]) + 1}]", place, count=1): factor
+        for place, factor in factors
+    }
+    return replace(optimizer, learning_rate_factors=moved)
 
 
 def _require_scale(
