@@ -53,9 +53,9 @@ def require_rows(array: Any, rows: int, name: str, other: str = "X") -> None:
 
 
 def as_sample_weight(
-    value: ArrayLike | None, rows: int, name: str = "sample_weight"
+    value: ArrayLike | None, rows: int, name: str = "sample_weight", some: bool = True
 ) -> NDArray[np.float64] | None:
-    """Return weights of samples, finite, at least 0 and not all 0; None for None."""
+    """Return weights of samples, finite, at least 0, and `some` above it; None for None."""
     if value is None:
         return None
     weights = as_real_array(value, _FLOAT64, name)
@@ -65,7 +65,7 @@ def as_sample_weight(
     if wrong.any():
         i = int(wrong.argmax())
         raise ValueError(f"{name} must be finite and at least 0: {name}[{i}] is {weights[i]:g}")
-    if not weights.any():
+    if some and not weights.any():
         use = "validate with" if name.startswith("validation") else "learn from"
         raise ValueError(f"{name} is 0 for all samples: there is nothing to {use}")
     return weights
