@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas
+import polars
+import pyarrow
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -176,3 +178,28 @@ def test_factors_are_by_layers_of_the_network_that_is_given(wanted: Any) -> None
         same([1.0] * 4)
     with pytest.raises(ValueError, match=r"no parameters in 'layers\[3\]', expected layers\[0\]"):
         same({"layers[3]": 1.0})
+
+
+def test_labels_come_as_whatever_holds_text() -> None:
+    x = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
+    labels = np.where(x[:, 0] > 0, "yes", "no")
+    net = ln.MLP.init([3, 2], seed=0, outputs=ln.Classes(["no", "yes"]))
+    texts: list[Any] = labels.tolist()
+    arrow = pyarrow.array(texts)
+    options: dict[str, Any] = {"epochs": 1, "seed": 0, "progress": False}
+    expected = ln.fit(net, x, labels, **options).network
+    for y in (
+        *(texts, tuple(texts), [[text] for text in texts], labels.astype(object)),
+        *(pandas.Series(texts, index=range(40, 80)), pandas.Series(texts, dtype="category")),
+        *(polars.Series(texts), polars.DataFrame({"y": texts}), pandas.DataFrame({"y": texts})),
+        *(arrow, pyarrow.chunked_array([texts[:9], texts[9:]]), arrow.dictionary_encode()),
+        *(pyarrow.table({"y": texts}), pyarrow.record_batch({"y": texts})),
+    ):
+        assert ln.fit(net, x, y, **options).network == expected, type(y)
+    with pytest.raises(ValueError, match=r"must hold the network's labels.*row 7 holds None"):
+        ln.fit(net, x, pyarrow.array([*texts[:7], None, *texts[8:]]), **options)
+    with pytest.raises(ValueError, match="row 3 holds 'maybe'"):
+        ln.fit(net, x, [[text] for text in [*texts[:3], "maybe", *texts[4:]]], **options)
+    quantities = ln.MLP.init([3, 1], seed=0, outputs=ln.Quantities())
+    with pytest.raises(TypeError, match="y must hold real numbers, got Arrow's type string"):
+        ln.fit(quantities, x, arrow, **options)

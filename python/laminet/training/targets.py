@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -218,7 +218,9 @@ def balanced(
     if value != "balanced" or count is None or (targets.ndim == 2 and goal.labels is None):
         expected = "a dict by label or a number for each class"
         if value == "balanced":
-            raise ValueError(f"class_weight='balanced' needs targets that are classes; {expected}")
+            raise ValueError(
+                "class_weight='balanced' needs targets that are classes, one for each sample"
+            )
         raise ValueError(f"class_weight must be 'balanced', {expected}, got {value!r}")
     sums = np.bincount(classes.astype(np.intp), weights, minlength=count).astype(np.float64)
     there = sums > 0
@@ -228,20 +230,36 @@ def balanced(
 def label_array(y: Any, name: str) -> Array:
     """Return labels or numbers as an array: text stays text."""
     values = y
-    if not isinstance(values, (np.ndarray, list, tuple)):
-        for convert in ("to_numpy", "to_numpy_array"):
-            if hasattr(values, convert):
-                values = getattr(values, convert)()
-                break
-    if isinstance(values, (list, tuple)):
-        flat = [type(value) for value in values]
-        if any(issubclass(kind, str) for kind in flat):
-            values = np.array(values, dtype=object)
+    if type(values).__module__.partition(".")[0] == "pyarrow":
+        values = _values_of_arrow(values)
+    elif not isinstance(values, (np.ndarray, list, tuple)) and hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    if isinstance(values, (list, tuple)) and _holds_text(values):
+        values = np.array(values, dtype=object)  # NumPy would make text of numbers in it
     if isinstance(values, np.ndarray) and values.dtype.kind in "OUT":
         if isinstance(values, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array: fill it first")
         return values
     return real_array(y, name)
+
+
+def _holds_text(values: Sequence[Any]) -> bool:
+    """Whether text is in a list, or in lists of one length in it."""
+    lengths = [len(row) for row in values if isinstance(row, (list, tuple))]
+    if not lengths:
+        return any(isinstance(value, str) for value in values)
+    equal = len(lengths) == len(values) and len(set(lengths)) == 1
+    return equal and any(isinstance(value, str) for row in values for value in row)
+
+
+def _values_of_arrow(values: Any) -> Any:
+    """Return an array, or the one column of a table, as it is where it holds no text."""
+    column = values.column(0) if getattr(values, "num_columns", 0) == 1 else values
+    kind = str(getattr(column, "type", ""))
+    if not kind.startswith(("string", "large_string", "dictionary")):
+        return values
+    # Missing ones, which to_numpy makes NaN or None, are none of the labels.
+    return np.array(column.to_pylist(), dtype=object)
 
 
 def _indices(given: Array, labels: Array, name: str) -> NDArray[np.int64]:
