@@ -16,7 +16,18 @@ import pytest
 
 import laminet as ln
 from laminet.distributed import parts as of_parts
-from laminet.distributed.parts import Part, Run, Share, flat, gradients, joined, prepared, unflat
+from laminet.distributed.parts import (
+    Part,
+    Run,
+    Share,
+    flat,
+    gradients,
+    joined,
+    phases,
+    prepared,
+    steps_with_rows,
+    unflat,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((503, 5)).astype(np.float32)
@@ -141,12 +152,13 @@ def test_what_a_step_follows_is_the_gradient_of_all_rows() -> None:
     loss, arrays = trainer._core.value_and_gradients(*trainer._taken(X, Y, weights))
     run, bounds = a_run(6, net=net, shuffle=False), [0, 50, 50, 100, 120, 320, len(X)]
     held = [
-        prepared(run, i, (X[begin:end], Y[begin:end], weights[begin:end] + (i == 3) * 1e-300))
+        prepared(run, i, (X[begin:end], Y[begin:end], weights[begin:end]))
         for i, (begin, end) in enumerate(itertools.pairwise(bounds))
     ]
-    held[3].weights[:] = 0
+    assert [len(part.x) for part in held] == [50, 0, 50, 0, 200, 183]
     now = flat(trainer._core.arrays())
-    found = [gradients(run, some, now, Share(1, 0, 1)) for some in (held[:1], held[1:5], held[5:])]
+    groups = held[:1], held[1:5], held[5:]
+    found = [gradients(run, some, now, Share(1, 0, 1), [0] * len(some)) for some in groups]
     ((total, mean, gradient),) = joined(run, found).values()
     assert total == pytest.approx(weights.sum(), rel=1e-14)
     assert mean == pytest.approx(loss, rel=1e-14)
@@ -164,16 +176,65 @@ def test_arrays_in_a_row_and_back() -> None:
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
-@pytest.mark.parametrize("count", [1, 3, 8, 60])
-def test_each_row_is_in_one_step_of_an_epoch(count: int, shuffle: bool) -> None:
+@pytest.mark.parametrize(("count", "phase"), [(1, 0), (3, 0), (3, 2), (8, 5), (60, 0), (60, 59)])
+def test_each_row_is_in_one_step_of_an_epoch(count: int, phase: int, shuffle: bool) -> None:
     run, part = a_run(4, shuffle=shuffle), Part(3, np.arange(50)[:, None], np.arange(50), None)
     orders = [list(range(50))]
     for epoch in (1, 2):
-        shares = [part.rows(Share(epoch, i, count), run)[1] for i in range(count)]
+        shares = [part.rows(Share(epoch, i, count), run, phase)[1] for i in range(count)]
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
         orders.append(np.concatenate(shares).tolist())
         assert sorted(orders[-1]) == orders[0]
     assert len({tuple(order) for order in orders}) == (3 if shuffle else 1)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 50, 64])
+@pytest.mark.parametrize("size", [1, 10, 64, 200])
+def test_parts_of_any_length_make_steps_of_the_size_asked_for(length: int, size: int) -> None:
+    """Were all shares rounded alike, parts of one row would all be in the last step."""
+    lengths = [length] * (500 // length)
+    count = -(-sum(lengths) // size)
+    rows = np.zeros(count, int)
+    for n, phase in zip(lengths, phases(lengths, count), strict=True):
+        part = Part(0, np.zeros((n, 1)), np.zeros(n), None)
+        run = a_run(1, shuffle=False)
+        rows += [len(part.rows(Share(1, i, count), run, phase)[0]) for i in range(count)]
+    assert (rows.sum(), rows.max() - rows.min() <= 1) == (sum(lengths), True)
+    assert steps_with_rows(lengths, count).tolist() == list(range(count))
+
+
+def test_steps_that_no_part_gives_a_row_to_are_not_made() -> None:
+    """Of parts of other lengths there may be such, and schedules do not count them."""
+    random = np.random.default_rng(0)
+    skipped = 0
+    for _ in range(200):
+        lengths = random.integers(0, 6, random.integers(1, 6)).tolist()
+        count = max(1, sum(lengths))
+        rows = np.zeros(count, int)
+        for n, phase in zip(lengths, phases(lengths, count), strict=True):
+            rows += np.diff((np.arange(count + 1) * n + phase) // count)
+        expected = np.flatnonzero(rows).tolist()
+        assert steps_with_rows(lengths, count).tolist() == (expected if any(lengths) else [])
+        skipped += count - len(expected)
+    assert skipped > 20
+
+
+@pytest.mark.parametrize("bounds", [(), (3, 5), (100, 250), tuple(range(1, 503))])
+@pytest.mark.parametrize("size", [20, 60, None])
+def test_schedules_count_steps_of_rows_that_weigh(
+    bounds: tuple[int, ...], size: int | None
+) -> None:
+    """The last rate of an epoch is that of its last step, of as many as such rows make."""
+    weights = np.where(np.arange(len(X)) % 3 == 0, 0.5, 0.0)
+    weights[:3] = 0  # all of a part
+    pairs = itertools.pairwise([0, *bounds, len(X)])
+    parts = [(X[begin:end], Y[begin:end], weights[begin:end]) for begin, end in pairs]
+    cosine = ln.optim.schedules.Cosine()
+    found = fit(parts, batch_size=size, epochs=2, optimizer=ln.optim.SGD(0.01, schedule=cosine))
+    count = 1 if size is None else -(-int((weights > 0).sum()) // size)
+    total = 2 * count
+    expected = [0.01 * cosine.factor(k, total) for k in (count - 1, total - 1)]
+    assert found.history.learning_rate == pytest.approx(expected, rel=1e-12)
 
 
 def test_orders_depend_on_seed_epoch_and_part_alone() -> None:
@@ -220,7 +281,7 @@ def test_workers_send_few_means(count: int) -> None:
     held = [Part(i, X[i : i + 1], Y[i : i + 1, None].astype("f4"), None) for i in range(count)]
     for workers in (1, 2, 3, 4, 8, count):
         groups = [[p for p in held if p.number * workers // count == w] for w in range(workers)]
-        sent = [gradients(run, group, now, Share(1, 0, 1)) for group in groups]
+        sent = [gradients(run, group, now, Share(1, 0, 1), [0] * len(group)) for group in groups]
         if count % workers == 0 and (count // workers).bit_count() == 1:
             assert {len(means) for means in sent} == {1}
         assert max(map(len, sent)) <= max(1, 2 * (count - 1).bit_length())
@@ -280,6 +341,18 @@ def test_an_interrupted_run_keeps_its_steps() -> None:
     assert found.network == fit(cut(100), epochs=2).network
 
 
+def test_an_error_of_a_callback_carries_what_was_made() -> None:
+    def call(epoch: ln.training.Epoch) -> None:
+        if epoch.number == 3:
+            raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine") as error:
+        fit(cut(100), callbacks=[call], epochs=5)
+    made = error.value.fit  # type: ignore[attr-defined]  # what fit adds to it
+    assert (made.stopped, len(made.history)) == ("error", 3)
+    assert made.network == fit(cut(100), epochs=3).network
+
+
 def test_a_loss_that_is_not_finite() -> None:
     with pytest.raises(ln.TrainingError, match=r"the loss is .* in epoch ") as error:
         fit(cut(100), optimizer=ln.optim.SGD(1e20), epochs=5)
@@ -295,7 +368,14 @@ BAD[0][7, 2] = np.nan
     ("options", "error", "message"),
     [
         ({"parts": []}, ValueError, "parts is empty: there is nothing to learn from"),
-        ({"parts": [(X[:0], Y[:0])]}, ValueError, "parts have no rows"),
+        ({"parts": [(X[:0], Y[:0])]}, ValueError, "parts have no rows that weigh"),
+        ({"parts": [(X, Y, np.zeros(503))] * 2}, ValueError, "parts have no rows that weigh"),
+        ({"parts": 3}, TypeError, "parts must be a sequence of futures, got int"),
+        ({"parts": {0: (X, Y)}}, TypeError, "parts must be a sequence of futures, got dict"),
+        ({"parts": [(None, Y)]}, TypeError, r"parts\[0\]: X must be an array of real numbers"),
+        ({"parts": [(X, Y, -Y)]}, ValueError, r"parts\[0\]: sample_weight must be finite and"),
+        ({"callbacks": None}, TypeError, "callbacks must be a callable or a sequence of them"),
+        ({"callbacks": [3]}, TypeError, r"callbacks\[0\] must be callable, got int"),
         ({"parts": [(X, Y), X]}, TypeError, r"parts\[1\] must be a tuple .X, y. or .* got ndarray"),
         ({"parts": [(X, Y), (X,)]}, TypeError, r"parts\[1\] must be a tuple"),
         ({"parts": [(X, Y), (X[:, :4], Y)]}, ValueError, r"parts\[1\]: X must have shape"),

@@ -34,14 +34,15 @@ def test_columns_of_every_kind() -> None:
     table = from_csv('n,t,b,m\n1, x ,True,1\n\n?,"y, z",false,NA\n-1e3,,TRUE,a\n')
     assert table.heading == ["n", "t", "b", "m"]
     assert (table.source, table.rows) == ("x.csv", 3)
-    assert [column.kind for column in table.columns] == ["numbers", "text", "text", "both"]
+    assert [column.kind for column in table.columns] == ["numbers", "text", "numbers", "both"]
     np.testing.assert_array_equal(numbers(table, 0), [1, np.nan, -1000])
     assert table.columns[1].texts(True) == ["x", "y, z", None]
+    assert numbers(table, 2) == [1, 0, 1]
     assert table.columns[2].texts(True) == ["True", "false", "TRUE"]
     assert table.columns[3].texts(True) == ["1", None, "a"]
     assert table.columns[3].texts(False) == ["1", "NA", "a"]
     assert table.place(1, table.columns[3]) == "x.csv: line 4, column 'm'"
-    assert not any(column.is_bool for column in table.columns)
+    assert [column.is_bool for column in table.columns] == [False, False, True, False]
 
 
 @pytest.mark.parametrize("text", ["nan", "NaN", "N/A", "null", "-", "None", ""])
@@ -53,7 +54,7 @@ def test_what_stands_for_a_missing_value(text: str) -> None:
     assert table.columns[1].kind == "text"
 
 
-@pytest.mark.parametrize("text", ["1_000", "1,5", "0x10", "3 kg"])
+@pytest.mark.parametrize("text", ["1_000", "1,5", "0x10", "3 kg", "\u0663", "\uff11.5"])
 def test_what_is_no_number(text: str) -> None:
     assert from_csv(f"a\n{text}\n", separator=";").columns[0].kind == "text"
 

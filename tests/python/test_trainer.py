@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import pickle
 
 import numpy as np
@@ -206,6 +207,52 @@ def test_a_class_of_ones_own_is_restored_by_a_network_of_it():
     state = ln.Trainer(net, "squared_error").state()
     assert type(ln.Trainer.restore(state, net).network) is Mine
     assert type(ln.Trainer.restore(state).network) is ln.MLP
+
+
+def test_a_network_that_computes_something_else_is_not_restored():
+    """Its parameters have the same shapes: it would go on as another network, silently."""
+
+    class Mine(ln.Dense):
+        pass
+
+    before = ln.Rescale(2.0, [1.0] * 6)
+    layers = ln.MLP.init([6, 8, 2], "tanh", seed=0).layers
+    net = ln.MLP([before, *layers])
+    state = ln.Trainer(net, "squared_error").state()
+    other = ln.MLP.init([6, 8, 2], "relu", seed=0).layers
+    constants = ln.Rescale(2.0, [1.0, 1, 1, 1, 1, 3])
+    mine = [Mine(layer.weight + 1, layer.bias, layer.activation) for layer in layers]
+    for wrong, message in (
+        ([before, *other], "-> 8 relu"),
+        ([constants, *layers], "shift has other values"),
+        ([before, layers[0], ln.Activation("sin"), layers[1]], "bias, the network has layers"),
+    ):
+        with pytest.raises(ValueError, match=f"^state (is of another network|has).*{message}"):
+            ln.Trainer.restore(state, ln.MLP(wrong))
+    with pytest.raises(ValueError, match="is of another network"):
+        ln.Trainer.restore(state, ln.MLP([before, *layers], head="softmax"))
+    named = ln.MLP([before, *mine], outputs=ln.Quantities(["a", "b"]))
+    again = ln.Trainer.restore(state, named).network
+    assert type(again.layers[1]) is Mine
+    assert again.outputs == named.outputs
+    assert np.array_equal(again.layers[1].weight, layers[0].weight)
+
+
+def test_numbers_of_a_state_that_are_none():
+    trainer = ln.Trainer(chain(), "squared_error", seed=0)
+    state = trainer.state()
+    for name in ("format", "seed", "total_steps", "steps", "epochs"):
+        for value in (1.5, None, [1, 2], "1"):
+            with pytest.raises(ValueError, match=f"state is damaged: '{name}' is no whole number"):
+                ln.Trainer.restore({**state, name: value})
+    for name, value in itertools.product(("steps", "epochs"), (-1, 10**30)):
+        with pytest.raises(ValueError, match=f"state is damaged: '{name}' is no whole number"):
+            ln.Trainer.restore({**state, name: value})
+    for value in (None, "x", 0.5, [[1.0]], {}):
+        with pytest.raises(ValueError, match="state is damaged: 'losses' is no row of numbers"):
+            ln.Trainer.restore({**state, "losses": value})
+    with pytest.raises(ValueError, match="has no 'format': it is none that Trainer"):
+        ln.Trainer.restore({})
 
 
 @pytest.mark.parametrize("rows", [40, 300, 1200])

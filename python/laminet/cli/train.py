@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import tempfile
 import warnings
@@ -37,7 +38,7 @@ from laminet.core.wording import figure, short_name
 from laminet.files.arrow_types import require_pyarrow
 from laminet.files.safetensors_files import save
 from laminet.files.samples import source_name
-from laminet.files.tables import read_table
+from laminet.files.tables import as_option, read_table
 from laminet.optim import FirstOrder, LevenbergMarquardt, Muon, as_optimizer
 from laminet.show.matplotlib_extra import PICTURES, require_matplotlib
 from laminet.show.text import text_table
@@ -311,12 +312,18 @@ def _print_what_next(arguments: argparse.Namespace, lesson: Lesson, format_: str
     data = arguments.data if arguments.data != "-" else f"samples.{format_}"
     options = "" if lesson.task == "numbers" else " --classes"
     if not lesson.is_named:
-        options += f" --columns {','.join(lesson.columns)}"
+        options += f" --columns {as_option(lesson.columns)}"
     if lesson.dropped:
         options += " --missing drop"
+    files = " ".join(map(_as_argument, (arguments.output, data)))
     print(
         f"\n{arguments.output} is written. To use it:\n"
-        f"laminet predict {arguments.output} {data} -o predicted.csv{options}"
+        f"laminet predict {files} -o predicted.csv{options}"
     )
     if lesson.means is not None:
         print("Missing values of samples are taken to be the means of what it learnt from.")
+
+
+def _as_argument(path: str) -> str:
+    """Return a file as a command line takes it."""
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)

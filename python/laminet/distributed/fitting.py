@@ -8,6 +8,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from laminet.core.conversion.counts import as_count
@@ -21,11 +22,14 @@ from laminet.distributed.parts import (
     forget,
     gradients,
     joined,
+    phases,
     prepared,
+    steps_with_rows,
     unflat,
 )
 from laminet.training import Epoch, Fit, History, Trainer, TrainingError, descriptions
 from laminet.training.errors import diverged
+from laminet.training.history import as_callbacks
 from laminet.training.seed import as_seed
 
 if TYPE_CHECKING:
@@ -66,13 +70,14 @@ def fit(
         Where to start; without `Dropout`.
     parts : iterable of Future
         Of tuples (X, y) or (X, y, sample_weight), as `laminet.fit` takes them, each a part of the
-        rows; a part may be without any. Futures of functions that load them
-        (``client.map(load, paths)``): what is lost with a worker is then loaded again by another.
+        rows; a part may be without any, or without any that weighs. Futures of functions that load
+        them (``client.map(load, paths)``): what is lost with a worker is then loaded again by
+        another.
     loss, optimizer
         As of `laminet.Trainer`; the loss is that of ``net.outputs`` if nothing is said.
     batch_size : int or None, default 1024
-        How many rows make a step, of all parts together, each giving a share by its size. None for
-        all.
+        How many rows that weigh make a step, of all parts together, each giving a share by its
+        size. None for all.
     epochs : int, default 100
     seed : int, optional
         Of the order of rows within parts. Without one it is another in each run.
@@ -91,6 +96,9 @@ def fit(
     TrainingError
         If a loss is not finite; or parts are lost that nothing loads again, or that every worker
         dies of. It carries the network so far.
+    Exception
+        What a callback raises, or the cluster. What had been made by then is its attribute ``fit``,
+        where an epoch was complete.
 
     Notes
     -----
@@ -111,12 +119,16 @@ def fit(
         raise TypeError(f"client must be a dask.distributed.Client, got {type(client).__name__}")
     if drops(net.layers):
         raise ValueError("net drops features (ln.Dropout): train it without, or with ln.fit")
+    if isinstance(parts, (str, bytes, Mapping)) or not isinstance(parts, Iterable):
+        raise TypeError(
+            f"parts must be a sequence of futures, got {type(parts).__name__}: see client.map"
+        )
     given = list(parts)
     if not given:
         raise ValueError("parts is empty: there is nothing to learn from")
     count = as_count(epochs, "epochs")
     size = None if batch_size is None else as_count(batch_size, "batch_size")
-    calls = [callbacks] if callable(callbacks) else list(callbacks)
+    calls = as_callbacks(callbacks)
     trainer = Trainer(net, loss, optimizer, seed=as_seed(seed))
     run = Run(
         f"laminet-{uuid.uuid4().hex}",
@@ -149,28 +161,30 @@ class _Steps:
             worker = workers[i * len(workers) // len(given)]
             held = self._submit(prepared, self._told, i, part, worker=worker)
             self._groups.setdefault(worker, []).append(held)
+        self._shifts: dict[str, list[int]] = {}
         self.losses: list[float] = []
         self.rates: list[float] = []
         self.seconds: list[float] = []
 
     def fit(self, epochs: int, size: int | None, calls: Sequence[Callable[[Epoch], Any]]) -> Fit:
-        rows = sum(self._results([self._submit(_rows, parts) for parts in self._groups.values()]))
-        if rows == 0:
-            raise ValueError("parts have no rows: there is nothing to learn from")
-        count = 1 if size is None else -(-rows // size)
-        self._trainer._total_steps = epochs * count
+        found = self._results([self._submit(_rows, parts) for parts in self._groups.values()])
+        lengths = list(chain.from_iterable(found))
+        if not any(lengths):
+            raise ValueError("parts have no rows that weigh: there is nothing to learn from")
+        count = 1 if size is None else -(-sum(lengths) // size)
+        shifts = iter(phases(lengths, count))
+        self._shifts = {w: list(islice(shifts, len(p))) for w, p in self._groups.items()}
+        steps = steps_with_rows(lengths, count).tolist()
+        self._trainer._total_steps = epochs * len(steps)
         stopped = "epochs"
         try:
             for number in range(1, epochs + 1):
                 begun = time.perf_counter()
-                loss, rate = self._epoch(number, count)
+                loss, rate = self._epoch([Share(number, step, count) for step in steps])
                 self.losses.append(loss)
                 self.rates.append(rate)
                 self.seconds.append(time.perf_counter() - begun)
-                epoch = self._told_to_callbacks(number, epochs)
-                for call in calls:
-                    call(epoch)
-                if epoch._stopped:
+                if self._epoch_of(number, epochs)._tell(calls):
                     stopped = "callback"
                     break
         except KeyboardInterrupt:
@@ -180,10 +194,19 @@ class _Steps:
                 "the steps that had been made",
                 stacklevel=3,
             )
+        except TrainingError:
+            raise
+        except Exception as error:
+            if self.losses:
+                error.fit = self._made("error")  # type: ignore[attr-defined]  # for users
+            raise
+        return self._made(stopped)
+
+    def _made(self, stopped: str) -> Fit:
         best = 1 + min(range(len(self.losses)), key=self.losses.__getitem__, default=-1)
         return Fit(self._trainer.network, self._history(), best, stopped)
 
-    def _told_to_callbacks(self, number: int, epochs: int) -> Epoch:
+    def _epoch_of(self, number: int, epochs: int) -> Epoch:
         loss, rate, seconds = self.losses[-1], self.rates[-1], self.seconds[-1]
         trainer = self._trainer
         return Epoch(number, epochs, loss, None, {}, rate, seconds, lambda: trainer.network)
@@ -191,16 +214,13 @@ class _Steps:
     def _history(self) -> History:
         return History(tuple(self.losses), (), {}, tuple(self.rates), tuple(self.seconds))
 
-    def _epoch(self, number: int, count: int) -> tuple[float, float]:
+    def _epoch(self, shares: Iterable[Share]) -> tuple[float, float]:
         """Make the steps of an epoch; return its loss and the learning rate of the last one."""
         trainer, mean, total = self._trainer, 0.0, 0.0
-        for step in range(count):
-            found = self._mean(Share(number, step, count))
-            if found is None:  # of parts that are all too small for a row in each step
-                continue
-            weight, loss, gradients = found
+        for share in shares:
+            weight, loss, gradients = self._mean(share)
             if not math.isfinite(loss):
-                error = diverged(loss, number, trainer.steps + 1, trainer.network)
+                error = diverged(loss, share.epoch, trainer.steps + 1, trainer.network)
                 error.history = self._history()
                 raise error
             rate = descriptions.learning_rates(
@@ -221,8 +241,10 @@ class _Steps:
             # As a task, and not as data: what is lost with a worker is there again.
             parameters = self._submit(_same, parameters)
         level = [
-            self._submit(gradients, self._told, parts, parameters, share, worker=worker)
-            for worker, parts in self._groups.items()
+            self._submit(gradients, self._told, parts, parameters, share, shifts, worker=worker)
+            for (worker, parts), shifts in zip(
+                self._groups.items(), self._shifts.values(), strict=True
+            )
         ]
         while len(level) > _AT_ONCE:
             some = [level[i : i + _AT_ONCE] for i in range(0, len(level), _AT_ONCE)]
@@ -260,5 +282,5 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _rows(parts: Iterable[Part]) -> int:
-    return sum(len(part.x) for part in parts)
+def _rows(parts: Iterable[Part]) -> list[int]:
+    return [len(part.x) for part in parts]

@@ -7,8 +7,9 @@ whoever has computed them. So no bit depends on how many workers there are, or o
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from laminet.optim import SGD
 from laminet.training import Trainer
-from laminet.training.samples import refuse_not_finite
+from laminet.training.samples import as_sample_weight, refuse_not_finite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     #: Means by level and number: of 2**level parts from number * 2**level on; None of no rows.
     Means = dict[tuple[int, int], Mean | None]
 
-__all__ = ["Part", "Run", "Share", "flat", "forget", "gradients", "joined", "prepared", "unflat"]
+__all__ = ["Part", "Run", "Share", "flat", "forget", "gradients", "joined", "phases", "prepared"]
+__all__ += ["steps_with_rows", "unflat"]
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,16 @@ class Share:
 
 
 class Part:
-    """Rows that a worker holds, as the core takes them."""
+    """Rows that a worker holds, as the core takes them: those that weigh."""
 
     def __init__(self, number: int, x: Array, y: Array, weights: Array | None) -> None:
         self.number, self.x, self.y, self.weights = number, x, y, weights
         self._order: tuple[int, Array] | None = None
 
-    def rows(self, share: Share, run: Run) -> tuple[Array, Array, Array | None]:
-        """Return the rows of a share; there may be none."""
-        begin = share.number * len(self.x) // share.count
-        end = (share.number + 1) * len(self.x) // share.count
+    def rows(self, share: Share, run: Run, phase: int = 0) -> tuple[Array, Array, Array | None]:
+        """Return the rows of a share, which `phases` shifts; there may be none."""
+        begin = (share.number * len(self.x) + phase) // share.count
+        end = ((share.number + 1) * len(self.x) + phase) // share.count
         chosen: Any = slice(begin, end)
         if run.shuffle:
             if self._order is None or self._order[0] != share.epoch:
@@ -91,27 +93,65 @@ def prepared(run: Run, number: int, given: Any) -> Part:
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         kind = type(given).__name__
         raise TypeError(f"{name} must be a tuple (X, y) or (X, y, sample_weight), got {kind}")
-    if len(given[0]) == 0:
+    if _is_empty(given[0]):
         return Part(number, *_nothing(run.net))
     trainer = _trainer(run)
     try:
-        x, y, weights = trainer._taken(given[0], given[1], given[2] if len(given) == 3 else None)
+        x, y, _ = trainer._taken(given[0], given[1], None)
         refuse_not_finite(x, given[0], "X")
+        # Another part may have samples that weigh.
+        weights = as_sample_weight(given[2] if len(given) == 3 else None, len(x), some=False)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {error}") from None
-    return Part(number, x, y, weights)
+    if weights is None or weights.all():
+        return Part(number, x, y, weights)
+    there = weights > 0
+    return Part(number, x[there], y[there], weights[there])
 
 
-def gradients(run: Run, parts: Iterable[Part], parameters: Array, share: Share) -> Means:
+def _is_empty(samples: Any) -> bool:
+    try:
+        return len(samples) == 0
+    except TypeError:  # of what are no samples
+        return False
+
+
+def phases(lengths: Sequence[int], count: int) -> list[int]:
+    """Return for each part by how much its shares of an epoch's `count` steps are shifted.
+
+    A part of ``n`` rows gives ``n / count`` of them to a step in the mean. Were all rounded alike,
+    parts with few rows would all give them to the same steps, and others would have none.
+    """
+    before = itertools.accumulate(lengths[:-1], initial=0)
+    return [rows % count for rows in before]
+
+
+def steps_with_rows(lengths: Sequence[int], count: int) -> Array:
+    """Return which of an epoch's `count` steps some part gives a row to."""
+    if not lengths or max(lengths) >= count:
+        return np.arange(count)
+    found = np.zeros(count, bool)
+    for length, phase in zip(lengths, phases(lengths, count), strict=True):
+        # Row j is in the first step k with (k + 1) length + phase >= (j + 1) count.
+        rows = np.arange(1, length + 1)
+        found[-(-(rows * count - phase) // length) - 1] = True
+    return np.flatnonzero(found)
+
+
+def gradients(
+    run: Run, parts: Iterable[Part], parameters: Array, share: Share, shifts: Sequence[int]
+) -> Means:
     """Return means of losses and gradients of a share of some parts, as far as they can be joined.
 
-    Not more of them are in memory than the tree of pairs is deep, beside what cannot be joined.
+    `shifts` are their `phases`. Not more means are in memory than the tree of pairs is deep, beside
+    what cannot be joined.
     """
     trainer = _trainer(run)
     trainer._core.assign("parameters", unflat(parameters, trainer._core.arrays()))
     found: Means = {}
-    for part in parts:
-        _put(found, (0, part.number), _gradient(trainer, *part.rows(share, run)), run.parts)
+    for part, shift in zip(parts, shifts, strict=True):
+        mean = _gradient(trainer, *part.rows(share, run, shift))
+        _put(found, (0, part.number), mean, run.parts)
     return found
 
 

@@ -69,6 +69,10 @@ class Chosen:
         """
         known = self.categories[column]
         found = -1 if text is None else known.get(text, -1)
+        if found < 0 and text is not None and text.lower() in ("true", "false"):
+            # Each program writes truth values in letters of its own.
+            same = [i for name, i in known.items() if name.lower() == text.lower()]
+            found = same[0] if len(same) == 1 else -1
         if found < 0:
             what = f"{text[:40]!r} is none of" if text else "the value is missing;"
             raise ValueError(f"{what} the network's categories {listed(list(known))}")

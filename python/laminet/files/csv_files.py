@@ -27,7 +27,8 @@ from laminet.files.samples import (
 if TYPE_CHECKING:
     from laminet.files.columns import Request
 
-__all__ = ["is_missing", "is_number", "is_value", "open_csv", "read_records"]
+__all__ = ["is_missing", "is_number", "is_truth", "is_value", "number_of", "open_csv"]
+__all__ += ["read_records"]
 
 # A line longer than this is no row of numbers, and reading it would take any amount of memory.
 _MAX_LINE = 64 * 2**20
@@ -38,8 +39,10 @@ _BLOCK_TEXT = 16 * 2**20
 _MISSING = frozenset(
     ["na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nil", "missing", "-", "?"]
 )
-# With truth values: data, never a heading.
-_VALUES = _MISSING | {"true", "false"}
+# What a column of truth values holds, in small letters; as numbers they are those of .parquet.
+_TRUTH = {"true": 1.0, "false": 0.0}
+# Data, never a heading.
+_VALUES = _MISSING | _TRUTH.keys()
 
 _INFINITY = re.compile(r"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
 
@@ -220,6 +223,8 @@ class _Table:
     def _parsed(self, lines: list[Record], columns: list[int]) -> NDArray[Any]:
         """Return columns of numbers."""
         block: NDArray[Any] | None
+        first = self._cells(lines[0])
+        truth = [i for i in columns if i < len(first) and is_truth(first[i])]
         try:
             block = np.loadtxt(
                 [line.text for line in lines],
@@ -228,10 +233,12 @@ class _Table:
                 comments=None,
                 quotechar='"',
                 usecols=None if self._is_whole else columns,
+                converters=dict.fromkeys(truth, number_of) or None,
+                encoding=None,  # or before NumPy 2 converters get bytes
                 ndmin=2,
             )
         except ValueError:
-            block = self._with_gaps(lines, columns) if self._request.gaps else None
+            block = self._with_gaps(lines, columns)
         if block is None or block.shape != (len(lines), len(columns)):
             raise self._what_is_wrong(lines, columns)
         if np.isinf(block).any():
@@ -239,16 +246,17 @@ class _Table:
         return block
 
     def _with_gaps(self, lines: list[Record], columns: list[int]) -> NDArray[Any] | None:
-        """Return columns of numbers, NaN where one is missing; None if a cell is neither."""
+        """Return columns of numbers, NaN where one may be missing and is; None of all others."""
         block = np.full((len(lines), len(columns)), np.nan, self._dtype)
         with np.errstate(over="ignore"):  # which is refused with its place
             for row, line in enumerate(lines):
                 cells = self._cells_of_row(line)
                 for index, column in enumerate(columns):
-                    if is_number(cells[column]):
-                        block[row, index] = float(cells[column])
-                    elif not is_missing(cells[column]):
-                        return None
+                    try:
+                        block[row, index] = number_of(cells[column])
+                    except ValueError:
+                        if not (self._request.gaps and is_missing(cells[column])):
+                            return None
         return block
 
     def _check_widths(self, lines: list[Record]) -> None:
@@ -274,7 +282,8 @@ class _Table:
             for column in columns:
                 cell = cells[column]
                 missing = is_missing(cell)
-                if not is_number(cell) and not (missing and self._request.gaps):
+                fine = is_number(cell) or is_truth(cell)
+                if not fine and not (missing and self._request.gaps):
                     what = f"{cell[:40]!r} is not a number" if cell.strip() else "the cell is empty"
                     return self._bad(line, f"column {column + 1}: {what}", missing)
         return self._bad(lines[0], f"a number among the {len(lines)} lines from here is not one")
@@ -329,4 +338,26 @@ def is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return "_" not in cell  # Python reads 1_000 as a number; no other program does
+    # Python reads 1_000 and digits of other scripts as numbers; no other program does.
+    return "_" not in cell and cell.strip().isascii()
+
+
+def is_truth(cell: str) -> bool:
+    """Whether a cell is a truth value."""
+    return cell.strip().lower() in _TRUTH
+
+
+def number_of(cell: str) -> float:
+    """Return the number that a cell holds, 1 and 0 of truth values.
+
+    Raises
+    ------
+    ValueError
+        If it holds none.
+    """
+    if is_number(cell):
+        return float(cell)
+    try:
+        return _TRUTH[cell.strip().lower()]
+    except KeyError:
+        raise ValueError(f"{cell[:40]!r} is not a number") from None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +19,14 @@ from laminet.files.arrow_types import is_number as is_number_type
 from laminet.files.arrow_types import is_text, texts_of
 from laminet.files.atomic import errors_about
 from laminet.files.columns import is_column_number, listed
-from laminet.files.csv_files import is_missing, is_number, is_value, read_records
+from laminet.files.csv_files import (
+    is_missing,
+    is_number,
+    is_truth,
+    is_value,
+    number_of,
+    read_records,
+)
 from laminet.files.npy_files import read_header
 from laminet.files.parquet_files import read_parquet
 from laminet.files.samples import SampleError, source_name, source_of
@@ -25,7 +34,7 @@ from laminet.files.samples import SampleError, source_name, source_of
 if TYPE_CHECKING:
     from laminet.files.csv_files import Record
 
-__all__ = ["Column", "Table", "read_table"]
+__all__ = ["Column", "Table", "as_option", "read_table"]
 
 # What the module csv is needed for; lines without are split at once. Blanks other than spaces too.
 _QUOTED = ('"', "\r", "\n", "\t", "\v", "\f")
@@ -90,6 +99,8 @@ class Table:
     rows : int
     where : callable
         Returns the place of a row in the file: "line 7".
+    other_separator : str
+        What to do where other marks seem to separate the names of .csv.
     """
 
     source: str
@@ -97,6 +108,7 @@ class Table:
     columns: list[Column]
     rows: int
     where: Callable[[int], str]
+    other_separator: str = ""
 
     def place(self, row: int, column: Column) -> str:
         """Return where a cell is, for messages."""
@@ -121,15 +133,30 @@ class Table:
                     f"the first, and not {name!r}"
                 )
             hint = did_you_mean(name, filter(None, self.heading))
+            hint = f"{hint} " * bool(hint) + self._in_quotes(name)
             raise SampleError(
-                f"{self.source}: no column {name!r}, and {option} names it; {hint}"
-                f"{' ' * bool(hint)}the columns are {listed(self.heading)}"
+                f"{self.source}: no column {name!r}, and {option} names it"
+                f"{self.other_separator or f'; {hint}the columns are {listed(self.heading)}'}"
             )
         if int(name) > len(self.columns):
             raise SampleError(
                 f"{self.source}: there are {len(self.columns)} columns, and {option} names {name}"
             )
         return self.columns[int(name) - 1]
+
+    def _in_quotes(self, part: str) -> str:
+        """Return how to write the name with a comma that a part of it may be meant for."""
+        for name in self.heading or ():
+            if part in (piece.strip() for piece in name.split(",")):
+                return f"names with commas go in quotes: {as_option([name])}; "
+        return ""
+
+
+def as_option(names: Sequence[str]) -> str:
+    """Return names of columns as a command line takes them."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(names)
+    return shlex.quote(text.getvalue())
 
 
 def read_table(path: str, format_: str, separator: str = ",", asked: Sequence[str] = ()) -> Table:
@@ -183,7 +210,8 @@ def _read_csv(path: str, separator: str, asked: Sequence[str]) -> Table:
     cells_of = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     del rows
     columns = [_column_of_text(names[i], i + 1, cells_of[i]) for i in range(len(names))]
-    return Table(name, heading, columns, count, lambda row: f"line {numbers[row]}")
+    other = _other_separator(names, separator)
+    return Table(name, heading, columns, count, lambda row: f"line {numbers[row]}", other)
 
 
 def _cells(record: Record, name: str, separator: str) -> list[str]:
@@ -225,6 +253,11 @@ def _column_of_text(name: str, number: int, cells: Sequence[str]) -> Column:
     numbers = _numbers_of(cells)
     if numbers is not None:
         return Column(name, number, "numbers", numbers, texts)
+    different = set(cells)
+    if all(is_truth(cell) or is_missing(cell) for cell in different):
+        known = {c: np.nan if is_missing(c) else number_of(c) for c in different}
+        values = np.array([known[cell] for cell in cells])
+        return Column(name, number, "numbers", values, texts, is_bool=True)
     some = any(is_number(cell) and not is_missing(cell) for cell in set(cells))
     return Column(name, number, "both" if some else "text", None, texts)
 
@@ -232,7 +265,7 @@ def _column_of_text(name: str, number: int, cells: Sequence[str]) -> Column:
 def _numbers_of(cells: Sequence[str]) -> NDArray[np.float64] | None:
     """Return cells as numbers, NaN where a value is missing; None if one is neither."""
     with suppress(ValueError):
-        if not any("_" in cell for cell in cells):  # as `is_number` has it
+        if all("_" not in cell and cell.isascii() for cell in cells):  # as `is_number` has it
             return np.array([float(cell or "nan") for cell in cells])
     values = {}
     for cell in set(cells):

@@ -30,6 +30,7 @@ from laminet.sklearn.objective import Objective, Samples
 from laminet.sklearn.quasi_newton import minimized
 from laminet.sklearn.steps import Steps
 from laminet.sklearn.versions import validate_data
+from laminet.training.history import as_callbacks
 from laminet.training.samples import as_sample_weight
 
 if TYPE_CHECKING:
@@ -50,6 +51,14 @@ def keep(estimator: Any, given: dict[str, Any]) -> None:
     for name, value in given.items():
         if name != "self" and not name.startswith("__"):
             setattr(estimator, name, value)
+
+
+def _require_some(samples: Samples, use: str) -> None:
+    if not len(samples):
+        raise ValueError(
+            "class_weight, or its product with sample_weight, is 0 for all samples: there is "
+            f"nothing to {use}"
+        )
 
 
 class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -85,6 +94,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 "partial_fit does not support early_stopping=True: it makes one epoch a call, and "
                 "holds nothing out"
             )
+        as_callbacks(self.callbacks)
         if self.solver == "lbfgs" and (eval_set is not None or self.callbacks):
             raise ValueError(
                 "eval_set and callbacks are for solvers that go step by step, and solver='lbfgs'"
@@ -105,6 +115,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             checked = _check_sample_weight(sample_weight, X, dtype=np.float64)
             weights = as_sample_weight(checked, len(X))
         samples = self._samples_of(X, y, weights, define=first and not incremental).counted
+        _require_some(samples, "learn from")
         objective = self._objective(samples)
         if isinstance(self.solver, LevenbergMarquardt) and objective.loss.name != "squared_error":
             raise ValueError(
@@ -179,7 +190,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             weights = None
             if len(eval_set) == 3:
                 weights = as_sample_weight(eval_set[2], len(X), "eval_set[2]")
-            scored = self._samples_of(X.astype(dtype, copy=False), y, weights, define=False)
+            X = X.astype(dtype, copy=False)
+            scored = self._samples_of(X, y, weights, define=False).counted
+            _require_some(scored, "score with: look at eval_set")
             if self.validation_scores_ is None:
                 self.validation_scores_, self.best_validation_score_ = [], -np.inf
             return HeldOut(samples, scored)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
@@ -20,6 +19,7 @@ from laminet.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from laminet.optim import FirstOrder, FullBatch
 from laminet.optim.schedules import Schedule
 from laminet.sklearn.base import BaseMLP, keep
+from laminet.sklearn.class_weights import weighed
 from laminet.sklearn.constraints import CLASSIFIER
 from laminet.sklearn.held_out import accuracy
 from laminet.sklearn.objective import Objective, Samples
@@ -329,8 +329,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # scikit-l
         self.n_outputs_ = len(self.classes_) if several else 1
         self.out_activation_ = "softmax" if several and not labels else "logistic"
         if self.class_weight is not None:
-            of_classes = compute_sample_weight(self.class_weight, y)
-            weights = of_classes if weights is None else weights * of_classes
+            weights = weighed(weights, self.class_weight, y, self.classes_, labels)
         if labels:
             return Samples(X, y.astype(X.dtype), weights)
         index = np.searchsorted(self.classes_, y).astype(np.int64)

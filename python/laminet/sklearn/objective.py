@@ -43,10 +43,25 @@ class Samples:
         there = self.weights > 0
         return Samples(self.x[there], self.targets[there], self.weights[there])
 
-    @property
-    def mean_weight(self) -> float:
-        """What a sample weighs in the mean."""
-        return 1.0 if self.weights is None else float(self.weights.mean())
+    def decay(self, alpha: float, rows: int) -> float:
+        """Return what L2 is beside the mean loss: `alpha` over what so many samples weigh.
+
+        Raises
+        ------
+        ValueError
+            If that is no number.
+        """
+        if self.weights is None:
+            return alpha / rows
+        with np.errstate(over="ignore"):
+            weight = float(self.weights.mean())
+        decay = alpha / (rows * weight)
+        if not np.isfinite(decay):
+            raise ValueError(
+                f"sample_weight is {weight:g} in the mean, beside which alpha={alpha:g} is not "
+                "finite: multiply all weights, or set alpha to 0"
+            )
+        return decay
 
 
 @dataclass(frozen=True)

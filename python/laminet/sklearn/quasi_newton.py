@@ -46,7 +46,7 @@ def minimized(
     decays = np.concatenate(
         [np.full(int(np.prod(s)), name.endswith(".weight")) for name, s in shapes.items()]
     )
-    decay = estimator.alpha / (len(samples) * samples.mean_weight)
+    decay = samples.decay(estimator.alpha, len(samples))
     factor = objective.gradient_factor
 
     def flat(arrays: Any) -> NDArray[np.float64]:

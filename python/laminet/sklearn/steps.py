@@ -54,7 +54,7 @@ class Steps:
         self._batch_size, self._seed, self._epochs = batch_size, seed, 0
         own = isinstance(estimator.solver, FirstOrder)
         # The L2 term is divided by what a full batch weighs.
-        self._decay = 0.0 if own else estimator.alpha / (batch_size * samples.mean_weight)
+        self._decay = 0.0 if own else samples.decay(estimator.alpha, batch_size)
         self._optimizer = self._described()
         self._trainer = Trainer(net, objective.loss, self._optimizer, seed=seed)
         self._core = self._trainer._core

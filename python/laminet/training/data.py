@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet.training.held_out import held_out_rows
-from laminet.training.samples import as_sample_weight, as_samples, refuse_not_finite, require_rows
+from laminet.training.samples import (
+    as_sample_weight,
+    as_samples,
+    refuse_not_finite,
+    require_rows,
+    within_range,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,8 +71,8 @@ def prepared(
     if isinstance(validation, (tuple, list)):
         if len(validation) not in (2, 3):
             raise ValueError(
-                "validation must be a fraction, (X, y) or (X, y, sample_weight), got a tuple of "
-                f"{len(validation)}"
+                "validation must be a fraction, (X, y) or (X, y, sample_weight), got a "
+                f"{type(validation).__name__} of {len(validation)}"
             )
         weights = validation[2] if len(validation) == 3 else None
         held_out = _taken(net, goal, validation[0], validation[1], weights, "validation ")
@@ -102,4 +108,5 @@ def _taken(net: MLP, goal: Goal, X: Any, y: Any, sample_weight: Any, what: str) 
     refuse_not_finite(x, X, f"{what}X")
     targets = goal.targets(y, f"{what}y")
     require_rows(targets, len(x), f"{what}y", f"{what}X")
-    return Data(x, targets, as_sample_weight(sample_weight, len(x), f"{what}sample_weight"))
+    weights = as_sample_weight(sample_weight, len(x), f"{what}sample_weight")
+    return Data(x, targets, None if weights is None else within_range(weights))

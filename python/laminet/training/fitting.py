@@ -6,24 +6,24 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from laminet.core.conversion.counts import as_count
 from laminet.core.mlp import MLP
-from laminet.core.scalar_arguments import as_number_within
+from laminet.core.scalar_arguments import as_flag, as_number_within
 from laminet.losses import as_loss
 from laminet.optim import AdamW, FirstOrder, as_optimizer
 from laminet.training.data import Data, prepared
 from laminet.training.errors import TrainingError
 from laminet.training.full_batch import fit_full_batch
-from laminet.training.history import Epoch, Fit, History
+from laminet.training.history import Epoch, Fit, History, as_callbacks
 from laminet.training.metrics import chosen_metrics
 from laminet.training.precision import training_precision
 from laminet.training.progress import progress_bar
 from laminet.training.seed import as_seed
-from laminet.training.standardized import standardized
+from laminet.training.standardized import behind_one_layer, standardized
 from laminet.training.targets import Goal, balanced, chosen_loss
 from laminet.training.trainer import Trainer
 
@@ -89,8 +89,8 @@ def fit(
     sample_weight : array_like of shape (batch,), optional
         At least 0. A sample of weight 0 is as if it were not there.
     class_weight : "balanced", dict or array_like of shape (classes,), optional
-        Of classes: a factor of the weight of each sample, by label, one for each class, or such
-        that all classes have the same weight in sum.
+        Of classes: a factor of the weight of each sample, by label (a Series of pandas goes by its
+        index), one for each class, or such that all classes have the same weight in sum.
     patience : int, optional
         End after so many epochs that bring no smaller validation loss, or loss where nothing is
         held out.
@@ -103,7 +103,8 @@ def fit(
     metrics : str, sequence of str, or dict of callables, optional
         Of validation data, after each epoch: "accuracy", "r2" or "mean_absolute_error". Accuracy
         for cross entropies and r2 for others if nothing is said; by the weights of the samples.
-        Callables take outputs (logits for cross entropies) and targets.
+        Callables take outputs (logits for cross entropies) and targets, neither to be written to,
+        of the samples whose weight is not 0.
     seed : int, optional
         Of the order of samples, of what is held out and what `Dropout` drops; without one it is
         another in each run.
@@ -158,10 +159,9 @@ def fit(
     most = as_count(epochs, "epochs")
     delta = as_number_within(min_delta, "min_delta", least=0)
     wait = None if patience is None else as_count(patience, "patience")
-    calls = [callbacks] if callable(callbacks) else list(callbacks)
-    for call in calls:
-        if not callable(call):
-            raise TypeError(f"callbacks must be callable, got {type(call).__name__}")
+    size = None if batch_size is None else as_count(batch_size, "batch_size")
+    shows = None if progress is None else as_flag(progress, "progress")
+    calls = as_callbacks(callbacks)
     own_seed = as_seed(seed)
     exactness = training_precision(precision, net)
     if exactness == "bfloat16" and not isinstance(method, FirstOrder):
@@ -175,10 +175,15 @@ def fit(
         class_weight = balanced(class_weight, plain, data.y, data.weights)
     start, data, finish = standardized(net, kind, data, standardize)
     goal = Goal(start, kind, class_weight)
+    if start is not net and isinstance(method, FirstOrder):
+        method = behind_one_layer(method, net)
+    goal.require_some(data.y, data.weights, "learn from")
+    if (held_out := data.validation) is not None:
+        goal.require_some(held_out.y, held_out.weights, "validate with")
     chosen = chosen_metrics(metrics, goal, net.out_features)
-    if data.validation is None and metrics is not None:
+    if held_out is None and metrics is not None:
         raise ValueError("metrics are of validation data, and validation is None")
-    with progress_bar(progress, most) as show:
+    with progress_bar(shows, most) as show:
         run = _Run(most, wait, delta, [show, *calls], data, chosen, finish)
         try:
             if not isinstance(method, FirstOrder):
@@ -187,7 +192,7 @@ def fit(
                 trainer = partial(
                     Trainer, class_weight=class_weight, seed=own_seed, precision=exactness
                 )
-                _fit_in_steps(run, start, goal, method, batch_size, most, trainer)
+                _fit_in_steps(run, start, goal, method, size, most, trainer)
         except TrainingError:
             raise
         except Exception as error:
@@ -195,6 +200,16 @@ def fit(
                 error.fit = run.made(network, "error")  # type: ignore[attr-defined]  # for users
             raise
     return run.result()
+
+
+class _Row(NamedTuple):
+    """What is known of an epoch, apart from what callbacks have."""
+
+    loss: float
+    validation_loss: float | None
+    metrics: Mapping[str, float]
+    learning_rate: float
+    seconds: float
 
 
 class _Run:
@@ -212,7 +227,7 @@ class _Run:
     ) -> None:
         self.epochs, self.patience, self.min_delta = epochs, patience, min_delta
         self.calls, self.data, self.metrics, self.finish = calls, data, metrics, finish
-        self.rows: list[Epoch] = []
+        self.rows: list[_Row] = []
         self.best_epoch, self.best = 0, np.inf
         self.stopped = "epochs"
         # How to get at the network that is the best one, and at the last.
@@ -257,7 +272,9 @@ class _Run:
             now - self._since,
             lambda: self.finish(network()),
         )
-        self.rows.append(epoch)
+        self.rows.append(
+            _Row(epoch.loss, epoch.validation_loss, found, epoch.learning_rate, epoch.seconds)
+        )
         self.last_network = network
         watched = loss if validation_loss is None else validation_loss
         if watched < self.best - (self.min_delta if self.best_epoch else 0):
@@ -265,9 +282,7 @@ class _Run:
             self.best_epoch, self.best, self.best_network = epoch.number, watched, kept
         elif self.patience is not None and epoch.number - self.best_epoch >= self.patience:
             self.stopped = "patience"
-        for call in self.calls:
-            call(epoch)
-        if epoch._stopped:
+        if epoch._tell(self.calls):
             self.stopped = "callback"
         self._since = time.perf_counter()
         return self.stopped != "epochs"
@@ -341,11 +356,11 @@ def _fit_in_steps(
     make: Callable[..., Trainer],
 ) -> None:
     data = run.data
-    rows = goal.count(data.y, data.weights)
-    size = rows if batch_size is None else min(as_count(batch_size, "batch_size"), max(1, rows))
-    total = epochs * -(-rows // max(1, size))
-    trainer = make(net, goal.loss, method, total_steps=total)
     weights = goal.weights(data.y, data.weights)
+    rows = goal.count(data.y, weights)
+    size = rows if batch_size is None else min(batch_size, rows)
+    total = epochs * -(-rows // size)
+    trainer = make(net, goal.loss, method, total_steps=total)
     held_out = data.validation
 
     def kept() -> Callable[[], MLP]:

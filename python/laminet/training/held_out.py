@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from laminet.core.conversion.counts import shown
 from laminet.core.scalar_arguments import as_number
 
 if TYPE_CHECKING:
@@ -32,12 +33,16 @@ def held_out_rows(
     ------
     ValueError
         If the fraction is out of its bounds, or would hold out nothing, or everything.
+    TypeError
+        If it is no real number.
     """
-    share = as_number(fraction, "validation")
+    expected = "validation must be a fraction between 0 and 1, or a tuple (X, y)"
+    try:
+        share = as_number(fraction, "validation")
+    except TypeError:
+        raise TypeError(f"{expected}, got {shown(fraction)}") from None
     if not 0 < share < 1:
-        raise ValueError(
-            f"validation must be a fraction between 0 and 1, or a tuple (X, y), got {share:g}"
-        )
+        raise ValueError(f"{expected}, got {share:g}")
     count = round(share * rows)
     if count == 0 or count == rows:
         raise ValueError(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from laminet.core.public_module import named_in
 from laminet.core.report import Report, TableData
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from laminet.core.mlp import MLP
 
-__all__ = ["Epoch", "Fit", "History"]
+__all__ = ["Epoch", "Fit", "History", "as_callbacks"]
 
 # More lines than this of a long run are left out in the middle of its table.
 _LINES = 12
@@ -83,7 +83,7 @@ class Epoch:
     validation_loss : float or None
     metrics : dict of str to float
     learning_rate, seconds : float
-        As in `History`.
+        As in `History`; nothing that is written here changes it.
     """
 
     def __init__(
@@ -98,19 +98,47 @@ class Epoch:
         network: Callable[[], MLP],
     ) -> None:
         self.number, self.epochs = number, epochs
-        self.loss, self.validation_loss, self.metrics = loss, validation_loss, metrics
+        self.loss, self.validation_loss, self.metrics = loss, validation_loss, dict(metrics)
         self.learning_rate, self.seconds = learning_rate, seconds
-        self._network = network
+        self._network: Callable[[], MLP] | None = network
         self._stopped = False
 
     @property
     def network(self) -> MLP:
-        """The network as it is now, made when it is asked for: within the callback alone."""
+        """The network as it is now, made when it is asked for.
+
+        Raises
+        ------
+        RuntimeError
+            Outside the callback, when it would be another one.
+        """
+        if self._network is None:
+            raise RuntimeError(
+                f"epoch {self.number} is over, and its network with it: take it in the callback, "
+                "as in networks.append(epoch.network)"
+            )
         return self._network()
 
     def stop(self) -> None:
-        """End the run after this epoch."""
+        """End the run after this epoch.
+
+        Raises
+        ------
+        RuntimeError
+            Outside the callback, when nothing asks any more.
+        """
+        if self._network is None:
+            raise RuntimeError(f"epoch {self.number} is over: a callback ends a run with its own")
         self._stopped = True
+
+    def _tell(self, calls: Sequence[Callable[[Epoch], Any]]) -> bool:
+        """Let callbacks have it while it is the last one; return whether one ends the run."""
+        try:
+            for call in calls:
+                call(self)
+        finally:
+            self._network = None
+        return self._stopped
 
     def __repr__(self) -> str:
         validation = (
@@ -190,3 +218,24 @@ class Fit(Report):
         from laminet.training.learning_curve import draw
 
         return draw(self.history, self.best_epoch, target)
+
+
+def as_callbacks(value: Any) -> list[Callable[[Epoch], Any]]:
+    """Return what is called after each epoch as a list; refuse what cannot be called.
+
+    Raises
+    ------
+    TypeError
+        If it is neither callable nor a sequence of callables.
+    """
+    if callable(value):
+        return [value]
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"callbacks must be a callable or a sequence of them, got {type(value).__name__}"
+        )
+    calls = list(value)
+    for i, call in enumerate(calls):
+        if not callable(call):
+            raise TypeError(f"callbacks[{i}] must be callable, got {type(call).__name__}")
+    return calls

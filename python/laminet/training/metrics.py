@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laminet.core.suggestions import did_you_mean
+from laminet.core.conversion.counts import shown
+from laminet.core.suggestions import unknown_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +63,22 @@ def _named(name: str, goal: Goal) -> Metric:
 
 
 def _of_user(function: Callable[[Array, Array], float]) -> Metric:
-    return lambda outputs, targets, weights: function(outputs, targets)
+    """Return a metric of what a user's function says: of samples that weigh, read alone."""
+
+    def metric(outputs: Array, targets: Array, weights: Array | None) -> float:
+        if weights is not None and not weights.all():
+            there = weights > 0
+            outputs, targets = outputs[there], targets[there]
+        return function(_read_only(outputs), _read_only(targets))
+
+    return metric
+
+
+def _read_only(array: Array) -> Array:
+    """Return a view that cannot be written to: targets may be the user's, or in use after this."""
+    view: Array = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def chosen_metrics(metrics: Any, goal: Goal, outputs: int) -> dict[str, Metric]:
@@ -91,6 +107,8 @@ def chosen_metrics(metrics: Any, goal: Goal, outputs: int) -> dict[str, Metric]:
         return {name: _named(name, goal) for name in names}
     if isinstance(metrics, Mapping):
         for name, function in metrics.items():
+            if not isinstance(name, str):
+                raise TypeError(f"metrics must have names as keys, got {shown(name)}")
             if not callable(function):
                 raise TypeError(
                     f"metrics[{name!r}] must be callable, got {type(function).__name__}"
@@ -98,13 +116,11 @@ def chosen_metrics(metrics: Any, goal: Goal, outputs: int) -> dict[str, Metric]:
         return {name: _of_user(function) for name, function in metrics.items()}
     names = [metrics] if isinstance(metrics, str) else metrics
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"metrics must be names or a dict of callables, got {metrics!r}")
+        raise TypeError(f"metrics must be names or a dict of callables, got {shown(metrics)}")
     for name in names:
         if name not in _METRICS:
-            raise ValueError(
-                f"there is no metric {name!r}{did_you_mean(name, _METRICS)}, expected "
-                f"{', '.join(_METRICS)}, or a dict of callables"
-            )
+            expected = f"one of {', '.join(_METRICS)}, or a dict of callables"
+            raise ValueError(unknown_name("metric", name, _METRICS, expected=expected))
         if (name == "accuracy") != of_classes:
             raise ValueError(f"the metric {name!r} is not for the loss {goal.loss.name}")
     return {name: _named(name, goal) for name in names}

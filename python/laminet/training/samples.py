@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +14,13 @@ if TYPE_CHECKING:
 
     from laminet.core.mlp import MLP
 
-__all__ = ["as_sample_weight", "as_samples", "refuse_not_finite", "require_rows"]
+__all__ = ["as_sample_weight", "as_samples", "refuse_not_finite", "require_rows", "within_range"]
 
 _FLOAT64 = np.dtype(np.float64)
 # Numbers that are looked at at once: of a file that is larger than memory, by and by.
 _AT_ONCE = 2**22
+# Between these, sums of weights and products of two are numbers.
+_SMALLEST, _LARGEST = 1e-100, 1e100
 
 
 def as_samples(net: MLP, X: ArrayLike, name: str = "X") -> NDArray[Any]:
@@ -50,9 +53,9 @@ def require_rows(array: Any, rows: int, name: str, other: str = "X") -> None:
 
 
 def as_sample_weight(
-    value: ArrayLike | None, rows: int, name: str = "sample_weight"
+    value: ArrayLike | None, rows: int, name: str = "sample_weight", some: bool = True
 ) -> NDArray[np.float64] | None:
-    """Return weights of samples, finite, at least 0 and not all 0; None for None."""
+    """Return weights of samples, finite, at least 0, and `some` above it; None for None."""
     if value is None:
         return None
     weights = as_real_array(value, _FLOAT64, name)
@@ -62,9 +65,21 @@ def as_sample_weight(
     if wrong.any():
         i = int(wrong.argmax())
         raise ValueError(f"{name} must be finite and at least 0: {name}[{i}] is {weights[i]:g}")
-    if not weights.any():
-        raise ValueError(f"{name} is 0 for all samples: there is nothing to learn from")
+    if some and not weights.any():
+        use = "validate with" if name.startswith("validation") else "learn from"
+        raise ValueError(f"{name} is 0 for all samples: there is nothing to {use}")
     return weights
+
+
+def within_range(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights whose sums, and products with others, are numbers; not all are 0.
+
+    Means go by what weights have to each other, which a power of two leaves as it is.
+    """
+    largest = float(weights.max())
+    if _SMALLEST < largest < _LARGEST:
+        return weights
+    return np.ldexp(weights, -math.frexp(largest)[1])
 
 
 def refuse_not_finite(array: NDArray[Any], given: Any, name: str) -> None:

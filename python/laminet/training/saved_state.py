@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from laminet.core.conversion.counts import as_integer, as_step
 from laminet.core.errors import FormatError
 from laminet.core.mlp import MLP
 from laminet.core.parameters import by_name, parameters, with_parameters
@@ -63,9 +64,9 @@ def restored(kind: type[Trainer], state: Mapping[str, Any], net: MLP | None) -> 
             total_steps=None if total < 0 else total,
             precision=_precision(state),
         )
-        trainer._core.steps = _number(state, "steps")
-        trainer._epochs = _number(state, "epochs")
-        trainer._losses = np.asarray(state["losses"], np.float64).tolist()
+        trainer._core.steps = _number(state, "steps", least=0)
+        trainer._epochs = _number(state, "epochs", least=0)
+        trainer._losses = _losses(state)
         known = parameters(trainer._trained)
         for which in trainer._kept():
             found = {name: np.asarray(state[f"{which}/{name}"]) for name in known}
@@ -77,7 +78,10 @@ def restored(kind: type[Trainer], state: Mapping[str, Any], net: MLP | None) -> 
             _require_alike(found, known, which)
             trainer._assign(which, found)
     except KeyError as error:
-        raise ValueError(f"state has no {error.args[0]!r}: it is of another network") from None
+        name = str(error.args[0])
+        of_array = "is of another network or optimizer"
+        why = of_array if "/" in name else "is none that Trainer.state returned"
+        raise ValueError(f"state has no {name!r}: it {why}") from None
     return trainer
 
 
@@ -86,11 +90,26 @@ def _precision(state: Mapping[str, Any]) -> PrecisionName | None:
     return cast("PrecisionName", str(state["precision"])) if "precision" in state else None
 
 
-def _number(state: Mapping[str, Any], name: str) -> int:
+def _number(state: Mapping[str, Any], name: str, least: int | None = None) -> int:
+    value = np.asarray(state[name])  # of numpy.load, an array of one
     try:
-        return int(state[name])
+        number = as_integer(value.item() if value.ndim == 0 else value, name)
+        if least is not None:
+            as_step(number, name, least=least)
     except (TypeError, ValueError):
         raise ValueError(f"state is damaged: {name!r} is no whole number") from None
+    return number
+
+
+def _losses(state: Mapping[str, Any]) -> list[float]:
+    try:
+        losses = np.asarray(state["losses"], np.float64)
+        if losses.ndim != 1:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError("state is damaged: 'losses' is no row of numbers") from None
+    found: list[float] = losses.tolist()
+    return found
 
 
 def _words(state: Mapping[str, Any], name: str) -> Any:
@@ -116,7 +135,24 @@ def _restored_network(state: Mapping[str, Any], net: MLP | None) -> MLP:
         raise TypeError(f"net must be an ln.MLP, got {type(net).__name__}")
     held = parameters(made)
     _require_alike(held, parameters(net), "parameters")
-    return with_parameters(net, held)
+    found: MLP = with_parameters(net, held)
+    _require_same_layers(made, found)
+    return found
+
+
+def _require_same_layers(made: MLP, found: MLP) -> None:
+    """Raise a ValueError unless two networks of equal parameters compute the same."""
+    bare = {"outputs": None, "feature_names": None, "inputs": None}
+    (words, arrays), (others, constants) = (
+        parts(MLP._like(net, net.layers, **bare)) for net in (made, found)
+    )
+    if words != others:
+        raise ValueError(f"state is of another network, {made!r}, and net is {found!r}")
+    for name, array in arrays.items():
+        if not np.array_equal(array, constants[name], equal_nan=True):
+            raise ValueError(
+                f"state is of another network, whose {name} has other values than that of net"
+            )
 
 
 def _require_alike(found: Mapping[str, Array], known: Mapping[str, Array], which: str) -> None:

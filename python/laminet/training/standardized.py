@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from laminet.core.conversion.counts import shown
 from laminet.core.floating_point import silent
 from laminet.core.layers.rescale import Rescale
 from laminet.training.data import Data
+from laminet.training.descriptions import factors_for_core
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from laminet.core.mlp import MLP
     from laminet.losses import Loss
+    from laminet.optim import FirstOrder
 
-__all__ = ["standardized"]
+__all__ = ["behind_one_layer", "standardized"]
 
 # Numbers that are summed at once: of a file that is larger than memory, by and by.
 _AT_ONCE = 2**22
+
+_FIRST = re.compile(r"^layers\[(\d+)\]")
 
 
 def standardized(
@@ -39,21 +45,24 @@ def standardized(
     Raises
     ------
     ValueError
-        If `wanted` is something else, or targets have no mean: of cross entropies and Poisson; or
-        a deviation, or 1 over it, is too large a number.
+        If `wanted` is another word, or targets have no mean: of cross entropies and Poisson; or a
+        deviation, or 1 over it, is too large a number.
+    TypeError
+        If `wanted` is neither a bool nor a word.
     """
-    if not isinstance(wanted, str):
-        wanted = "inputs" if wanted else "none"
-    if wanted not in ("none", "inputs", "both"):
-        raise ValueError(f"standardize must be True, False, 'inputs' or 'both', got {wanted!r}")
-    if wanted == "none":
+    expected = "standardize must be True, False, 'inputs' or 'both'"
+    if not isinstance(wanted, (bool, np.bool_, str)):
+        raise TypeError(f"{expected}, got {shown(wanted)}")
+    if isinstance(wanted, str) and wanted not in ("inputs", "both"):
+        raise ValueError(f"{expected}, got {wanted!r}")
+    if not wanted:
         return net, data, lambda made: made
     mean, deviation = _moments(data.x, data.weights)
     # A feature that never varies is only shifted.
     scale = 1 / np.where(deviation > 0, deviation, 1)
     _require_scale(deviation, scale, net.dtype, "X", net.feature_names)
     start = net._like([Rescale(scale, -mean * scale), *net.layers], in_features=net.in_features)
-    if wanted == "inputs":
+    if wanted != "both":
         return start, data, lambda made: made
     if loss.name not in ("squared_error", "absolute_error", "huber", "quantile"):
         raise ValueError(
@@ -77,6 +86,29 @@ def standardized(
     return start, replace(scaled(data), validation=held_out), finish
 
 
+def behind_one_layer(optimizer: FirstOrder, net: MLP) -> FirstOrder:
+    """Return an optimiser of a network for one that begins with one layer more.
+
+    Its factors of the learning rate are by layers of the network that the user knows.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many as layers, or one is for a place that has no parameters.
+    """
+    factors = optimizer.learning_rate_factors
+    if factors is None:
+        return optimizer
+    factors_for_core(optimizer, net)  # or they are none of this network
+    if isinstance(factors[0], float):
+        return replace(optimizer, learning_rate_factors=(1.0, *factors))
+    moved = {
+        _FIRST.sub(lambda found: f"layers[{int(found[1]) + 1}]", place, count=1): factor
+        for place, factor in factors
+    }
+    return replace(optimizer, learning_rate_factors=moved)
+
+
 def _require_scale(
     deviation: NDArray[Any],
     scale: NDArray[Any],
@@ -88,10 +120,10 @@ def _require_scale(
     wrong = ~np.isfinite(deviation) | (scale > np.finfo(dtype).max)
     if wrong.any():
         column = int(wrong.argmax())
-        shown = column if names is None else repr(names[column])
+        which = column if names is None else repr(names[column])
         raise ValueError(
             f"{argument} cannot be standardised in {dtype}: the standard deviation of column "
-            f"{shown} is {deviation[column]:.3g}; give its numbers in other units"
+            f"{which} is {deviation[column]:.3g}; give its numbers in other units"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from laminet.core.layers.tree import ending
 from laminet.core.outputs import Classes, Labels, Quantities
 from laminet.core.scalar_arguments import as_number_within
 from laminet.losses import BinaryCrossEntropy, CrossEntropy, SquaredError
+from laminet.training.samples import within_range
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -122,16 +123,27 @@ class Goal:
         if self.class_weight is None or self.loss.name == "cross_entropy":
             return sample_weight
         of_classes = self.class_weight[targets[:, 0].astype(np.intp)]
-        return of_classes if sample_weight is None else of_classes * sample_weight
+        if sample_weight is None or not of_classes.any():
+            return of_classes
+        with np.errstate(under="ignore"):
+            return within_range(of_classes) * within_range(sample_weight)
 
     def count(self, targets: Array, weights: NDArray[np.float64] | None) -> int:
-        """Return how many samples count: those whose weight is not 0."""
+        """Return how many samples make steps: those whose weight, by `weights`, is not 0."""
         there = np.ones(len(targets), bool) if weights is None else weights > 0
         if self.class_weight is not None and targets.ndim == 1 and targets.dtype.kind == "i":
             there &= self.class_weight[targets] > 0
         elif weights is None:
             return len(targets)
         return int(there.sum())
+
+    def require_some(self, targets: Array, weights: NDArray[np.float64] | None, use: str) -> None:
+        """Raise a ValueError where no sample is left by its own weight and that of its class."""
+        if self.count(targets, self.weights(targets, weights)) == 0:
+            raise ValueError(
+                "class_weight, or its product with sample_weight, is 0 for all samples: there is "
+                f"nothing to {use}"
+            )
 
 
 def _require_order(y: Any, outputs: Outputs | None, name: str) -> None:
@@ -206,7 +218,9 @@ def balanced(
     if value != "balanced" or count is None or (targets.ndim == 2 and goal.labels is None):
         expected = "a dict by label or a number for each class"
         if value == "balanced":
-            raise ValueError(f"class_weight='balanced' needs targets that are classes; {expected}")
+            raise ValueError(
+                "class_weight='balanced' needs targets that are classes, one for each sample"
+            )
         raise ValueError(f"class_weight must be 'balanced', {expected}, got {value!r}")
     sums = np.bincount(classes.astype(np.intp), weights, minlength=count).astype(np.float64)
     there = sums > 0
@@ -216,20 +230,36 @@ def balanced(
 def label_array(y: Any, name: str) -> Array:
     """Return labels or numbers as an array: text stays text."""
     values = y
-    if not isinstance(values, (np.ndarray, list, tuple)):
-        for convert in ("to_numpy", "to_numpy_array"):
-            if hasattr(values, convert):
-                values = getattr(values, convert)()
-                break
-    if isinstance(values, (list, tuple)):
-        flat = [type(value) for value in values]
-        if any(issubclass(kind, str) for kind in flat):
-            values = np.array(values, dtype=object)
+    if type(values).__module__.partition(".")[0] == "pyarrow":
+        values = _values_of_arrow(values)
+    elif not isinstance(values, (np.ndarray, list, tuple)) and hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    if isinstance(values, (list, tuple)) and _holds_text(values):
+        values = np.array(values, dtype=object)  # NumPy would make text of numbers in it
     if isinstance(values, np.ndarray) and values.dtype.kind in "OUT":
         if isinstance(values, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array: fill it first")
         return values
     return real_array(y, name)
+
+
+def _holds_text(values: Sequence[Any]) -> bool:
+    """Whether text is in a list, or in lists of one length in it."""
+    lengths = [len(row) for row in values if isinstance(row, (list, tuple))]
+    if not lengths:
+        return any(isinstance(value, str) for value in values)
+    equal = len(lengths) == len(values) and len(set(lengths)) == 1
+    return equal and any(isinstance(value, str) for row in values for value in row)
+
+
+def _values_of_arrow(values: Any) -> Any:
+    """Return an array, or the one column of a table, as it is where it holds no text."""
+    column = values.column(0) if getattr(values, "num_columns", 0) == 1 else values
+    kind = str(getattr(column, "type", ""))
+    if not kind.startswith(("string", "large_string", "dictionary")):
+        return values
+    # Missing ones, which to_numpy makes NaN or None, are none of the labels.
+    return np.array(column.to_pylist(), dtype=object)
 
 
 def _indices(given: Array, labels: Array, name: str) -> NDArray[np.int64]:
@@ -269,8 +299,13 @@ def _as_class_weight(value: Any, labels: Array | None, count: int) -> NDArray[np
             f"{name} must be a dict by label or a number for each class, got {value!r}"
             + ("; ln.fit alone knows how many there are of each" if value == "balanced" else "")
         )
+    known = list(range(count)) if labels is None else labels.tolist()
+    if not isinstance(value, Mapping) and hasattr(value, "items") and hasattr(value, "index"):
+        # A Series of pandas, such as ``1 / y.value_counts()``, goes by its labels, unless these
+        # only count its numbers.
+        counts = list(value.index) == list(range(len(value)))
+        value = value if counts and not set(value.index) & set(known) else dict(value.items())
     if isinstance(value, Mapping):
-        known = list(range(count)) if labels is None else labels.tolist()
         unknown = [label for label in value if label not in known]
         if unknown:
             raise ValueError(f"{name} has {unknown[0]!r}, which is no class of the network")

@@ -14,6 +14,7 @@ from laminet.core.layers.tree import without_ending
 from laminet.core.mlp import MLP
 from laminet.core.parameters import by_kind, by_name, parameters, with_parameters
 from laminet.core.public_module import named_in
+from laminet.core.scalar_arguments import as_flag
 from laminet.losses import as_loss
 from laminet.optim import AdamW, FirstOrder, as_optimizer
 from laminet.training import descriptions, saved_state
@@ -247,9 +248,10 @@ class Trainer:
         KeyboardInterrupt
             After Ctrl-C, between two steps: those before stay made, and the trainer is whole.
         """
+        ordered = as_flag(shuffle, "shuffle")
         x, targets, weights = self._taken(X, y, sample_weight)
         try:
-            loss = self._epoch(x, targets, weights, batch_size, shuffle)
+            loss = self._epoch(x, targets, weights, batch_size, ordered)
         except TrainingError:
             refuse_not_finite(x, X, "X")
             raise

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +11,7 @@ from laminet.cli.common import CommandError
 from laminet.files.columns import category_name, category_of
 from laminet.files.csv_files import is_number
 from laminet.files.samples import beyond
+from laminet.files.tables import as_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,8 +111,7 @@ def encoded(
             raise CommandError(f"--categories names {column.option!r}, which is no feature")
     for column in chosen:
         if column not in as_text:
-            remedy = f"--categories {column.option} takes all of them as texts"
-            refuse_decimal_commas(table, column, remedy)
+            refuse_decimal_commas(table, column, _as_texts(column))
     _refuse_names(table, [column for column in chosen if column not in as_text])
     features = [_feature(table, column, column in as_text) for column in chosen]
     _refuse_ambiguous(table, [name for feature in features for name in feature.names])
@@ -131,10 +128,13 @@ def numbers_rows(column: Column) -> bool:
 
 def leave_out(columns: Sequence[Column]) -> str:
     """Return what leaves columns out, as a command line takes it."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow([column.option for column in columns])
     them = "it" if len(columns) == 1 else "them"
-    return f"--ignore {shlex.quote(text.getvalue())} leaves {them} out"
+    return f"--ignore {as_option([column.option for column in columns])} leaves {them} out"
+
+
+def _as_texts(column: Column) -> str:
+    """Return what takes a column as categories, as a command line takes it."""
+    return f"--categories {as_option([column.option])} takes all of them as texts"
 
 
 def refuse_decimal_commas(table: Table, column: Column, remedy: str) -> None:
@@ -202,8 +202,7 @@ def _feature(table: Table, column: Column, as_text: bool) -> Feature:
             f"{leave_out([column])}"
         )
     if column.kind == "both" and not as_text:
-        remedy = f"--categories {column.option} takes all of them as texts"
-        raise of_both_kinds(table, column, remedy)
+        raise of_both_kinds(table, column, _as_texts(column))
     if table.heading is None:
         raise CommandError(
             f"{table.source}: {column.called} holds text, and there is no heading: a network knows "

@@ -248,8 +248,7 @@ def _kept_rows(
         if gaps[:, which].all():
             column = feature.column
             raise CommandError(
-                f"{table.source}: {column.called} has no values: --ignore {column.option} leaves "
-                "it out"
+                f"{table.source}: {column.called} has no values: {leave_out([column])}"
             )
     kept = ~no_target.any(axis=1)
     if missing == "drop":
@@ -343,7 +342,7 @@ def _means(
         column = owners[int(counts.argmin())]
         raise CommandError(
             f"{table.source}: {column.called} has no values among the {len(x)} rows to learn from: "
-            f"--ignore {column.option} leaves it out"
+            f"{leave_out([column])}"
         )
     means: NDArray[np.float64] = np.where(there, x, 0).sum(axis=0) / counts
     return means

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ __all__ = ["Targets", "targets_of"]
 # Whole numbers of at most so many values, each with so many samples, are taken as classes.
 _MOST_CLASSES = 20
 _SAMPLES_OF_A_CLASS = 5
+
+_LEADING_ZERO = re.compile(r"[+-]?0\d")
+_WHOLE = re.compile(r"[+-]?\d+")
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def _numbers(table: Table, columns: Sequence[Column], task: str | None) -> Targe
 
 def _classes(table: Table, column: Column) -> Targets:
     labels: Array
-    if column.numbers is None:
+    if column.numbers is None or _are_names(column):
         texts = column.texts(True)
         missing = np.array([text is None for text in texts], bool)
         labels, values = np.unique([text or "" for text in texts], return_inverse=True)
@@ -159,6 +163,18 @@ def _classes(table: Table, column: Column) -> Targets:
             "is too many for classes"
         )
     return Targets("classes", values, labels, missing[:, None])
+
+
+def _are_names(column: Column) -> bool:
+    """Whether numbers are names of classes: as numbers "007" is 7, and 2**53 + 1 is 2**53."""
+    numbers = column.numbers
+    if numbers is None or column.is_bool or (numbers != np.rint(numbers))[~np.isnan(numbers)].any():
+        return False
+    # Those of .npy have no texts.
+    texts = {text for text in column.texts(True) if text is not None}
+    return any(_LEADING_ZERO.match(text) for text in texts) or bool(
+        texts and np.nanmax(np.abs(numbers)) >= 2**53 and all(map(_WHOLE.fullmatch, texts))
+    )
 
 
 def _refuse_infinities(table: Table, column: Column, dtype: np.dtype[Any]) -> None:
