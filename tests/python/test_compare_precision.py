@@ -141,6 +141,15 @@ def test_of_numbers_near_zero(precision: Any) -> None:
     assert off
 
 
+def test_says_in_which_precision_outputs_are_not_finite() -> None:
+    net = ln.MLP([ln.Dense(np.float32([[1e-9, 0.0]]))])
+    # Beyond the largest number of bfloat16, and not of float32.
+    with pytest.raises(ValueError, match="in bfloat16 X leads to outputs that are infinite or NaN"):
+        ln.compare_precision(net, np.float32([[3.4e38, 1.0]]))
+    with pytest.raises(ValueError, match="in float32 X leads"):
+        ln.compare_precision(net, np.float32([[np.inf, 1.0]]))
+
+
 def test_compares_on_the_users_own_data() -> None:
     net = ln.MLP.init([64, 32, 3], seed=0, outputs=ln.Classes(["a", "b", "c"]))
     x = np.random.default_rng(0).standard_normal((5000, 64)).astype(np.float32)

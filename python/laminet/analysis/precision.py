@@ -170,10 +170,12 @@ def compare_precision(net: MLP, X: ArrayLike) -> PrecisionComparison:
     lesser = [name for name in PRECISIONS if name not in ("float32", "float64")]
     nets: dict[str, MLP] = {name: net.with_precision(name) for name in [first, *lesser]}
     outputs = {name: other(x).astype(np.float64) for name, other in nets.items()}
-    if not all(np.isfinite(y).all() for y in outputs.values()):
-        raise ValueError(
-            "X leads to outputs that are infinite or NaN, of which nothing is compared"
-        )
+    for name, y in outputs.items():
+        if not np.isfinite(y).all():
+            raise ValueError(
+                f"in {name} X leads to outputs that are infinite or NaN, of which nothing is "
+                "compared"
+            )
     seconds = _times(nets, x)
     rows = []
     for name, other in nets.items():

@@ -34,7 +34,7 @@ from laminet.core.layers.tree import as_series, brief, for_core, given, taken, w
 from laminet.core.outputs import UNSTATED, Outputs, as_outputs
 from laminet.core.parameters import places_of
 from laminet.core.plan import Plan, plan_of
-from laminet.core.precision import as_precision
+from laminet.core.precision import as_precision, precision_named
 from laminet.core.public_module import named_in
 from laminet.core.runtime import check_environment
 from laminet.core.steps import program_of
@@ -617,7 +617,7 @@ class MLP(_core.NetworkCall, Differentiable):
         >>> net
         MLP(784 -> 256 relu -> 10 identity, float32, bfloat16 weights, 203530 parameters)
         """
-        target = as_precision(precision, self._dtype)
+        target = as_precision(precision_named(precision), self._dtype)
         if target == self._precision:
             return self
         return self._like(self._layers, precision=target)
