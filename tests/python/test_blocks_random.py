@@ -126,7 +126,9 @@ def test_the_drawing_covers_what_it_should():
     found = set()
     for index in range(COUNT):
         net, _, backend, isa = draw(index)
-        found |= {(backend, str(net.dtype), isa, kind) for kind in kinds_of(net)}
-        found |= {(backend, str(net.dtype), isa, net.head)}
-    places = {(b, str(d), i) for b in BACKENDS for d in DTYPES for i in ISAS}
-    assert found == {(*place, kind) for place in places for kind in (*KINDS, *HEADS)}
+        for kind in (*kinds_of(net), net.head):
+            # Not all three at once: for that, CPUs of many instruction sets have too few networks.
+            found |= {(backend, str(net.dtype), kind), (isa, kind)}
+    kinds = (*KINDS, *HEADS)
+    expected = {(b, str(d), kind) for b in BACKENDS for d in DTYPES for kind in kinds}
+    assert found == expected | {(isa, kind) for isa in ISAS for kind in kinds}

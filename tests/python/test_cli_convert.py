@@ -95,6 +95,36 @@ def test_labels_and_types(net):
     assert again.dtype == np.float64
 
 
+@pytest.mark.parametrize("precision", ["bfloat16_weights", "bfloat16"])
+def test_precisions(net, capsys, precision):
+    net.save("a.safetensors")
+    convert("a.safetensors", "b.safetensors", "--precision", precision)
+    assert ln.load("b.safetensors") == net.with_precision(precision)
+    assert capsys.readouterr().out == f"b.safetensors: {net.with_precision(precision)!r}\n"
+    convert("a.safetensors", "b.onnx", "--precision", precision)
+    assert ln.from_onnx("b.onnx") == net.with_precision(precision)
+    net.astype("float64").save("c.safetensors")
+    convert("c.safetensors", "d.safetensors", "--precision", precision, "--dtype", "float32")
+    assert ln.load("d.safetensors") == net.with_precision(precision)
+    capsys.readouterr()
+
+    def refusal(source):
+        return refused(capsys, "convert", source, "e.safetensors", "--precision", precision)
+
+    message = f"--precision {precision} is of networks of float32, and this one is of float64: with"
+    assert message in refusal("c.safetensors")
+    ln.MLP([ln.Dense(np.float32([[3.4e38]]))]).save("f.safetensors")
+    message = f"--precision {precision}: a weight of 3.4e+38 is beyond the range of bfloat16"
+    assert message in refusal("f.safetensors")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16_weights", "bfloat16"])
+def test_bench_says_in_which_precision(net, capsys, precision):
+    net.with_precision(precision).save("a.safetensors")
+    assert main(["bench", "a.safetensors", "--batches", "2"]) == 0
+    assert capsys.readouterr().out.startswith(f"3-5-2 in {precision} on ")
+
+
 def test_info_and_predict_of_every_kind(net, capsys):
     net.save("net.safetensors")
     convert("net.safetensors", "net.onnx")

@@ -15,6 +15,7 @@ from test_threads import together
 
 import laminet as ln
 from laminet.core import interned, mlp
+from laminet.core.layers.tree import walk
 
 NAMES = [f"x{i}" for i in range(30)]
 
@@ -81,6 +82,51 @@ def test_pickles_are_small() -> None:
     parts: list[pickle.PickleBuffer] = []
     assert len(pickle.dumps(net, 5, buffer_callback=parts.append)) < 1500
     assert sum(part.raw().nbytes for part in parts) == 4 * net.num_parameters
+
+
+@pytest.mark.parametrize("precision", ["bfloat16_weights", "bfloat16"])
+def test_pickles_of_bfloat16_hold_two_bytes_a_weight(precision: Any) -> None:
+    biases = 256 + 128 + 10
+    net = ln.MLP.init([784, 256, 128, 10], seed=0).with_precision(precision)
+    size = 2 * (net.num_parameters - biases) + 4 * biases
+    assert size < len(pickle.dumps(net)) < size + 1000
+    parts: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(net, 5, buffer_callback=parts.append)
+    assert sum(part.raw().nbytes for part in parts) == size
+    assert pickle.loads(data, buffers=parts) is net
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("precision", ["bfloat16_weights", "bfloat16"])
+def test_pickles_of_bfloat16_are_exact(precision: Any, protocol: int) -> None:
+    """Of every kind of number, within layers too, and where layers have attributes of their own."""
+    rng = np.random.default_rng(0)
+    weight = rng.integers(0, 0x7F000000, (30, 20)).astype(np.uint32).view(np.float32)
+    weight[0, :6] = np.nan, np.inf, -np.inf, -0.0, 1e-45, 3.38e38
+    layer: Any = NotedLayer(weight)
+    layer.note = "first"
+    down = ln.Dense(rng.standard_normal((20, 30)).astype(np.float32), np.ones(20, np.float32))
+    branches = ln.Parallel([[layer, down], [ln.LayerNorm(np.ones(20, np.float32))]], "sum")
+    kept: Any = Noted([ln.Residual([branches]), ln.Dense(weight[:, :20])], dtype="float32")
+    for made in (kept, ln.MLP(kept.layers)):
+        net = made.with_precision(precision)
+        for again in (pickle.loads(pickle.dumps(net, protocol)), copy.deepcopy(net)):
+            assert again == net
+            assert type(again) is type(net)
+            assert again.precision == precision
+            assert again.layers[0].layers[0].branches[0][0].note == "first"
+            for one, other in zip(walk(again.layers), walk(net.layers), strict=True):
+                for array, there in zip(one[1]._arrays(), other[1]._arrays(), strict=True):
+                    assert type(array) is np.ndarray
+                    assert array.tobytes() == there.tobytes()
+                    assert not array.flags.writeable
+
+
+def test_pickles_of_bfloat16_from_before_are_read() -> None:
+    """Those of versions that wrote all weights in float32."""
+    net = ln.MLP.init([7, 5], seed=0).with_precision("bfloat16")
+    restore, (kind, _, described, bits) = net.__reduce__()
+    assert restore(kind, net.layers, described, bits) is net
 
 
 @pytest.mark.parametrize(

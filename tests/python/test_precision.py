@@ -120,6 +120,7 @@ def test_a_weight_that_would_become_infinite_is_refused() -> None:
         ("bf16", ValueError, "unknown precision 'bf16', did you mean 'bfloat16'"),
         ("float64", ValueError, "is of networks of float64"),
         (16, TypeError, "precision must be a str, got int"),
+        (["bfloat16"], TypeError, "precision must be a str, got list"),
     ],
 )
 def test_refuses_what_is_no_precision(precision: Any, error: type, message: str) -> None:
@@ -127,6 +128,14 @@ def test_refuses_what_is_no_precision(precision: Any, error: type, message: str)
         ln.MLP.init([2, 1], seed=0).with_precision(precision)
     with pytest.raises(error, match=message):
         ln.MLP(ln.MLP.init([2, 1], seed=0).layers, precision=precision)
+
+
+def test_none_is_no_precision_to_change_to() -> None:
+    """Only of a new network it is that of its dtype."""
+    net = ln.MLP.init([2, 1], seed=0).with_precision(NARROW)
+    with pytest.raises(TypeError, match="precision must be a str, got NoneType"):
+        net.with_precision(None)  # type: ignore[arg-type]
+    assert ln.MLP(net.layers, precision=None).precision == "float32"
 
 
 def test_of_float64_there_is_one_precision() -> None:

@@ -27,6 +27,8 @@ with N the roundings of all layers together, which no path exceeds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -38,6 +40,7 @@ import laminet as ln
 from laminet import reference
 from laminet.reference.heads import apply_head, head_jacobian
 from laminet.reference.layers import jacobian, value
+from laminet.reference.rounding import EXACT, Rounding, rounding_of
 
 _ROUNDING_OF_THE_BOUND = 1 + 2.0**-30
 
@@ -66,20 +69,51 @@ def start(x: np.ndarray) -> At:
     return At(np.asarray(x, np.float64), zero, zero)
 
 
-# Whether products round what they read to bfloat16 (unit roundoff 2^-8), and take as zero what is
-# below 2^-126: factors, and sums after each step.
-_rounds: ContextVar[bool] = ContextVar("_rounds", default=False)
+class _Way(NamedTuple):
+    """What products do with what they read, and what they are held against."""
+
+    # Round it to bfloat16 (unit roundoff 2^-8), and take as zero what is below 2^-126: factors, and
+    # sums after each step.
+    rounds: bool = False
+    # The reference does, too: what both read is the same unless a number of bfloat16 has its
+    # rounding's end between what the two computed.
+    with_model: bool = False
+
+    @property
+    def rounding(self) -> Rounding:
+        return rounding_of("bfloat16") if self.with_model else EXACT
+
+
+_PLAIN = _Way()
+_way: ContextVar[_Way] = ContextVar("_way", default=_PLAIN)
+
+
+@contextmanager
+def _of_way(net: ln.MLP, with_model: bool) -> Iterator[None]:
+    rounds = net.precision == "bfloat16"
+    token = _way.set(_Way(rounds, rounds and with_model))
+    try:
+        yield
+    finally:
+        _way.reset(token)
 
 
 def _read(at: At) -> At:
-    """A place as products read it: the reference reads it as it is."""
-    return at._replace(e=at.e + 2.0**-8 * at.most(None) + 2.0**-126) if _rounds.get() else at
+    """A place as products read it: the reference reads it as it is, or rounds it, too."""
+    way = _way.get()
+    if not way.with_model:
+        return at._replace(e=at.e + 2.0**-8 * at.most(None) + 2.0**-126) if way.rounds else at
+    # Rounding is monotonic, and one number of bfloat16 is read for most intervals.
+    read, both = way.rounding.read, at.e + at.e_ref
+    spread = read(at.a + both) - read(at.a - both)
+    spread_ref = read(at.a + at.e_ref) - read(at.a - at.e_ref)
+    return At(read(at.a), spread, spread_ref)
 
 
 def z_error(layer: ln.Dense, at: At, dtype) -> np.ndarray:
     weight, bias = np.abs(_wide(layer.weight)), np.abs(_wide(layer.bias))
     at = _read(at)
-    flushed = weight.shape[1] * 2.0**-126 if _rounds.get() else 0.0
+    flushed = weight.shape[1] * 2.0**-126 if _way.get().rounds and dtype != np.float64 else 0.0
     return _product(weight, bias, at.most(dtype), at.error(dtype), dtype) + flushed
 
 
@@ -142,7 +176,7 @@ def after(layer, at: At, dtype) -> At:
             error = sum(end.error(kind) for end in ends)
             errors.append(factor * (error + gamma(len(ends) + 1, kind) * most))
         return At(factor * sum(end.a for end in ends), *errors)
-    y = value(layer, at.a)
+    y = value(layer, at.a, rounding=_way.get().rounding)
     ref = _own_error(layer, at, y, np.float64)
     return At(y, _own_error(layer, at, np.abs(y) + ref, dtype), ref)
 
@@ -169,13 +203,13 @@ def series(layers, at: At, dtype) -> list[At]:
     return places
 
 
-def value_bound(net: ln.MLP, x: np.ndarray) -> np.ndarray:
-    """Return the bound of |net(x) - reference.forward(net, x)|."""
-    token = _rounds.set(net.precision == "bfloat16")
-    try:
+def value_bound(net: ln.MLP, x: np.ndarray, *, with_model: bool = False) -> np.ndarray:
+    """Return the bound of |net(x) - reference.forward(net, x)|.
+
+    Or, with the model of its precision, of ``reference.forward(net, x, precision=net.precision)``.
+    """
+    with _of_way(net, with_model):
         end = series(net.layers, start(x), net.dtype)[-1]
-    finally:
-        _rounds.reset(token)
     if net.head is None:
         return (end.e + end.e_ref) * _ROUNDING_OF_THE_BOUND
     return sum(_head_error(net.head, end, kind) for kind in (net.dtype, np.float64))
@@ -185,7 +219,7 @@ def _head_error(head: str, end: At, dtype) -> np.ndarray:
     """An error of the logits changes each probability by a factor of at most exp(2 e).
 
     The softmax itself rounds like a sum of n exponentials of 2 ULP each, its logarithm like that
-    and a logarithm; a - max is one rounding.
+    and a logarithm; a - max is one rounding. Whatever the logits, probabilities are 0 to 1.
     """
     n = end.a.shape[-1]
     e = end.error(dtype).max(-1, keepdims=True)
@@ -193,7 +227,9 @@ def _head_error(head: str, end: At, dtype) -> np.ndarray:
     exponent = 2 * (e + spread) + 2 * (n + 8) * unit_roundoff(dtype)
     y = np.abs(apply_head(head, end.a))
     if head == "softmax":
-        return y * np.expm1(exponent) + n * smallest_subnormal(dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = y * np.expm1(exponent) + n * smallest_subnormal(dtype)
+        return np.fmin(error, 1 + 2 * (n + 8) * unit_roundoff(dtype))
     return exponent + 8 * unit_roundoff(dtype) * (y + 1)
 
 
@@ -242,7 +278,7 @@ def _slopes(activation, z, e_z, dtype) -> Three:
 
 def _own_jacobian(layer, at: At, dtype) -> Three:
     if isinstance(layer, ln.Dense):
-        z = at.a @ _wide(layer.weight).T + _wide(layer.bias)
+        z = _read(at).a @ _wide(layer.weight).T + _wide(layer.bias)
         slopes = _slopes(layer.activation, z, z_error(layer, at, dtype), dtype)
         return slopes.over(lambda s: s[..., :, None] * np.abs(_wide(layer.weight)))
     if isinstance(layer, ln.Activation):
@@ -299,8 +335,15 @@ def back(layers, places: list[At], g: Three, dtype, seen) -> Three:
     return g
 
 
-def _of_both(net: ln.MLP, x, rows: np.ndarray, seen=lambda kind, *_: None) -> np.ndarray:
+def _of_both(
+    net: ln.MLP, x, rows: np.ndarray, seen=lambda kind, *_: None, *, with_model: bool = False
+) -> np.ndarray:
     """Return the bound of what `rows` of gradients of the outputs are, at the inputs."""
+    with _of_way(net, with_model):
+        return _of_both_kinds(net, x, rows, seen)
+
+
+def _of_both_kinds(net: ln.MLP, x, rows: np.ndarray, seen) -> np.ndarray:
     total = 0.0
     for kind in (net.dtype, np.float64):
         places = series(net.layers, start(x), kind)
@@ -327,10 +370,13 @@ def _head_three(head: str, end: At, dtype) -> Three:
     return Three(exact, most, np.maximum(most, grown[..., :, None] * (eye + grown[..., None, :])))
 
 
-def jacobian_bound(net: ln.MLP, x: np.ndarray) -> np.ndarray:
-    """Return the bound of |net.jacobian(x) - reference.jacobian(net, x)|, of a batch."""
+def jacobian_bound(net: ln.MLP, x: np.ndarray, *, with_model: bool = False) -> np.ndarray:
+    """Return the bound of |net.jacobian(x) - reference.jacobian(net, x)|, of a batch.
+
+    Or, with the model of its precision, of ``reference.jacobian(..., precision=net.precision)``.
+    """
     eye = np.broadcast_to(np.eye(net.out_features), (len(x), *(net.out_features,) * 2))
-    return _of_both(net, x, eye)
+    return _of_both(net, x, eye, with_model=with_model)
 
 
 def vjp_bound(net: ln.MLP, x: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -347,7 +393,9 @@ def jvp_bound(net: ln.MLP, matrices: np.ndarray, bounds: np.ndarray, u: np.ndarr
     return (bounds @ columns + total)[:, :, 0]
 
 
-def gradient_bounds(net: ln.MLP, x: np.ndarray, g: np.ndarray) -> dict[int, list[np.ndarray]]:
+def gradient_bounds(
+    net: ln.MLP, x: np.ndarray, g: np.ndarray, *, with_model: bool = False
+) -> dict[int, list[np.ndarray]]:
     """Return the bounds of the gradients of weight and bias, by id of each dense layer and norm.
 
     And of alpha, by id of each leaky_relu that has one for each unit: sums of g min(z, 0), which
@@ -369,11 +417,12 @@ def gradient_bounds(net: ln.MLP, x: np.ndarray, g: np.ndarray) -> dict[int, list
 
     def seen(kind, layer, at: At, rows: Three) -> None:
         if isinstance(layer, ln.Dense):
-            z = at.a @ _wide(layer.weight).T + _wide(layer.bias)
+            read = _read(at)
+            z = read.a @ _wide(layer.weight).T + _wide(layer.bias)
             by_unit(kind, layer.activation, z, z_error(layer, at, kind), rows)
             slopes = _slopes(layer.activation, z, z_error(layer, at, kind), kind)
             dz = Three(*(r[:, 0, :] * s for r, s in zip(rows, slopes, strict=True)))
-            exact, most = np.abs(at.a), at.most(kind)
+            exact, most = np.abs(read.a), read.most(kind)
             pairs = Three(dz.d.T @ exact, dz.f.T @ most, dz.a.T @ most)
         elif isinstance(layer, (ln.LayerNorm, ln.RMSNorm)):
             parts = norm_parts(layer, at, kind)
@@ -392,5 +441,5 @@ def gradient_bounds(net: ln.MLP, x: np.ndarray, g: np.ndarray) -> dict[int, list
             a + b * _ROUNDING_OF_THE_BOUND for a, b in zip(known, bounds, strict=True)
         ]
 
-    _of_both(net, x, g[:, None, :], seen)
+    _of_both(net, x, g[:, None, :], seen, with_model=with_model)
     return found

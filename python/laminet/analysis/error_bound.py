@@ -21,7 +21,8 @@ from laminet.core.layers.rescale import Rescale
 from laminet.core.layers.residual import Residual
 from laminet.core.layers.select import Select
 from laminet.core.layers.tree import walk
-from laminet.reference.layers import value
+from laminet.reference.heads import apply_head
+from laminet.reference.layers import dense_parts, value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,8 +39,8 @@ __all__ = ["difference_bound", "error_bound"]
 _EXACT = frozenset({"identity", "relu"})
 
 
-# The largest slopes of the others; None: that of its parameter alpha, or 1 where that is less. That
-# of gelu is at sqrt(2), those of silu and mish near 2.4 and 1.5; they are rounded up.
+# The largest slopes of the others; None: parameters say it, in `_steepest`. That of gelu is
+# at sqrt(2), those of silu and mish near 2.4 and 1.5; they are rounded up.
 _STEEPEST: dict[str, float | None] = {
     "identity": 1.0,
     "relu": 1.0,
@@ -55,9 +56,10 @@ _STEEPEST: dict[str, float | None] = {
     "sigmoid": 0.25,
     "softplus": 1.0,
     "softsign": 1.0,
-    "hard_sigmoid": 1 / 6,
+    "hard_sigmoid": None,
     "hard_swish": 1.5,
     "sin": 1.0,
+    "gated": None,
 }
 # They are computed to 4 units in the last place: 8 roundoffs.
 _ULPS = 8
@@ -76,8 +78,7 @@ class _Rounding(NamedTuple):
     narrow: bool = False  # products are of numbers of bfloat16
 
     def gamma(self, k: int) -> float:
-        unit = float(np.finfo(self.dtype).eps) / 2
-        return k * unit / (1 - k * unit)
+        return k * self.unit / (1 - k * self.unit)
 
     def weights(self, layer: Dense) -> tuple[Array, Array | float]:
         """Return the magnitudes of the weights that are computed with, and of what they moved."""
@@ -87,9 +88,19 @@ class _Rounding(NamedTuple):
         """Return a place as products read it."""
         return _At(at.a, at.e + _BFLOAT16_UNIT * at.most + _FLUSHED) if self.narrow else at
 
-    def flushed(self, terms: int) -> float:
-        """Return what sums of so many products may lose by what they flush to zero."""
-        return terms * _FLUSHED if self.narrow else 0.0
+    def underflow(self, terms: int) -> float:
+        """Return what sums of so many terms may lose by what is near zero."""
+        return terms * (_FLUSHED if self.narrow else self.smallest)
+
+    @property
+    def unit(self) -> float:
+        """The unit roundoff."""
+        return float(np.finfo(self.dtype).eps) / 2
+
+    @property
+    def smallest(self) -> float:
+        """The smallest subnormal number."""
+        return float(np.finfo(self.dtype).smallest_subnormal)
 
 
 class _At(NamedTuple):
@@ -132,16 +143,18 @@ def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
     With the exact activations ``a_l`` and the unit roundoff ``u`` of the network's type, the error
     ``e_l`` of the computed ones is, element by element, at most ::
 
-        e_0 = 0      e_l = |W_l| e_{l-1} + gamma_{n+1} (|W_l| (|a_{l-1}| + e_{l-1}) + |b_l|)
+        e_0 = 0
+        e_l = |W_l| e_{l-1} + gamma_{n+1} (|W_l| (|a_{l-1}| + e_{l-1}) + |b_l|) + (n + 1) eta
 
     where ``gamma_k = k u / (1 - k u)`` and ``n`` is the number of the layer's inputs: a sum of
     ``n`` products and a bias, in any order, is within ``gamma_{n+1}`` of the sum of the absolute
     values [1]_, of the activations as they were computed. The error of the layer before passes
-    through ``|W_l|``; identity and relu do not round and do not make it larger. That the bound
-    itself is evaluated in float64, and underflow, are left out.
+    through ``|W_l|``; identity and relu do not round and do not make it larger. A product that
+    underflows loses half of the smallest subnormal number ``eta`` at most. That the bound itself is
+    evaluated in float64 is left out.
 
     In `precision` "bfloat16" a dense layer reads ``a`` with ``e + 2^-8 (|a| + e) + 2^-126`` for
-    ``e``, and its sums lose ``2^-126`` at most in each of their ``n`` steps.
+    ``e``, and its sums lose ``2^-126`` at most in each of their steps, which is then ``eta``.
 
     Of other layers, with ``m = |a| + e``, the most that a computed number can be:
 
@@ -173,7 +186,7 @@ def error_bound(net: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
 
 
 @silent
-def difference_bound(net: MLP, other: MLP, x: NDArray[Any]) -> NDArray[np.float64] | None:
+def difference_bound(net: MLP, other: MLP, x: NDArray[Any]) -> NDArray[np.float64]:
     """Bound how far the outputs of a network may move where its weights do.
 
     Parameters
@@ -185,19 +198,21 @@ def difference_bound(net: MLP, other: MLP, x: NDArray[Any]) -> NDArray[np.float6
 
     Returns
     -------
-    ndarray of shape (batch, out_features), float64; or None
-        ``|other(x) - net(x)|`` is at most that; None where there is a head, or an activation
-        without a largest slope.
+    ndarray of shape (batch, out_features), float64
+        ``|other(x) - net(x)|`` is at most that; infinity where a norm divides by what may be zero.
 
     Notes
     -----
     It is `error_bound` of ``net`` and that of ``other`` about the exact outputs of ``net``, where
     a layer whose weights have become ``W'`` adds ``|W' - W| |a|``. An activation of slopes up to
     ``L``, computed to 4 units in the last place, makes of an error ``e`` before it ``L e + 8 u (|y|
-    + L e)``.
+    + L e) + 4 eta``; parameters that the network's type does not hold add what they are rounded by.
+
+    A head of ``n`` outputs adds roundings that change each of ``exp(z_i - max z)`` by a factor of
+    ``exp(s)`` at most, with ``s = 2 (e + 2 u m) + 2 (n + 8) u``, and ``e`` and ``m`` the largest
+    error and number among the ``z`` of a sample. Then ``softmax`` is off by ``p (exp(s) - 1) + n
+    eta``, never by more than ``1 + 2 (n + 8) u``, and ``log_softmax`` by ``s + 8 u (|y| + 1)``.
     """
-    if net.head is not None or not _functions(net) <= _STEEPEST.keys():
-        return None
     a = np.asarray(as_real_array(x, net.dtype, "x", net.feature_names), np.float64)
     pairs = zip(walk(net.layers), walk(other.layers), strict=True)
     moved = {
@@ -206,9 +221,24 @@ def difference_bound(net: MLP, other: MLP, x: NDArray[Any]) -> NDArray[np.float6
         if isinstance(one, Dense) and isinstance(two, Dense)
     }
     at = _At(a, np.zeros_like(a))
-    own = _series(net.layers, at, _Rounding(net.dtype, {}, net.precision == "bfloat16")).e
-    moving = _series(net.layers, at, _Rounding(net.dtype, moved, other.precision == "bfloat16")).e
-    return np.nan_to_num(own + moving, nan=np.inf, posinf=np.inf)
+    total = np.zeros(())
+    for one, weights in ((net, {}), (other, moved)):
+        rounding = _Rounding(net.dtype, weights, one.precision == "bfloat16")
+        end = _series(net.layers, at, rounding)
+        total = total + (end.e if net.head is None else _head(net.head, end, rounding))
+    return np.asarray(np.nan_to_num(total, nan=np.inf, posinf=np.inf))
+
+
+def _head(head: str, at: _At, rounding: _Rounding) -> Array:
+    """Return the error of a head for that of its logits."""
+    n, unit = at.a.shape[-1], rounding.unit
+    own = 2 * (n + 8) * unit
+    e, most = (np.asarray(m).max(axis=-1, keepdims=True) for m in (at.e, at.most))
+    exponent = 2 * (e + 2 * unit * most) + own
+    y = np.abs(apply_head(head, at.a))
+    if head == "log_softmax":
+        return np.asarray(exponent + 8 * unit * (y + 1))
+    return np.asarray(np.fmin(y * np.expm1(exponent) + n * rounding.smallest, 1 + own))
 
 
 def _functions(net: MLP) -> set[str]:
@@ -255,7 +285,7 @@ def _residual(layer: Residual, at: _At, rounding: _Rounding) -> _At:
     terms = read.most @ weight.T + _absolute(last.bias) + at.most
     joined = at.e + read.e @ weight.T + _moving(moved, read.a)
     joined = joined + rounding.gamma(last.in_features + 2) * terms
-    joined = joined + rounding.flushed(last.in_features + 1)
+    joined = joined + rounding.underflow(last.in_features + 2)
     return _At(sum_apart.a, np.maximum(sum_apart.e, joined))
 
 
@@ -265,24 +295,50 @@ def _dense(layer: Dense, at: _At, rounding: _Rounding) -> Array:
     terms = read.most @ weight.T + _absolute(layer.bias)
     error = read.e @ weight.T + _moving(moved, read.a)
     error = error + rounding.gamma(layer.in_features + 1) * terms
-    error = error + rounding.flushed(layer.in_features)
-    return _through(layer.activation, error, value(layer, at.a), rounding)
+    error = error + rounding.underflow(layer.in_features + 1)
+    z = dense_parts(layer, at.a).z
+    return _through(layer.activation, _At(z, error), value(layer, at.a), rounding)
 
 
 def _moving(moved: Array | float, a: Array) -> Array | float:
     return np.abs(a) @ moved.T if isinstance(moved, np.ndarray) else moved
 
 
-def _through(function: Activation, error: Array, y: Array, rounding: _Rounding) -> Array:
+def _through(function: Activation, at: _At, y: Array, rounding: _Rounding) -> Array:
     """Return the error of y = s(z) for that of z."""
     if function.name in _EXACT:
-        return error
-    steepest = _STEEPEST[function.name]
-    if steepest is None:
-        steepest = np.maximum(1.0, np.abs(function.parameters["alpha"]))
-    error = steepest * error
-    unit = float(np.finfo(rounding.dtype).eps) / 2
-    return np.asarray(error + _ULPS * unit * (np.abs(y) + error))
+        return at.e
+    error = _steepest(function) * at.e
+    error = error + _ULPS * rounding.unit * (np.abs(y) + error) + _ULPS / 2 * rounding.smallest
+    return np.asarray(error + _of_parameters(function, at, rounding))
+
+
+def _steepest(function: Activation) -> Array | float:
+    """Return the largest slope of an activation."""
+    known = _STEEPEST[function.name]
+    if known is not None:
+        return known
+    alpha = np.abs(function.parameters["alpha"])
+    if function.name == "hard_sigmoid":
+        return np.asarray(alpha)
+    if function.name != "gated":
+        return np.asarray(np.maximum(1.0, alpha))
+    # h + beta (1 - h), where h is a slope of silu: from -0.0999 to 1.0999.
+    beta = np.asarray(function.parameters["beta"])
+    ends = [np.abs(h + beta * (1 - h)) for h in (-0.0999, 1.0999)]
+    return np.asarray(np.maximum(*ends))
+
+
+def _of_parameters(function: Activation, at: _At, rounding: _Rounding) -> Array | float:
+    """Return what it adds that parameters are rounded, where terms may cancel."""
+    if function.name not in ("hard_sigmoid", "gated"):
+        return 0.0  # a factor of the result
+    beta = np.abs(function.parameters["beta"])
+    if function.name == "hard_sigmoid":
+        # Where |alpha z| is above 2 (1 + |beta|), both clip to the same.
+        return np.asarray(rounding.gamma(3) * (2 + 3 * beta))
+    # Of the gate, whose slope times its argument is below 1/4, and of beta.
+    return np.asarray(rounding.gamma(3) * (1 + beta) * at.most)
 
 
 def _rescale(layer: Rescale, at: _At, rounding: _Rounding) -> Array:
@@ -290,7 +346,7 @@ def _rescale(layer: Rescale, at: _At, rounding: _Rounding) -> Array:
     shift, shift_off = _rounded(layer.shift, rounding.dtype)
     bounds_off = [_rounded(bound, rounding.dtype)[1] for bound in (layer.low, layer.high)]
     error = scale * at.e + scale_off * np.abs(at.a) + shift_off
-    error = error + rounding.gamma(2) * (scale * at.most + shift)
+    error = error + rounding.gamma(2) * (scale * at.most + shift) + 2 * rounding.smallest
     return np.asarray(error + np.maximum(*bounds_off))
 
 
@@ -308,13 +364,14 @@ def _norm(layer: LayerNorm | RMSNorm, at: _At, rounding: _Rounding) -> Array:
     s = np.sqrt(_mean(c**2) + layer.eps)
     e = at.e + _mean(at.e) + gamma * (at.most + _mean(at.most)) if center else at.e
     r = np.sqrt(_mean(e**2))
-    e_s = r + gamma * (s + r)
+    # Squares may underflow: of a sum s^2 that loses eta the root loses s at most.
+    e_s = r + gamma * (s + r) + np.fmin(s, rounding.smallest / s)
     y = np.abs(c) / s
     e_y = (e + y * e_s) / (s - e_s)
     e_y = e_y + rounding.gamma(3) * (y + e_y)
     weight = _absolute(layer.weight, 1.0)
     bias = _absolute(layer.bias if isinstance(layer, LayerNorm) else None)
-    error = weight * e_y + rounding.gamma(2) * (weight * (y + e_y) + bias)
+    error = weight * e_y + rounding.gamma(2) * (weight * (y + e_y) + bias) + 4 * rounding.smallest
     return np.where(s > e_s, error, np.inf)
 
 
@@ -328,7 +385,7 @@ def _absolute(numbers: Any, otherwise: float = 0.0) -> Array:
 
 _ERRORS: dict[type, Callable[[Any, _At, _Rounding], Array]] = {
     Dense: _dense,
-    Activation: lambda layer, at, rounding: _through(layer, at.e, value(layer, at.a), rounding),
+    Activation: lambda layer, at, rounding: _through(layer, at, value(layer, at.a), rounding),
     Rescale: _rescale,
     LayerNorm: _norm,
     RMSNorm: _norm,

@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace) -> None:
     threads = info["threads"]
     sizes = "-".join(map(str, net.sizes))
     print(
-        f"{sizes} in {net.dtype} on {info['cpu']}: {info['isa']}, back end {info['backend']}, "
+        f"{sizes} in {net.precision} on {info['cpu']}: {info['isa']}, back end {info['backend']}, "
         f"{'1 thread' if threads == 1 else f'{threads} threads'}"
     )
     print()

@@ -11,11 +11,14 @@ from laminet.cli.common import CommandError
 from laminet.cli.missing_values import means_of
 from laminet.cli.network_files import add_network_arguments, network_of
 from laminet.core.errors import FormatError
+from laminet.core.precision import PRECISIONS
 from laminet.files.safetensors_files import save
 from laminet.interop.files import write_network
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands
+    from laminet.core.mlp import MLP
+    from laminet.core.name_types import PrecisionName
 
 __all__ = ["add_parser"]
 
@@ -32,6 +35,12 @@ def add_parser(commands: Commands) -> None:
     add_network_arguments(parser, "source")
     parser.add_argument("target", metavar="DST", help=".safetensors or .onnx")
     parser.add_argument("--dtype", choices=("float32", "float64"), help="round the weights to it")
+    parser.add_argument(
+        "--precision",
+        choices=[name for name in PRECISIONS if name.startswith("bfloat16")],
+        help="round the weights of a float32 network to bfloat16, which halves the file; with "
+        "bfloat16 its products are of such numbers, too",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -44,6 +53,8 @@ def _run(arguments: argparse.Namespace) -> None:
     net = network_of(arguments, "source")
     if arguments.dtype is not None:
         net = net.astype(arguments.dtype)
+    if arguments.precision is not None:
+        net = _in_precision(net, arguments.precision)
     means = means_of(source)
     try:
         if means is not None and Path(target).suffix.lower() == ".safetensors":
@@ -59,3 +70,15 @@ def _run(arguments: argparse.Namespace) -> None:
     print(f"{target}: {net!r}")
     if means is not None and Path(target).suffix.lower() == ".onnx":
         print(f"What stands for missing values is in {source} alone: .onnx has no place for it.")
+
+
+def _in_precision(net: MLP, precision: PrecisionName) -> MLP:
+    if net.dtype != "float32":
+        raise CommandError(
+            f"--precision {precision} is of networks of float32, and this one is of {net.dtype}: "
+            "with --dtype float32 it is rounded to that first"
+        )
+    try:
+        return net.with_precision(precision)
+    except ValueError as error:
+        raise CommandError(f"--precision {precision}: {error}") from error

@@ -34,7 +34,7 @@ from laminet.core.layers.tree import as_series, brief, for_core, given, taken, w
 from laminet.core.outputs import UNSTATED, Outputs, as_outputs
 from laminet.core.parameters import places_of
 from laminet.core.plan import Plan, plan_of
-from laminet.core.precision import as_precision
+from laminet.core.precision import as_precision, precision_named
 from laminet.core.public_module import named_in
 from laminet.core.runtime import check_environment
 from laminet.core.steps import program_of
@@ -583,7 +583,8 @@ class MLP(_core.NetworkCall, Differentiable):
         -----
         bfloat16 has the exponents of float32 and 8 bits of precision [1]_: a number moves by at
         most ``2**-8`` of itself, where that is above ``2**-126``. `compare_precision` says what
-        that does to the outputs. `layers` shows the rounded weights, as float32.
+        that does to the outputs. `layers` shows the rounded weights, as float32; files and pickles
+        hold two bytes of each.
 
         The results of "bfloat16_weights" are those of a network of float32 with the rounded
         weights, bit for bit, in every instruction set. Half of the bytes are read, which counts
@@ -616,7 +617,7 @@ class MLP(_core.NetworkCall, Differentiable):
         >>> net
         MLP(784 -> 256 relu -> 10 identity, float32, bfloat16 weights, 203530 parameters)
         """
-        target = as_precision(precision, self._dtype)
+        target = as_precision(precision_named(precision), self._dtype)
         if target == self._precision:
             return self
         return self._like(self._layers, precision=target)
@@ -760,7 +761,10 @@ class MLP(_core.NetworkCall, Differentiable):
         return self._digest
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = type(self), self._layers, self._described()
+        layers = self._layers
+        if self._precision != self._dtype.name:
+            layers = tuple(layer._mapped(_by_halves) for layer in layers)
+        arguments = type(self), layers, self._described()
         if type(self) is not MLP:
             return _restored, arguments, added_state(self, MLP) or None
         key = _content(self._digest_of_arrays(), *arguments[1:])
@@ -822,6 +826,10 @@ def _owned(leaf: Layer, dtype: np.dtype[Any]) -> Layer:
     # Of a dense layer the core makes the copy.
     kept = isinstance(leaf, Dense) and (leaf.dtype == dtype or dtype == np.float64)
     return leaf if kept else leaf._rounded(dtype)
+
+
+def _by_halves(leaf: Layer) -> Layer:
+    return leaf._by_halves() if isinstance(leaf, Dense) else leaf
 
 
 def _content(bits: bytes, layers: Sequence[Layer], described: dict[str, Any]) -> tuple[Any, ...]:

@@ -18,9 +18,14 @@ optimiser does, and `training_step` puts them together.
 Each function here takes a network (`laminet.MLP`) or a list of layers, whose float32 weights
 become float64 without loss. Infinities and NaN go where IEEE 754 arithmetic on these formulas
 takes them, without warnings: ``silu(-inf)`` is ``-inf * 0``, which is NaN. A network's head is the
-last step of `forward` and the first factor of `jacobian`; a list of layers has none. What a network
-of `precision` "bfloat16" rounds besides its weights is an error of its computation, as is what it
-rounds in float32: here nothing is rounded.
+last step of `forward` and the first factor of `jacobian`; a list of layers has none.
+
+Nothing is rounded here: what a network of `precision` "bfloat16" rounds besides its weights is an
+error of its computation, as is what it rounds in float32. Unless it is asked for: with
+``precision="bfloat16_weights"`` the weights of dense layers are rounded by `to_bfloat16`, and with
+``precision="bfloat16"`` so is, in each dense layer, what they are multiplied by. Factors that are
+subnormal in float32, below ``2**-126``, are then zero, as they are to the instruction. The products
+are exact, and sums and functions are float64 still. The derivative of rounding is taken to be 1.
 """
 
 from __future__ import annotations
@@ -48,10 +53,12 @@ from laminet.reference.heads import apply_head, head_jacobian, log_softmax, soft
 from laminet.reference.least_squares import DampingState, levenberg_marquardt_step
 from laminet.reference.losses import loss, loss_gradient
 from laminet.reference.optimizers import OptimizerState, optimizer_step
+from laminet.reference.rounding import rounding_of, to_bfloat16
 from laminet.reference.training import TrainingState, TrainingStep, training_step
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
+    from laminet.core.name_types import PrecisionName
 
 __all__ = [
     "DampingState",
@@ -75,6 +82,7 @@ __all__ = [
     "optimizer_step",
     "parameters",
     "softmax",
+    "to_bfloat16",
     "trace",
     "training_step",
     "with_parameters",
@@ -107,7 +115,12 @@ class Trace(NamedTuple):
 # --- Forward ----------------------------------------------------------------------------------
 
 
-def forward(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Array:
+def forward(
+    net: MLP | Sequence[Layer | DenseLike],
+    x: ArrayLike,
+    *,
+    precision: PrecisionName | None = None,
+) -> Array:
     """Return the outputs of a network, in matrix form: ``Z = A W^T + b``.
 
     Parameters
@@ -116,6 +129,9 @@ def forward(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Array:
         The network, or its layers.
     x : array_like of shape (in_features,) or (batch, in_features)
         One sample, or one in each row.
+    precision : {"float32", "float64", "bfloat16_weights", "bfloat16"}, optional
+        What is rounded, as above: by default, and with the first two, nothing. That of a network is
+        ``precision=net.precision``.
 
     Returns
     -------
@@ -125,14 +141,31 @@ def forward(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Array:
     Raises
     ------
     ValueError
-        If `x` has not the shape the first layer takes.
+        If `x` has not the shape the first layer takes, or there is no such precision.
     TypeError
-        If `x` does not hold real numbers.
+        If `x` does not hold real numbers, or `precision` is not a str.
+
+    Examples
+    --------
+    1.001 is 1 in bfloat16, and 257 is 256.
+
+    >>> import laminet as ln
+    >>> layers = [ln.Dense([[1.001]])]
+    >>> for precision in ("float32", "bfloat16_weights", "bfloat16"):
+    ...     ln.reference.forward(layers, [257.0], precision=precision)
+    array([257.257])
+    array([257.])
+    array([256.])
     """
-    return trace(net, x).output
+    return trace(net, x, precision=precision).output
 
 
-def trace(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Trace:
+def trace(
+    net: MLP | Sequence[Layer | DenseLike],
+    x: ArrayLike,
+    *,
+    precision: PrecisionName | None = None,
+) -> Trace:
     """Return all pre-activations and activations of one forward pass.
 
     Parameters
@@ -141,6 +174,8 @@ def trace(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Trace:
         The network, or its layers.
     x : array_like of shape (in_features,) or (batch, in_features)
         One sample, or one in each row.
+    precision : {"float32", "float64", "bfloat16_weights", "bfloat16"}, optional
+        As `forward` takes it.
 
     Returns
     -------
@@ -151,20 +186,25 @@ def trace(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Trace:
     Raises
     ------
     ValueError
-        If `x` has not the shape the first layer takes.
+        If `x` has not the shape the first layer takes, or there is no such precision.
     TypeError
-        If `x` does not hold real numbers.
+        If `x` does not hold real numbers, or `precision` is not a str.
     """
-    a = _input(net, x)
+    a, rounding = _input(net, x), rounding_of(precision)
     pre_activations: list[Array] = []
     activations = [a]
     for layer in _layers(net):
-        a = kinds.value(layer, a, lambda _, z: pre_activations.append(z))
+        a = kinds.value(layer, a, lambda _, z: pre_activations.append(z), rounding)
         activations.append(a)
     return Trace(pre_activations, activations, apply_head(_head(net), a))
 
 
-def forward_components(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Array:
+def forward_components(
+    net: MLP | Sequence[Layer | DenseLike],
+    x: ArrayLike,
+    *,
+    precision: PrecisionName | None = None,
+) -> Array:
     """Return the outputs of a network, sum by sum: ``z_i = sum_j W_ij a_j + b_i``.
 
     It says what the matrix form means, component by component, and is as slow as it looks.
@@ -175,6 +215,8 @@ def forward_components(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> 
         The network, or its layers.
     x : array_like of shape (in_features,) or (batch, in_features)
         One sample, or one in each row.
+    precision : {"float32", "float64", "bfloat16_weights", "bfloat16"}, optional
+        As `forward` takes it.
 
     Returns
     -------
@@ -184,23 +226,28 @@ def forward_components(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> 
     Raises
     ------
     ValueError
-        If `x` has not the shape the first layer takes.
+        If `x` has not the shape the first layer takes, or there is no such precision.
     TypeError
-        If `x` does not hold real numbers.
+        If `x` does not hold real numbers, or `precision` is not a str.
     """
-    layers = _layers(net)
+    layers, rounding = _layers(net), rounding_of(precision)
     samples = _input(net, x)
     if samples.ndim == 2:
-        rows = [forward_components(net, sample) for sample in samples]
+        rows = [forward_components(net, sample, precision=precision) for sample in samples]
         return np.array(rows, dtype=np.float64).reshape(len(rows), _out_features(net, samples))
-    a = kinds.series_of_components(layers, [float(value) for value in samples])
+    a = kinds.series_of_components(layers, [float(value) for value in samples], rounding)
     return apply_head(_head(net), np.array(a, dtype=np.float64))
 
 
 # --- Jacobians --------------------------------------------------------------------------------
 
 
-def jacobian(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Array:
+def jacobian(
+    net: MLP | Sequence[Layer | DenseLike],
+    x: ArrayLike,
+    *,
+    precision: PrecisionName | None = None,
+) -> Array:
     """Return the Jacobian of a network: of a chain the product ``J = D_L W_L ... D_1 W_1``.
 
     Side by side Jacobians are stacked, and of a sum they are added.
@@ -216,6 +263,8 @@ def jacobian(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Array:
         The network, or its layers.
     x : array_like of shape (in_features,) or (batch, in_features)
         Where to take it: one point, or one in each row.
+    precision : {"float32", "float64", "bfloat16_weights", "bfloat16"}, optional
+        As `forward` takes it.
 
     Returns
     -------
@@ -225,13 +274,14 @@ def jacobian(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> Array:
     Raises
     ------
     ValueError
-        If `x` has not the shape the first layer takes.
+        If `x` has not the shape the first layer takes, or there is no such precision.
     TypeError
-        If `x` does not hold real numbers.
+        If `x` does not hold real numbers, or `precision` is not a str.
     """
-    layers = _layers(net)
-    activations = trace(net, x).activations
-    factors = [kinds.jacobian(one, a) for one, a in zip(layers, activations[:-1], strict=True)]
+    layers, rounding = _layers(net), rounding_of(precision)
+    activations = trace(net, x, precision=precision).activations
+    pairs = zip(layers, activations[:-1], strict=True)
+    factors = [kinds.jacobian(layer, a, rounding) for layer, a in pairs]
     shapes = [factor.shape[-2:] for factor in factors]
     if (head := _head(net)) is not None:
         factors.append(head_jacobian(head, activations[-1]))
@@ -247,7 +297,12 @@ def _fewer_from_the_left(shapes: Sequence[tuple[int, ...]]) -> bool:
     return shapes[-1][0] * sum(products[:-1]) <= shapes[0][1] * sum(products[1:])
 
 
-def layer_jacobians(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> list[Array]:
+def layer_jacobians(
+    net: MLP | Sequence[Layer | DenseLike],
+    x: ArrayLike,
+    *,
+    precision: PrecisionName | None = None,
+) -> list[Array]:
     """Return ``J_l = D_l W_l`` for each dense layer: of a chain, the factors of the Jacobian.
 
     Parameters
@@ -256,6 +311,8 @@ def layer_jacobians(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> lis
         The network, or its layers.
     x : array_like of shape (in_features,) or (batch, in_features)
         Where to take them: one point, or one in each row.
+    precision : {"float32", "float64", "bfloat16_weights", "bfloat16"}, optional
+        As `forward` takes it.
 
     Returns
     -------
@@ -266,14 +323,18 @@ def layer_jacobians(net: MLP | Sequence[Layer | DenseLike], x: ArrayLike) -> lis
     Raises
     ------
     ValueError
-        If `x` has not the shape the first layer takes.
+        If `x` has not the shape the first layer takes, or there is no such precision.
     TypeError
-        If `x` does not hold real numbers.
+        If `x` does not hold real numbers, or `precision` is not a str.
     """
     factors: list[Array] = []
-    a = _input(net, x)
+    a, rounding = _input(net, x), rounding_of(precision)
+
+    def seen(layer: DenseLike, z: Array) -> None:
+        factors.append(kinds.dense_jacobian(layer, z, rounding))
+
     for layer in _layers(net):
-        a = kinds.value(layer, a, lambda one, z: factors.append(kinds.dense_jacobian(one, z)))
+        a = kinds.value(layer, a, seen, rounding)
     return factors
 
 

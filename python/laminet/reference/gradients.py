@@ -21,9 +21,11 @@ from laminet.reference import layers as kinds
 from laminet.reference.activations import activation_derivative, activation_parameter_derivatives
 from laminet.reference.arguments import require_mapping, require_network
 from laminet.reference.heads import head_jacobian
+from laminet.reference.rounding import Rounding, rounding_of
 
 if TYPE_CHECKING:
     from laminet.core.mlp import MLP
+    from laminet.core.name_types import PrecisionName
 
 __all__ = ["gradients", "parameters", "with_parameters"]
 
@@ -85,7 +87,9 @@ def with_parameters(net: MLP, values: Mapping[str, ArrayLike]) -> MLP:
     return with_other_parameters(net, values, _FLOAT64)
 
 
-def gradients(net: MLP, x: ArrayLike, grad_output: ArrayLike) -> dict[str, Array]:
+def gradients(
+    net: MLP, x: ArrayLike, grad_output: ArrayLike, *, precision: PrecisionName | None = None
+) -> dict[str, Array]:
     """Return the gradients of a loss with respect to all parameters, and to `x`, by reverse mode.
 
     Parameters
@@ -96,6 +100,8 @@ def gradients(net: MLP, x: ArrayLike, grad_output: ArrayLike) -> dict[str, Array
         One sample, or one in each row.
     grad_output : array_like of shape (out_features,) or (batch, out_features)
         The gradient with respect to the outputs.
+    precision : {"float32", "float64", "bfloat16_weights", "bfloat16"}, optional
+        As `forward` takes it; a weight's gradient is then a sum of what it was multiplied by.
 
     Returns
     -------
@@ -106,7 +112,7 @@ def gradients(net: MLP, x: ArrayLike, grad_output: ArrayLike) -> dict[str, Array
     Raises
     ------
     ValueError
-        If a shape is wrong.
+        If a shape is wrong, or there is no such precision.
     TypeError
         If an argument does not hold real numbers, or `net` is no MLP.
 
@@ -118,6 +124,7 @@ def gradients(net: MLP, x: ArrayLike, grad_output: ArrayLike) -> dict[str, Array
     array([[ 2., 30.]])
     """
     require_network(net)
+    rounding = rounding_of(precision)
     a = as_real_array(x, _FLOAT64, "x", net.feature_names)
     if a.ndim not in (1, 2) or a.shape[-1] != net.in_features:
         raise ValueError(
@@ -134,26 +141,30 @@ def gradients(net: MLP, x: ArrayLike, grad_output: ArrayLike) -> dict[str, Array
         if net.head is not None:
             logits = a
             for layer in net.layers:
-                logits = kinds.value(layer, logits)
+                logits = kinds.value(layer, logits, rounding=rounding)
             g = _times(g, head_jacobian(net.head, logits))
-        inputs = _back(net.layers, "layers", a, g, found)
+        inputs = _back(net.layers, "layers", a, g, found, rounding)
     ordered = {name: found[name] for name in parameters(net)}
     return {**ordered, "input": inputs.reshape(shape)}
 
 
-def _back(layers: Sequence[Layer], place: str, a: Array, g: Array, found: Found) -> Array:
+def _back(
+    layers: Sequence[Layer], place: str, a: Array, g: Array, found: Found, rounding: Rounding
+) -> Array:
     """Return the gradient with respect to the input of layers in series; note those within."""
     values = [a]
     for layer in layers:
-        values.append(kinds.value(layer, values[-1]))
+        values.append(kinds.value(layer, values[-1], rounding=rounding))
     for i in reversed(range(len(layers))):
-        g = _back_through(layers[i], f"{place}[{i}]", values[i], g, found)
+        g = _back_through(layers[i], f"{place}[{i}]", values[i], g, found, rounding)
     return g
 
 
-def _back_through(layer: Layer, place: str, a: Array, g: Array, found: Found) -> Array:
+def _back_through(
+    layer: Layer, place: str, a: Array, g: Array, found: Found, rounding: Rounding
+) -> Array:
     if isinstance(layer, Residual):
-        return g + _back(layer.layers, f"{place}.layers", a, g, found)
+        return g + _back(layer.layers, f"{place}.layers", a, g, found, rounding)
     if isinstance(layer, Parallel):
         total, first = np.zeros_like(a), 0
         for i, branch in enumerate(layer.branches):
@@ -161,15 +172,14 @@ def _back_through(layer: Layer, place: str, a: Array, g: Array, found: Found) ->
             if layer.join == "concat":
                 width = kinds.value(Parallel([branch]), a).shape[-1]
                 part, first = g[:, first : first + width], first + width
-            total = total + _back(branch, f"{place}.branches[{i}]", a, part, found)
+            total = total + _back(branch, f"{place}.branches[{i}]", a, part, found, rounding)
         return total
     spot, function = function_of(place, layer)
     if kinds.is_dense(layer):
-        weight = np.asarray(layer.weight, np.float64)
-        z = a @ weight.T + (0.0 if layer.bias is None else np.asarray(layer.bias, np.float64))
+        read, weight, z = kinds.dense_parts(layer, a, rounding)
         _by_unit(layer.activation, spot, z, g, found)
         dz = g * activation_derivative(layer.activation, z)
-        found.update({f"{place}.weight": dz.T @ a, f"{place}.bias": dz.sum(axis=0)})
+        found.update({f"{place}.weight": dz.T @ read, f"{place}.bias": dz.sum(axis=0)})
         return dz @ weight
     if function is not None:
         _by_unit(function, spot, a, g, found)

@@ -3,6 +3,8 @@
 Samples are rows, or one alone: features are the last axis. Three operations build networks of
 layers, and Jacobians of Jacobians: in series, ``g(f(x))``, they multiply; side by side,
 ``[f(x), g(x)]``, they are stacked; of a sum, ``f(x) + g(x)``, they are added.
+
+What a precision rounds, dense layers round: their weights, and what these are multiplied by.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,10 +28,12 @@ from laminet.core.layers.rescale import Rescale
 from laminet.core.layers.residual import Residual
 from laminet.core.layers.select import Select
 from laminet.reference.activations import activation, activation_derivative
+from laminet.reference.rounding import EXACT, Rounding
 
 __all__ = [
     "components",
     "dense_jacobian",
+    "dense_parts",
     "given",
     "is_dense",
     "jacobian",
@@ -70,23 +74,42 @@ def given(layers: Sequence[AnyLayer], features: int) -> int:
 # --- Values -----------------------------------------------------------------------------------
 
 
-def value(layer: AnyLayer, a: Array, seen: Seen = lambda layer, z: None) -> Array:
+class DenseParts(NamedTuple):
+    """What a dense layer multiplies, as its precision rounds it, and what comes of it."""
+
+    read: Array
+    weight: Array
+    z: Array
+
+
+def dense_parts(layer: DenseLike, a: Array, rounding: Rounding = EXACT) -> DenseParts:
+    """Return the factors of ``Z = A W^T + b``, and Z."""
+    read, weight = rounding.read(a), rounding.weight(_array(layer.weight))
+    return DenseParts(read, weight, read @ weight.T + _array(layer.bias, 0.0))
+
+
+def value(
+    layer: AnyLayer,
+    a: Array,
+    seen: Seen = lambda layer, z: None,
+    rounding: Rounding = EXACT,
+) -> Array:
     """Return what a layer makes of samples; the Z of each dense layer within is `seen`."""
     with np.errstate(all="ignore"):
         if is_dense(layer):
-            z = a @ _array(layer.weight).T + _array(layer.bias, 0.0)
+            z = dense_parts(layer, a, rounding).z
             seen(layer, z)
             return activation(layer.activation, z)
         if isinstance(layer, Residual):
-            return a + _series(layer.layers, a, seen)
+            return a + _series(layer.layers, a, seen, rounding)
         if isinstance(layer, Parallel):
-            outputs = [_series(branch, a, seen) for branch in layer.branches]
+            outputs = [_series(branch, a, seen, rounding) for branch in layer.branches]
             return _joined(layer, outputs)
         return entry_of(_VALUES, layer)(layer, a)
 
 
-def _series(layers: Sequence[Layer], a: Array, seen: Seen) -> Array:
-    return reduce(lambda result, layer: value(layer, result, seen), layers, a)
+def _series(layers: Sequence[Layer], a: Array, seen: Seen, rounding: Rounding) -> Array:
+    return reduce(lambda result, layer: value(layer, result, seen, rounding), layers, a)
 
 
 def _joined(layer: Parallel, outputs: Sequence[Array], axis: int = -1) -> Array:
@@ -141,19 +164,23 @@ _VALUES: dict[type, Callable[[Any, Array], Array]] = {
 # --- Jacobians --------------------------------------------------------------------------------
 
 
-def jacobian(layer: AnyLayer, a: Array) -> Array:
-    """Return the Jacobian of a layer at samples, (..., out_features, in_features)."""
+def jacobian(layer: AnyLayer, a: Array, rounding: Rounding = EXACT) -> Array:
+    """Return the Jacobian of a layer at samples, (..., out_features, in_features).
+
+    The derivative of rounding is taken to be 1.
+    """
     with np.errstate(all="ignore"):
         if is_dense(layer):
-            return dense_jacobian(layer, a @ _array(layer.weight).T + _array(layer.bias, 0.0))
+            return dense_jacobian(layer, dense_parts(layer, a, rounding).z, rounding)
         if isinstance(layer, Residual):
-            return _identity(a) + _series_jacobian(layer.layers, a)
+            return _identity(a) + _series_jacobian(layer.layers, a, rounding)
         if isinstance(layer, Parallel):
-            return _joined(layer, [_series_jacobian(b, a) for b in layer.branches], axis=-2)
+            parts = [_series_jacobian(branch, a, rounding) for branch in layer.branches]
+            return _joined(layer, parts, axis=-2)
         return entry_of(_JACOBIANS, layer)(layer, a)
 
 
-def dense_jacobian(layer: DenseLike, z: Array) -> Array:
+def dense_jacobian(layer: DenseLike, z: Array, rounding: Rounding = EXACT) -> Array:
     """Return ``D W`` of a dense layer.
 
     Row ``i`` is row ``i`` of ``W`` times ``s'(z_i)``: the product with the diagonal matrix, without
@@ -161,13 +188,14 @@ def dense_jacobian(layer: DenseLike, z: Array) -> Array:
     """
     with np.errstate(all="ignore"):
         slopes = activation_derivative(layer.activation, z)
-        return np.asarray(slopes[..., :, None] * _array(layer.weight))
+        return np.asarray(slopes[..., :, None] * rounding.weight(_array(layer.weight)))
 
 
-def _series_jacobian(layers: Sequence[Layer], a: Array) -> Array:
+def _series_jacobian(layers: Sequence[Layer], a: Array, rounding: Rounding) -> Array:
     result = _identity(a)
     for layer in layers:
-        result, a = jacobian(layer, a) @ result, value(layer, a)
+        result = jacobian(layer, a, rounding) @ result
+        a = value(layer, a, rounding=rounding)
     return result
 
 
@@ -215,15 +243,18 @@ _JACOBIANS: dict[type, Callable[[Any, Array], Array]] = {
 # --- Component by component -------------------------------------------------------------------
 
 
-def series_of_components(layers: Sequence[AnyLayer], a: list[float]) -> list[float]:
+def series_of_components(
+    layers: Sequence[AnyLayer], a: list[float], rounding: Rounding = EXACT
+) -> list[float]:
     """Return what layers in series make of one sample, component by component."""
-    return reduce(lambda result, layer: components(layer, result), layers, a)
+    return reduce(lambda result, layer: components(layer, result, rounding), layers, a)
 
 
-def components(layer: AnyLayer, a: list[float]) -> list[float]:
+def components(layer: AnyLayer, a: list[float], rounding: Rounding = EXACT) -> list[float]:
     """Return what a layer makes of one sample, component by component."""
     if is_dense(layer):
-        weight, bias = _array(layer.weight), _array(layer.bias, 0.0)
+        weight, bias = rounding.weight(_array(layer.weight)), _array(layer.bias, 0.0)
+        a = [float(one) for one in rounding.read(np.array(a))]
         z = [0.0] * len(weight)
         for i in range(len(weight)):
             for j in range(len(a)):
@@ -231,9 +262,10 @@ def components(layer: AnyLayer, a: list[float]) -> list[float]:
             z[i] += float(bias[i]) if layer.bias is not None else 0.0
         return [float(one) for one in activation(layer.activation, z)]
     if isinstance(layer, Residual):
-        return [x + y for x, y in zip(a, series_of_components(layer.layers, a), strict=True)]
+        inner = series_of_components(layer.layers, a, rounding)
+        return [x + y for x, y in zip(a, inner, strict=True)]
     if isinstance(layer, Parallel):
-        outputs = [series_of_components(branch, a) for branch in layer.branches]
+        outputs = [series_of_components(branch, a, rounding) for branch in layer.branches]
         if layer.join == "concat":
             return [y for output in outputs for y in output]
         count = len(outputs) if layer.join == "mean" else 1

@@ -8,6 +8,7 @@ import numpy as np
 
 from laminet import _core
 from laminet.core.activation import Activation, as_activation
+from laminet.core.bfloat16 import pickled_by_halves
 from laminet.core.conversion import as_real_array, real_array
 from laminet.core.floating_point import rounded
 from laminet.core.hooks import hooks
@@ -139,6 +140,12 @@ class Dense(Layer):
     def _rounded(self, dtype: np.dtype[Any]) -> Dense:
         bias = None if self.bias is None else rounded(self.bias, dtype, "bias")
         return self._again(weight=rounded(self.weight, dtype, "weight"), bias=bias)
+
+    def _by_halves(self) -> Dense:
+        """Return the layer, of weights that bfloat16 has, with a pickle of half as many bytes."""
+        again = self._again()
+        again._weight = pickled_by_halves(self._weight)
+        return again
 
     def _num_parameters(self) -> int:
         own = int(self.weight.size) + (0 if self.bias is None else int(self.bias.size))

@@ -49,9 +49,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from laminet.core.bfloat16 import upper_halves, widened
 from laminet.core.layers.tree import walk
 from laminet.files.atomic import replacing, write_by_parts
-from laminet.files.bfloat16 import upper_halves, widened
 from laminet.files.checkpoint import Checkpoint, Stored
 from laminet.files.safetensors_files import chains
 from laminet.files.safetensors_files import header as layout

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from laminet.files.bfloat16 import widened
+from laminet.core.bfloat16 import widened
 
 __all__ = ["FLOAT_UNITS", "INTEGERS", "External", "to_array"]
 

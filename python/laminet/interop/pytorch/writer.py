@@ -60,6 +60,10 @@ def to_torch(net: MLP) -> Any:
     To unpickle a module with one of them takes laminet; its ``state_dict`` does not. The numbers of
     a `Rescale` are buffers, parameters by unit are trained.
 
+    A module computes in the network's dtype. Of `precision` "bfloat16_weights" or "bfloat16" it has
+    the rounded weights, so that ``with_precision`` of what `laminet.from_torch` makes of it gives
+    an equal network; what "bfloat16" rounds besides the module does not.
+
     PyTorch's hard sigmoid has no parameters: after a dense layer one with others than 1/6 and 1/2
     is folded into it (in float64, rounded once), and ``Hardtanh(0, 1)`` follows.
 
