@@ -192,7 +192,7 @@ def test_another_separator(capsys: pytest.CaptureFixture[str], separator: str, r
         ("a,n/a,c", "column 1: 'a' is not a number"),
         ("#N/A,?,-", "column 1: '#N/A' is not a number"),
         ("null,None,missing", "column 1: 'null' is not a number"),
-        ("True,False,true", "column 1: 'True' is not a number"),
+        ("True,False,a", "column 3: 'a' is not a number"),
         ("1_0,2_0,3_0", "column 1: '1_0' is not a number"),
         ('"1,5","2,5","3,5"', "column 1: '1,5' is not a number"),
         ("3 kg,4 kg,5 kg", "column 1: '3 kg' is not a number"),

@@ -34,14 +34,14 @@ def test_columns_of_every_kind() -> None:
     table = from_csv('n,t,b,m\n1, x ,True,1\n\n?,"y, z",false,NA\n-1e3,,TRUE,a\n')
     assert table.heading == ["n", "t", "b", "m"]
     assert (table.source, table.rows) == ("x.csv", 3)
-    assert [column.kind for column in table.columns] == ["numbers", "text", "text", "both"]
+    assert [column.kind for column in table.columns] == ["numbers", "text", "numbers", "both"]
     np.testing.assert_array_equal(numbers(table, 0), [1, np.nan, -1000])
     assert table.columns[1].texts(True) == ["x", "y, z", None]
     assert table.columns[2].texts(True) == ["True", "false", "TRUE"]
     assert table.columns[3].texts(True) == ["1", None, "a"]
     assert table.columns[3].texts(False) == ["1", "NA", "a"]
     assert table.place(1, table.columns[3]) == "x.csv: line 4, column 'm'"
-    assert not any(column.is_bool for column in table.columns)
+    assert [column.is_bool for column in table.columns] == [False, False, True, False]
 
 
 @pytest.mark.parametrize("text", ["nan", "NaN", "N/A", "null", "-", "None", ""])
