@@ -162,6 +162,19 @@ def test_files_of_a_folder_whose_columns_differ() -> None:
     refuses("column 'id' holds string, and int32 in the files before", "t", keep=["id"])
 
 
+@pytest.mark.parametrize("target", ["y.parquet", "y.csv", "y/"])
+def test_columns_to_keep_that_are_called_like_a_result(target: str) -> None:
+    write("t/year=2024/x.parquet", table(probability_yes=IDS))
+    for name in ("probability_yes", "year"):
+        net = NET.with_outputs(ln.Classes(["no", "yes"]))
+        if name == "year":
+            net = NET.with_outputs(ln.Quantities(["month", "year"]))
+        message = f"keep names '{name}', as a result is called: target would have two columns"
+        with pytest.raises(ln.FormatError, match=message):
+            ln.score(net, "t", target, keep=["id", name])
+    assert os.listdir() == ["t"]
+
+
 def test_a_column_that_the_format_does_not_have() -> None:
     union = pa.UnionArray.from_sparse(pa.array([0] * 50, pa.int8()), [pa.array(range(50))])
     write("x.arrow", table(u=union))
