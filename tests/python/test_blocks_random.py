@@ -15,18 +15,27 @@ from laminet import reference
 from laminet.core.layers.norms import Norm
 from laminet.core.layers.tree import walk
 
-COUNT = 120
+HEADS = (None, "softmax", "log_softmax")
+#: Back ends, types and instruction sets, of which a CPU may have any number.
+PLACES = len(BACKENDS) * len(DTYPES) * len(ISAS)
+COUNT = PLACES * len(KINDS)
 GROUPS = 12
-HEADS = (None, None, "softmax", "log_softmax")
 
 
 def draw(index: int) -> tuple[ln.MLP, np.random.Generator, str, str]:
-    """Return network, generator, back end and instruction set number `index`; these rotate."""
+    """Return network, generator, back end and instruction set number `index`.
+
+    These rotate; in each place so do heads, and kinds of which the network has at least one.
+    """
     rng = np.random.default_rng([2025, index])
     dtype = DTYPES[index // 2 % 2]
     isa = ISAS[index // 4 % len(ISAS)]
+    turn = index // PLACES
+    kind = sorted(KINDS)[turn]
     with instruction_set(isa):
-        net = Draw(rng, dtype).network(HEADS[rng.integers(4)])
+        net = None
+        while net is None or kind not in kinds_of(net):
+            net = Draw(rng, dtype).network(HEADS[turn % len(HEADS)])
     return net, rng, BACKENDS[index % 2], isa
 
 
