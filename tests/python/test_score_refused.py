@@ -73,8 +73,10 @@ def test_the_place_of_a_bad_value(monkeypatch: pytest.MonkeyPatch) -> None:
         ([1.0, 2.0, -1e300], r"row 3, column 'v', number 3: -1e\+300 is beyond"),
     ):
         lists[2] = bad
-        write("v.parquet", pa.table({"v": pa.array(lists, pa.list_(pa.float64(), 3))}))
-        refuses(message, "v.parquet")
+        # Some releases of pyarrow write no missing lists to Parquet.
+        name = "v.arrow" if bad is None else "v.parquet"
+        write(name, pa.table({"v": pa.array(lists, pa.list_(pa.float64(), 3))}))
+        refuses(message, name)
     lists[2] = None
     write("v.arrow", pa.table({"v": pa.array(lists, pa.list_(pa.float64(), 3))}))
     ln.score(NET, "v.arrow", "y.npy", missing="nan")
