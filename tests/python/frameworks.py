@@ -51,6 +51,7 @@ NEEDED = {
     "test_score.py": ("pyarrow",),
     "test_score_refused.py": ("pyarrow",),
     "test_table_files.py": ("pyarrow",),
+    "test_truth_values.py": ("pyarrow",),
     "test_checkpoints.py": ("torch",),
     "test_checkpoint_layers.py": ("torch",),
     "test_checkpoint_normalizers.py": ("torch",),

@@ -167,7 +167,12 @@ def test_columns_that_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
         ("a,b,c,d", ["--keep", "x"], "no column 'x', and --keep names it"),
         ("1,2,3,4", ["--columns", "a,b,c"], "no heading, so --columns takes the numbers"),
         ("1,2,3,4", ["--columns", "1,2,5"], "4 columns, and --columns names 5"),
-        ("a,b,c,y0", ["--keep", "y0"], "OUTPUT would have two columns named 'y0'"),
+        (
+            "a,b,c,y0",
+            ["--keep", "y0"],
+            "error: --keep names 'y0', as a result is called: OUTPUT would have two columns named "
+            "'y0'",
+        ),
     ],
 )
 def test_columns_that_are_not_there(

@@ -6,6 +6,7 @@ import copy
 import pickle
 import re
 
+import numpy as np
 import pytest
 from named_outputs import layers
 
@@ -47,6 +48,7 @@ def test_names_of_inputs_are_kept(tmp_path):
         ({"inputs": [("a", 2), ("a", 3)]}, ValueError, "'a' comes twice"),
         ({"inputs": [("a", 2.7), ("b", 2)]}, TypeError, "inputs[0] must be an integer, got 2.7"),
         ({"inputs": [("a", "x")]}, TypeError, "the width of inputs[0] must be an integer"),
+        ({"inputs": [("a", np.True_)]}, TypeError, "the width of inputs[0] must be an integer"),
         ({"inputs": [("a", 1, 2)]}, TypeError, "inputs[0] must be a name and a width"),
         ({"inputs": ["ab"]}, TypeError, "inputs[0] must be a name and a width, got 'ab'"),
         ({"inputs": 5}, TypeError, "inputs must be a sequence of names with widths, got int"),

@@ -167,7 +167,9 @@ def test_lists_in_the_networks_type_are_not_copied() -> None:
     from laminet.files.columns import Chosen, Request
 
     flat = pa.array(X.reshape(-1))
-    batch = pa.record_batch({"v": pa.FixedSizeListArray.from_arrays(flat, 3)}).slice(10, 20)
+    batch = pa.RecordBatch.from_pydict({"v": pa.FixedSizeListArray.from_arrays(flat, 3)}).slice(
+        10, 20
+    )
     x = RowsOf(Request(NET), ["v"], Chosen([], []), "v")(batch, lambda row, name: "")
     assert np.shares_memory(x, flat.to_numpy())
     assert np.array_equal(x, X[10:30])
@@ -182,6 +184,8 @@ def test_a_stream_of_arrow() -> None:
 
 def test_columns_of_views_are_kept() -> None:
     """As polars gives them, and its categories."""
+    if int(pa.__version__.partition(".")[0]) < 21:
+        pytest.skip("pyarrow before 21 neither casts views nor writes them")
     texts = pa.array(IDS, pa.string_view())
     codes = pa.array([0, 1] * 25, pa.uint32())
     kinds = pa.DictionaryArray.from_arrays(codes, pa.array(["u", "v"], pa.string_view()))

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from laminet.analysis.arguments import require_network
 from laminet.analysis.cost import Cost, cost
 from laminet.analysis.machine import Machine, let_stand, machine, measured_again
@@ -250,7 +252,7 @@ def _roofline(
 
 
 def _batch(value: Any, net: MLP) -> int:
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.bool_)):  # which was an integer before NumPy 2
         raise TypeError("batches holds a bool, expected integers")
     try:
         batch = operator.index(value)

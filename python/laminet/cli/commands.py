@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from laminet import __version__
 from laminet.cli.common import STANDARD_OUTPUT, CommandError, one_line
+from laminet.cli.completion import SHELLS, PrintCompletion
 from laminet.cli.parser import Parser
 from laminet.core.errors import FormatError
 from laminet.core.runtime import check_environment
@@ -84,6 +85,13 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,  # examples are lines of their own
     )
     parser.add_argument("-V", "--version", action="store_true", help="show the version and exit")
+    parser.add_argument(
+        "--completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        metavar="SHELL",
+        help=f"show what makes a shell complete words of laminet ({', '.join(SHELLS)}), and exit",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     if argv[:1] == ["help"]:
         argv = [*argv[1:2], "--help"]

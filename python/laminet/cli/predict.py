@@ -52,7 +52,8 @@ examples:
 has one axis. A .csv INPUT has one sample in each line. Its first line is a heading if it holds one
 of --columns, --keep or the network's features, or has as many cells as they are, all of them names
 and none a number or a mark for a missing value. Where the network knows the names of its features,
-columns are found by them, in any order; color=red is 1 where the column color holds red.
+columns are found by them, in any order; color=red is 1 where the column color holds red. In columns
+of numbers true and false are 1 and 0, of all rows or of none.
 """
 
 

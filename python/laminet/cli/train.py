@@ -59,9 +59,10 @@ examples:
   laminet predict risk.safetensors people.csv -o risks.csv --classes --keep id
 
 Every column that is neither a target nor left out is a feature. Columns of text become one feature
-for each text that there is, called color=red, by which laminet predict finds them again. Inputs,
-and targets that are numbers, are standardised; that becomes a part of the network. A target of
-text, of truth values or of few whole numbers is one of classes; several of 0 and 1 are labels.
+for each text that there is, called color=red, by which laminet predict finds them again. Columns
+of true and false are numbers, 1 and 0. Inputs, and targets that are numbers, are standardised; that
+becomes a part of the network. A target of text, of truth values or of few whole numbers is one of
+classes; several of 0 and 1 are labels.
 
 The test part is for the closing table alone. By the validation part training stops, and the network
 of the best epoch is taken. --test 0 and --validation 0 leave more to learn from, and less to judge

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Mapping, Set
 
-from laminet.core.conversion.counts import shown
+from laminet.core.conversion.counts import as_integer, shown
 
 __all__ = ["as_feature_names", "as_inputs", "as_names"]
 
@@ -37,9 +36,7 @@ def as_inputs(
         if not isinstance(entry, (tuple, list)) or len(entry) != 2:
             raise TypeError(f"inputs[{i}] must be a name and a width, got {shown(entry)}")
         name, width = entry
-        if isinstance(width, bool) or not hasattr(width, "__index__"):
-            raise TypeError(f"the width of inputs[{i}] must be an integer, got {shown(width)}")
-        pairs.append((name, operator.index(width)))
+        pairs.append((name, as_integer(width, f"the width of inputs[{i}]")))
     as_names([name for name, _ in pairs], "names of inputs")
     widths = [width for _, width in pairs]
     if min(widths, default=0) < 1 or sum(widths) != in_features:

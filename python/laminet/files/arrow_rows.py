@@ -137,7 +137,8 @@ class RowsOf:
             if pa.types.is_null(column.type):
                 return np.zeros(len(column), self._dtype), missing
             # Whole numbers stay what they are: a float64 between would round them twice.
-            column = column.fill_null(False if pa.types.is_boolean(column.type) else 0)
+            if not pa.types.is_floating(column.type):
+                column = column.fill_null(False if pa.types.is_boolean(column.type) else 0)
         if pa.types.is_decimal(column.type):
             column = column.cast(pa.float64())
         return np.asarray(column.to_numpy(zero_copy_only=False)), missing

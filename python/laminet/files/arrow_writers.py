@@ -19,6 +19,15 @@ _GROUP_BYTES = 16 * 2**20
 _GROUP_ROWS = 2**20
 
 
+def _size(table: Any) -> int:
+    import pyarrow as pa
+
+    try:
+        return int(table.nbytes)
+    except pa.ArrowTypeError:  # of views, in some releases
+        return int(table.get_total_buffer_size())
+
+
 def _is_plain(kind: Any) -> bool:
     return is_number(value_type(kind)) or is_text(value_type(kind))
 
@@ -52,7 +61,7 @@ class ParquetWriter:
         elif table.schema != self._schema:
             table = self._as_before(table)
         self._waiting.append(table)
-        self._bytes += table.nbytes
+        self._bytes += _size(table)
         self._rows += len(table)
         if self._bytes >= _GROUP_BYTES or self._rows >= _GROUP_ROWS:
             self._write()

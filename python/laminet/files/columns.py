@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from laminet.files.cells import is_truth_value
 from laminet.files.samples import SampleError
 
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ class Chosen:
         """
         known = self.categories[column]
         found = -1 if text is None else known.get(text, -1)
-        if found < 0 and text is not None and text.lower() in ("true", "false"):
-            # Each program writes truth values in letters of its own.
-            same = [i for name, i in known.items() if name.lower() == text.lower()]
+        if found < 0 and text is not None and is_truth_value(text):
+            # "True" in .csv by pandas, "TRUE" by R, "true" in a column of bool.
+            same = [known[name] for name in known if name.lower() == text.lower()]
             found = same[0] if len(same) == 1 else -1
         if found < 0:
             what = f"{text[:40]!r} is none of" if text else "the value is missing;"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laminet.files.atomic import errors_about
+from laminet.files.cells import is_missing, is_number, is_truth_value, is_value, truth_value
 from laminet.files.samples import (
     Block,
     MissingValueError,
@@ -27,22 +28,12 @@ from laminet.files.samples import (
 if TYPE_CHECKING:
     from laminet.files.columns import Request
 
-__all__ = ["is_missing", "is_number", "is_truth", "is_value", "number_of", "open_csv"]
-__all__ += ["read_records"]
+__all__ = ["open_csv", "read_records"]
 
 # A line longer than this is no row of numbers, and reading it would take any amount of memory.
 _MAX_LINE = 64 * 2**20
 # So many letters of text are enough for a block, however long its lines are.
 _BLOCK_TEXT = 16 * 2**20
-
-# What programs write where a value is missing, in small letters.
-_MISSING = frozenset(
-    ["na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nil", "missing", "-", "?"]
-)
-# What a column of truth values holds, in small letters; as numbers they are those of .parquet.
-_TRUTH = {"true": 1.0, "false": 0.0}
-# Data, never a heading.
-_VALUES = _MISSING | _TRUTH.keys()
 
 _INFINITY = re.compile(r"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
 
@@ -154,6 +145,9 @@ class _Table:
             self.chosen = request.without_heading(place, len(cells))
         else:
             self.chosen = request.with_heading(place, self.heading)
+        # Of the columns of numbers that have had a value, whether they are of truth values: as in a
+        # file with types, all of a column or none.
+        self._is_truth: dict[int, bool] = {}
         self.remark = ""
         # pandas writes such names for the columns of an array.
         if len(cells) > 2 and cells == list(map(str, range(len(cells)))):
@@ -221,10 +215,22 @@ class _Table:
         return block
 
     def _parsed(self, lines: list[Record], columns: list[int]) -> NDArray[Any]:
-        """Return columns of numbers."""
-        block: NDArray[Any] | None
-        first = self._cells(lines[0])
-        truth = [i for i in columns if i < len(first) and is_truth(first[i])]
+        """Return columns of numbers, and of truth values as 1 and 0."""
+        block = self._loaded(lines, columns)
+        if block is None and self._finds_truth_values(lines, columns):
+            block = self._loaded(lines, columns)
+        if block is None and self._request.gaps:
+            block = self._with_gaps(lines, columns)
+        if block is None or block.shape != (len(lines), len(columns)):
+            raise self._what_is_wrong(lines, columns)
+        if np.isinf(block).any():
+            self._refuse_overflow(lines, block, columns)
+        return block
+
+    def _loaded(self, lines: list[Record], columns: list[int]) -> NDArray[Any] | None:
+        """Return columns without missing values; None if a cell is not of its column's kind."""
+        readers: dict[int | str, Callable[[str], float]]
+        readers = {c: truth_value for c in columns if self._is_truth.get(c, False)}
         try:
             block = np.loadtxt(
                 [line.text for line in lines],
@@ -232,18 +238,28 @@ class _Table:
                 delimiter=self._separator,
                 comments=None,
                 quotechar='"',
+                converters=readers or None,
+                encoding=None,  # which is of str, and not of bytes, for the converters
                 usecols=None if self._is_whole else columns,
-                converters=dict.fromkeys(truth, number_of) or None,
-                encoding=None,  # or before NumPy 2 converters get bytes
                 ndmin=2,
             )
         except ValueError:
-            block = self._with_gaps(lines, columns)
-        if block is None or block.shape != (len(lines), len(columns)):
-            raise self._what_is_wrong(lines, columns)
-        if np.isinf(block).any():
-            self._refuse_overflow(lines, block, columns)
+            return None
+        for column in columns:
+            self._is_truth.setdefault(column, False)
         return block
+
+    def _finds_truth_values(self, lines: list[Record], columns: list[int]) -> bool:
+        """Look whether columns that have had no value so far begin with a truth value."""
+        found = False
+        for column in columns:
+            if column not in self._is_truth:
+                cells = (self._cells_of_row(line)[column] for line in lines)
+                first = next((cell for cell in cells if not is_missing(cell)), None)
+                if first is not None:
+                    self._is_truth[column] = is_truth_value(first)
+                    found |= self._is_truth[column]
+        return found
 
     def _with_gaps(self, lines: list[Record], columns: list[int]) -> NDArray[Any] | None:
         """Return columns of numbers, NaN where one may be missing and is; None of all others."""
@@ -252,12 +268,19 @@ class _Table:
             for row, line in enumerate(lines):
                 cells = self._cells_of_row(line)
                 for index, column in enumerate(columns):
-                    try:
-                        block[row, index] = number_of(cells[column])
-                    except ValueError:
-                        if not (self._request.gaps and is_missing(cells[column])):
-                            return None
+                    value = self._value(cells, column)
+                    if value is not None:
+                        block[row, index] = value
+                    elif not is_missing(cells[column]):
+                        return None
         return block
+
+    def _value(self, cells: list[str], column: int) -> float | None:
+        """Return the value of a cell; None if it has none of its column's kind."""
+        cell = cells[column]
+        if self._is_truth.get(column, False):
+            return truth_value(cell) if is_truth_value(cell) else None
+        return float(cell) if is_number(cell) else None
 
     def _check_widths(self, lines: list[Record]) -> None:
         """Refuse rows of other widths: of those, columns that are not read are not seen."""
@@ -282,9 +305,11 @@ class _Table:
             for column in columns:
                 cell = cells[column]
                 missing = is_missing(cell)
-                fine = is_number(cell) or is_truth(cell)
-                if not fine and not (missing and self._request.gaps):
-                    what = f"{cell[:40]!r} is not a number" if cell.strip() else "the cell is empty"
+                if self._value(cells, column) is None and not (missing and self._request.gaps):
+                    kind = "a number"
+                    if self._is_truth.get(column, False):
+                        kind = "true or false, as the column is before"
+                    what = f"{cell[:40]!r} is not {kind}" if cell.strip() else "the cell is empty"
                     return self._bad(line, f"column {column + 1}: {what}", missing)
         return self._bad(lines[0], f"a number among the {len(lines)} lines from here is not one")
 
@@ -312,52 +337,3 @@ class _Table:
 
 def _bad_line(name: str, number: int, problem: str) -> SampleError:
     return SampleError(f"{name}: line {number}: {problem}")
-
-
-def is_value(cell: str) -> bool:
-    """Whether a cell is data and never a name: a number, a truth value, or a missing one."""
-    text = cell.strip().lower()
-    if not text or text in _VALUES:
-        return True
-    try:
-        float(text.replace(",", "."))  # also the decimal comma, and 1_000, which no row may have
-    except ValueError:
-        return False
-    return True
-
-
-def is_missing(cell: str) -> bool:
-    """Whether a cell stands for a missing value."""
-    text = cell.strip().lower()
-    return not text or text in _MISSING or text == "nan"
-
-
-def is_number(cell: str) -> bool:
-    """Whether a cell is a number."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    # Python reads 1_000 and digits of other scripts as numbers; no other program does.
-    return "_" not in cell and cell.strip().isascii()
-
-
-def is_truth(cell: str) -> bool:
-    """Whether a cell is a truth value."""
-    return cell.strip().lower() in _TRUTH
-
-
-def number_of(cell: str) -> float:
-    """Return the number that a cell holds, 1 and 0 of truth values.
-
-    Raises
-    ------
-    ValueError
-        If it holds none.
-    """
-    if is_number(cell):
-        return float(cell)
-    try:
-        return _TRUTH[cell.strip().lower()]
-    except KeyError:
-        raise ValueError(f"{cell[:40]!r} is not a number") from None

@@ -18,15 +18,9 @@ from laminet.core.suggestions import did_you_mean
 from laminet.files.arrow_types import is_number as is_number_type
 from laminet.files.arrow_types import is_text, texts_of
 from laminet.files.atomic import errors_about
+from laminet.files.cells import is_missing, is_number, is_truth_value, is_value, truth_value
 from laminet.files.columns import is_column_number, listed
-from laminet.files.csv_files import (
-    is_missing,
-    is_number,
-    is_truth,
-    is_value,
-    number_of,
-    read_records,
-)
+from laminet.files.csv_files import read_records
 from laminet.files.npy_files import read_header
 from laminet.files.parquet_files import read_parquet
 from laminet.files.samples import SampleError, source_name, source_of
@@ -59,7 +53,7 @@ class Column:
         Returns every cell as text, and None where a value is missing: where a cell of .csv is empty
         or, with True for an argument, says so ("NA").
     is_bool : bool
-        Whether the file has them as truth values.
+        Whether they are truth values: of that type, or in .csv true and false, and nothing else.
     """
 
     name: str
@@ -253,11 +247,9 @@ def _column_of_text(name: str, number: int, cells: Sequence[str]) -> Column:
     numbers = _numbers_of(cells)
     if numbers is not None:
         return Column(name, number, "numbers", numbers, texts)
-    different = set(cells)
-    if all(is_truth(cell) or is_missing(cell) for cell in different):
-        known = {c: np.nan if is_missing(c) else number_of(c) for c in different}
-        values = np.array([known[cell] for cell in cells])
-        return Column(name, number, "numbers", values, texts, is_bool=True)
+    numbers = _truth_values_of(cells)
+    if numbers is not None:
+        return Column(name, number, "numbers", numbers, texts, is_bool=True)
     some = any(is_number(cell) and not is_missing(cell) for cell in set(cells))
     return Column(name, number, "both" if some else "text", None, texts)
 
@@ -276,6 +268,16 @@ def _numbers_of(cells: Sequence[str]) -> NDArray[np.float64] | None:
         else:
             return None
     return np.array([values[cell] for cell in cells])
+
+
+def _truth_values_of(cells: Sequence[str]) -> NDArray[np.float64] | None:
+    """Return cells as 1 and 0, NaN where a value is missing; None if one is no truth value."""
+    values = {cell: truth_value(cell) for cell in set(cells) if is_truth_value(cell)}
+    missing = {cell: np.nan for cell in set(cells) - values.keys() if is_missing(cell)}
+    if not values or len(values) + len(missing) < len(set(cells)):
+        return None
+    known = values | missing
+    return np.array([known[cell] for cell in cells])
 
 
 def _read_parquet(path: str) -> Table:

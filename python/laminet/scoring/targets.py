@@ -73,9 +73,7 @@ class Target(ABC):
         keep = zip(kept, request.keep or (), strict=True)
         names = [*(name or f"column_{number}" for name, number in keep), *job.answer.names]
         if heading and job.target_format != "npy":
-            for name in names:
-                if names.count(name) > 1:
-                    raise SampleError(f"{job.words[1]} would have two columns named {name!r}")
+            self._require_one_of_each(names)
         self._one_sample, self._rows = samples.one_sample, 0
         self._writer = writer_of(
             job.target_format,
@@ -85,6 +83,17 @@ class Target(ABC):
             separator=job.separator,
             in_order=job.target == "-",
         )
+
+    def _require_one_of_each(self, names: list[str]) -> None:
+        """Refuse columns to keep that are called like a result, or like each other."""
+        job = self._job
+        for name in names:
+            if names.count(name) > 1:
+                problem = f"{job.words[1]} would have two columns named {name!r}"
+                if name in job.answer.names and name in (job.request.keep or ()):
+                    option = job.request.options[1]
+                    problem = f"{option} names {name!r}, as a result is called: {problem}"
+                raise SampleError(problem)
 
     def _close(self) -> None:
         assert self._writer is not None
@@ -129,6 +138,9 @@ class _Folder(Target):
         with errors_about(self._name, always=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(path, "xb")  # noqa: SIM115 - closed at the end of the part
+        # Those that the path says are columns again where the folder is read.
+        by_path = [name for name in self._job.request.keep or () if name in part.keys]
+        self._require_one_of_each([*by_path, *self._job.answer.names])
         self._open(self._file, samples, request)
 
     def end_part(self) -> None:

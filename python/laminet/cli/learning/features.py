@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laminet.cli.common import CommandError
+from laminet.files.cells import is_number
 from laminet.files.columns import category_name, category_of
-from laminet.files.csv_files import is_number
 from laminet.files.samples import beyond
 from laminet.files.tables import as_option
 

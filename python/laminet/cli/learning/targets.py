@@ -10,7 +10,7 @@ import numpy as np
 
 from laminet.cli.common import CommandError
 from laminet.cli.learning.features import of_both_kinds, refuse_decimal_commas
-from laminet.files.csv_files import is_number
+from laminet.files.cells import is_number
 from laminet.files.samples import beyond
 
 if TYPE_CHECKING:
