@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 
 def tables(report: dict[str, Any]) -> str:
     """Return all tables of a report, whichever script wrote it."""
-    return "\n".join(table(report) for table in TABLES[report["kind"]])
+    made: tuple[Callable[[dict[str, Any]], str], ...] = TABLES[report["kind"]]
+    if report["kind"] == "peers" and "narrow_ratio" in report["cells"][0]:
+        made = (glance, narrow)
+    return "\n".join(table(report) for table in made)
 
 
 def glance(report: dict[str, Any]) -> str:
@@ -48,6 +52,21 @@ def figures(report: dict[str, Any]) -> str:
                 f"{100 * rate / cell['peak_gflops']:.0f} %",
             ]
         )
+    return _table(lines)
+
+
+def narrow(report: dict[str, Any]) -> str:
+    """Of a report with another precision: its times, ratios and largest errors, side by side."""
+    cells = report["cells"]
+    ours, theirs = cells[0]["errors"] if len(cells[0]["errors"]) > 1 else (*cells[0]["errors"], "")
+    lines = [["network", "batch", "laminet", ours, theirs, "best peer", "ratio", "float32 / this"]]
+    lines[0] += ["its error", "theirs"]
+    for cell in cells:
+        us = {name: f"{of['median_us']:,.4g}" for name, of in cell["us"].items()}
+        errors = {name: f"{error:.1e}" for name, error in cell["errors"].items()}
+        line = [cell["network"], f"{cell['batch']:,}", us["laminet"], us[ours], us.get(theirs, "")]
+        line += [cell.get("best_peer", ""), _ratio(cell.get("ratio"))]
+        lines.append([*line, _ratio(cell["narrow_ratio"]), errors[ours], errors.get(theirs, "")])
     return _table(lines)
 
 
