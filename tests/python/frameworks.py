@@ -29,7 +29,8 @@ NEEDED = {
     "test_to_torch_blocks.py": ("torch",),
     "test_losses_torch.py": ("torch",),
     "test_trainer_torch.py": ("torch",),
-    "test_fit_data.py": ("sklearn", "pandas"),
+    "test_fit_data.py": ("sklearn", "pandas", "pyarrow"),
+    "test_fit_refused.py": ("pandas",),
     "test_from_sklearn.py": ("sklearn", "joblib"),
     "test_sklearn_estimators.py": ("sklearn", "pandas"),
     "test_sklearn_training.py": ("sklearn",),
@@ -39,6 +40,7 @@ NEEDED = {
     "test_sklearn_own.py": ("sklearn", "pandas"),
     "test_sklearn_refused.py": ("sklearn", "pandas"),
     "test_sklearn_warm_starts.py": ("sklearn",),
+    "test_sklearn_weights.py": ("sklearn",),
     "test_category_columns.py": ("pyarrow",),
     "test_cli_convert.py": ("onnx", "torch"),
     "test_cli_predict_changing.py": ("pyarrow",),
@@ -48,6 +50,7 @@ NEEDED = {
     "test_cli_predict_streams.py": ("pyarrow",),
     "test_cli_train_data.py": ("pandas", "pyarrow", "sklearn"),
     "test_cli_train_refused.py": ("pyarrow",),
+    "test_cli_train_texts.py": ("pandas", "pyarrow"),
     "test_score.py": ("pyarrow",),
     "test_score_refused.py": ("pyarrow",),
     "test_table_files.py": ("pyarrow",),
@@ -89,6 +92,7 @@ NEEDED = {
 # pyarrow.
 NOT_IMPORTED = {
     "test_cli_train_data.py": ("pyarrow",),
+    "test_cli_train_texts.py": ("pyarrow",),
     "test_file_kinds.py": ("onnx",),
     "test_onnx_exporters.py": ("onnxscript",),
     "test_onnx_keras.py": ("torch", "onnx", "onnxscript"),

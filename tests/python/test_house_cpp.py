@@ -86,7 +86,7 @@ def test_core_knows_nothing_of_python(path: Path) -> None:
 BODIES = {
     "avx2": ["all"],
     "avx512": ["avx512_f32", "all"],
-    "avx512_bf16": ["avx512_f32", "simd", "gemm_tile"],
+    "avx512_bf16": ["avx512_f32", "simd", "gemm_tile", "gradient_tile"],
 }
 
 
