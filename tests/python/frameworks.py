@@ -29,7 +29,7 @@ NEEDED = {
     "test_to_torch_blocks.py": ("torch",),
     "test_losses_torch.py": ("torch",),
     "test_trainer_torch.py": ("torch",),
-    "test_fit_data.py": ("sklearn", "pandas", "pyarrow"),
+    "test_fit_data.py": ("sklearn", "pandas", "polars", "pyarrow"),
     "test_fit_refused.py": ("pandas",),
     "test_from_sklearn.py": ("sklearn", "joblib"),
     "test_sklearn_estimators.py": ("sklearn", "pandas"),
