@@ -203,3 +203,34 @@ def test_labels_come_as_whatever_holds_text() -> None:
     quantities = ln.MLP.init([3, 1], seed=0, outputs=ln.Quantities())
     with pytest.raises(TypeError, match="y must hold real numbers, got Arrow's type string"):
         ln.fit(quantities, x, arrow, **options)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "levenberg_marquardt", "quantiles"])
+def test_metrics_are_in_the_units_of_the_targets_given(optimizer: str) -> None:
+    """Where fit standardises them, too: a metric of one's own cannot know by what."""
+    x = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
+    y = np.column_stack([100 + 10 * x.sum(axis=1), 5 - x[:, 0]]).astype(np.float32)
+    loss = ln.losses.Quantile([0.2, 0.5, 0.8]) if optimizer == "quantiles" else "squared_error"
+    levels = 3 if optimizer == "quantiles" else 1
+    net = ln.MLP.init([3, 8, 2 * levels], "tanh", seed=0)
+
+    def error(outputs: Any, targets: Any) -> float:
+        assert np.array_equal(targets, y[:20])
+        return float(np.abs(outputs - np.repeat(targets, levels, axis=1)).mean())
+
+    method = "adam" if optimizer == "quantiles" else optimizer
+    options: dict[str, Any] = {"optimizer": method, "epochs": 3, "seed": 0, "progress": False}
+    held_out = x[:20], y[:20]
+    options |= {"loss": loss, "validation": held_out, "metrics": {"error": error}}
+    for wanted in (False, "inputs", "both"):
+        seen: list[float] = []
+
+        def note(epoch: ln.training.Epoch, seen: list[float] = seen) -> None:
+            seen.append(error(epoch.network(x[:20]), y[:20]))
+
+        found = ln.fit(net, x, y, standardize=wanted, callbacks=note, **options)
+        np.testing.assert_allclose(found.history.metrics["error"], seen, rtol=1e-5)
+    if levels == 1:
+        options["metrics"] = "mean_absolute_error"
+        found = ln.fit(net, x, y, standardize="both", **options)
+        np.testing.assert_allclose(found.history.metrics["mean_absolute_error"], seen, rtol=1e-5)
