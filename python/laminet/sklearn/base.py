@@ -273,7 +273,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         name = type(method).__name__
         if iterations.stopped == "interrupted":
             warnings.warn("Interrupted: the network is as it was then", stacklevel=_AT_THEIR_FRAME)
-        elif iterations.stopped == "iterations":
+        elif iterations.stopped in ("iterations", "stalled"):
             warnings.warn(
                 f"{name} stopped after {self.n_iter_} iterations, before its tolerances were met: "
                 f"scale the data, or raise max_iter={self.max_iter} and "
