@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import numpy as np
@@ -74,3 +76,22 @@ def test_an_epoch_is_over_after_an_error_too() -> None:
     assert caught.value.fit.network != NET  # type: ignore[attr-defined]  # what fit adds to it
     with pytest.raises(RuntimeError, match="epoch 1 is over"):
         print(epochs[0].network)
+
+
+@pytest.mark.parametrize("failure", [BrokenPipeError("gone"), OSError(5, "gone"), ValueError("x")])
+def test_a_terminal_that_is_gone_ends_no_training(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rich leaves the program where a pipe is broken."""
+
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise failure
+
+        def isatty(self) -> bool:
+            return True
+
+    for stream, progress in ((Gone(), None), (Gone(), True), (None, True)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        found = fit(progress=progress)
+        assert (found.stopped, len(found.history)) == ("epochs", 4)

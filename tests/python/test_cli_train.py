@@ -221,7 +221,7 @@ def test_standard_input(
 def test_the_table_says_of_which_samples_it_is(
     options: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = train(capsys, "price", "--epochs", "3", "--patience", "3", *options)
+    text = train(capsys, "price", "--epochs", "3", *options)
     assert words in text
     end = "" if "--validation" in options else ", and it was still getting better (--epochs)"
     assert f"epoch 3 of 3{end}; " in text
@@ -361,3 +361,16 @@ def test_nothing_of_a_table_is_obeyed_by_a_terminal(
     text = train(capsys, target, "--epochs", "2", source="x.csv")
     assert "\x1b" not in text
     assert (r"\x1b[31mred" if target == "kind" else r"p\x1b[1m") in text
+
+
+def test_patience_without_anything_held_out(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--target", "price", "-o", "n.safetensors", "--patience", "3", "--validation", "0")
+    said = refused(capsys, "train", "t.csv", *options)
+    assert "--patience is for the validation loss, and --validation 0 leaves none" in said
+
+
+def test_a_network_too_large_for_its_optimizer(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--ignore", "kind", "--optimizer", "levenberg_marquardt", "--hidden", "3000,3000")
+    assert main(["train", "t.csv", "--target", "price", "-o", "n.safetensors", *options]) == 2
+    error = capsys.readouterr().err
+    assert "--optimizer levenberg_marquardt: LevenbergMarquardt is for small networks" in error

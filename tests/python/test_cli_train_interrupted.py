@@ -9,6 +9,7 @@ import signal
 import subprocess
 from typing import Any
 
+import numpy as np
 import pytest
 from command import COMMAND
 from command_train import in_folder
@@ -90,3 +91,28 @@ def test_a_progress_bar_is_shown_on_a_terminal_only() -> None:
     os.close(follower)
     assert b"epoch" in os.read(leader, 65536)
     os.close(leader)
+
+
+@pytest.mark.parametrize("options", [(), ("--validation", "0")], ids=str)
+def test_a_run_that_diverges_late_keeps_the_best_network_so_far(
+    options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fit(net: ln.MLP, x: Any, y: Any, **settings: Any) -> Any:
+        def spoil(epoch: ln.training.Epoch) -> None:
+            if epoch.number == 3:
+                x[:] = np.nan  # read in place, batch by batch
+
+        x = np.array(x, net.dtype)
+        return ln.fit(net, x, y, callbacks=spoil, **settings)
+
+    monkeypatch.setattr(train, "fit", fit)
+    assert main([*ARGUMENTS, *options]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("laminet: error: the loss is NaN in epoch 4, step ")
+    assert err.endswith("; net.safetensors is the best network so far\n")
+    assert "epoch 3 of 3, after which training diverged: this is the best network so far; " in out
+    assert "net.safetensors is written." in out
+    kept = ln.load("net.safetensors")
+    monkeypatch.setattr(train, "fit", ln.fit)
+    assert main([*ARGUMENTS, *options, "--epochs", "3"]) == 0
+    assert ln.load("net.safetensors") == kept

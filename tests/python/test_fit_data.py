@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas
-import polars
-import pyarrow
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -153,53 +151,3 @@ def test_damaged_states_are_refused_in_words() -> None:
     del state["network/0.bias"]
     with pytest.raises(ValueError, match=r"has 'first/layers\[0\]\.bias', and of its network that"):
         ln.Trainer.restore(state)
-
-
-@pytest.mark.parametrize("wanted", [False, "inputs", "both"])
-def test_factors_are_by_layers_of_the_network_that_is_given(wanted: Any) -> None:
-    """Where data is standardised, a layer comes before them."""
-    x = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
-    block = ln.Residual([ln.MLP.init([3, 3], "tanh", seed=1).layers[0]])
-    net = ln.MLP([block, *ln.MLP.init([3, 8, 1], "tanh", seed=0).layers])
-
-    def same(factors: Any) -> list[bool]:
-        """Which layers a run leaves as they are."""
-        optimizer = ln.optim.SGD(0.1, learning_rate_factors=factors)
-        options = {"epochs": 2, "seed": 0, "progress": False, "standardize": wanted}
-        made = ln.fit(net, x, x.sum(axis=1), optimizer=optimizer, **options).network
-        layers = made.layers[1:] if wanted else made.layers
-        return [a == b for a, b in zip(net.layers, layers, strict=False)]
-
-    assert same([0.0, 1.0, 0.0]) == [True, False, True]
-    assert same({"layers[0]": 0.0}) == [True, False, False]
-    assert same({"layers[0].layers[0]": 0.0, "layers[2]": 0.0}) == [True, False, True]
-    assert same({"layers[1]": 0.0}) == [False, True, False]
-    with pytest.raises(ValueError, match="has 4 numbers, the network has 3 layers"):
-        same([1.0] * 4)
-    with pytest.raises(ValueError, match=r"no parameters in 'layers\[3\]', expected layers\[0\]"):
-        same({"layers[3]": 1.0})
-
-
-def test_labels_come_as_whatever_holds_text() -> None:
-    x = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
-    labels = np.where(x[:, 0] > 0, "yes", "no")
-    net = ln.MLP.init([3, 2], seed=0, outputs=ln.Classes(["no", "yes"]))
-    texts: list[Any] = labels.tolist()
-    arrow = pyarrow.array(texts)
-    options: dict[str, Any] = {"epochs": 1, "seed": 0, "progress": False}
-    expected = ln.fit(net, x, labels, **options).network
-    for y in (
-        *(texts, tuple(texts), [[text] for text in texts], labels.astype(object)),
-        *(pandas.Series(texts, index=range(40, 80)), pandas.Series(texts, dtype="category")),
-        *(polars.Series(texts), polars.DataFrame({"y": texts}), pandas.DataFrame({"y": texts})),
-        *(arrow, pyarrow.chunked_array([texts[:9], texts[9:]]), arrow.dictionary_encode()),
-        *(pyarrow.table({"y": texts}), pyarrow.record_batch({"y": texts})),
-    ):
-        assert ln.fit(net, x, y, **options).network == expected, type(y)
-    with pytest.raises(ValueError, match=r"must hold the network's labels.*row 7 holds None"):
-        ln.fit(net, x, pyarrow.array([*texts[:7], None, *texts[8:]]), **options)
-    with pytest.raises(ValueError, match="row 3 holds 'maybe'"):
-        ln.fit(net, x, [[text] for text in [*texts[:3], "maybe", *texts[4:]]], **options)
-    quantities = ln.MLP.init([3, 1], seed=0, outputs=ln.Quantities())
-    with pytest.raises(TypeError, match="y must hold real numbers, got Arrow's type string"):
-        ln.fit(quantities, x, arrow, **options)

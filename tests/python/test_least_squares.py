@@ -264,6 +264,7 @@ NAN = np.array([[1.0, 1, 1], [1, np.nan, 1], [1, 1, 1]])
         ({"sample_weight": [1, np.inf, 1]}, ValueError, "sample_weight[1] is inf"),
         ({"sample_weight": [0, 0, 0]}, ValueError, "all sample_weight are 0"),
         ({"optimizer": "adam"}, TypeError, "optimizer must be a LevenbergMarquardt, got str"),
+        ({"net": "chain"}, TypeError, "net must be an ln.MLP, got str"),
         ({"net": ln.MLP([dense(0, 3, 2)], head="softmax")}, ValueError, "which has no head"),
         (
             {"net": ln.MLP([dense(0, 3, 300_000), dense(2, 300_000, 2)])},
@@ -282,6 +283,11 @@ def test_what_is_refused(change: dict[str, object], kind: type[Exception], words
     with pytest.raises(kind) as raised:
         LeastSquaresRun(**given)
     assert words in str(raised.value)
+
+
+def test_what_is_told_of_iterations_can_be_called() -> None:
+    with pytest.raises(TypeError, match="on_iteration must be callable, got int"):
+        least_squares(ln.MLP(NETWORKS["chain"]), X, Y, on_iteration=5)  # type: ignore[arg-type]
 
 
 def test_the_core_refuses_what_python_would_have() -> None:

@@ -52,5 +52,39 @@ def test_what_goes_on_takes_the_activation_and_dropout_of_now(name):
 def test_hidden_layers_of_another_number_are_not_made_of_those_there_are():
     model = regressor("relu")
     before = model.to_mlp().layers
-    assert gone_on(model, hidden_layer_sizes=(3,), activation="tanh") == before
+    said = r"hidden_layer_sizes is \(3,\), and the network of the fit before.* has \(5, 4\)"
+    with pytest.warns(UserWarning, match=said):
+        assert gone_on(model, hidden_layer_sizes=(3,), activation="tanh") == before
     assert gone_on(model, hidden_layer_sizes=(5, 4), activation="relu") == before
+
+
+MOMENTUM = ln.optim.SGD(1e-300, momentum=0.9)
+AVERAGED = ln.optim.SGD(1e-300, momentum=0.9, average=0.9)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [(MOMENTUM, AVERAGED), (AVERAGED, MOMENTUM), (AVERAGED, "sgd"), ("sgd", AVERAGED)],
+    ids=repr,
+)
+def test_an_average_begins_with_what_there_is_and_ends_as_it(first, then):
+    """It began with zeros, as of a run that had made steps, or was refused by the core."""
+    model = MLPRegressor(
+        hidden_layer_sizes=5, solver=first, learning_rate_init=1e-300, alpha=0.0, random_state=0
+    )
+    before = gone_on(model, "partial_fit")
+    for solver in (then, then, first):
+        for old, new in zip(before, gone_on(model, "partial_fit", solver=solver), strict=True):
+            np.testing.assert_allclose(new.weight, old.weight, rtol=1e-12)
+
+
+@pytest.mark.parametrize("end", [True, np.True_])
+def test_whatever_is_true_ends_training(end):
+    """A comparison of NumPy's numbers gives a bool of NumPy."""
+    model = MLPRegressor(
+        hidden_layer_sizes=5, max_iter=9, random_state=0, callbacks=[lambda _: end]
+    )
+    gone_on(model)
+    assert model.n_iter_ == 1
+    gone_on(model, callbacks=[lambda _: not end, lambda _: 1, lambda _: None])
+    assert model.n_iter_ == 9

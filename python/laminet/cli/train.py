@@ -21,6 +21,7 @@ from laminet.cli.learning.options import (
     EPOCHS_ALONE,
     FORMATS,
     LEARNING_RATE,
+    PATIENCE,
     add_table_options,
     add_training_options,
 )
@@ -42,13 +43,12 @@ from laminet.files.tables import as_option, read_table
 from laminet.optim import FirstOrder, LevenbergMarquardt, Muon, as_optimizer
 from laminet.show.matplotlib_extra import PICTURES, require_matplotlib
 from laminet.show.text import text_table
-from laminet.training import TrainingError, fit
+from laminet.training import Fit, TrainingError, fit
 
 if TYPE_CHECKING:
     from laminet.cli.common import Commands
     from laminet.files.tables import Table
     from laminet.optim import Optimizer
-    from laminet.training import Fit
 
 __all__ = ["add_parser"]
 
@@ -99,6 +99,11 @@ def _run(arguments: argparse.Namespace) -> None:
     method = _method(arguments)
     asked = [*arguments.target, *(arguments.columns or ()), *arguments.ignore]
     asked += arguments.categories
+    if arguments.patience is not None and arguments.validation == 0:
+        raise CommandError(
+            "--patience is for the validation loss, and --validation 0 leaves none: --epochs says "
+            "when to stop"
+        )
     table = read_table(arguments.data, format_, arguments.separator or ",", asked)
     choices = Choices(
         arguments.target,
@@ -118,7 +123,7 @@ def _run(arguments: argparse.Namespace) -> None:
     threads = arguments.threads
     with nullcontext() if threads is None else runtime.num_threads(threads):
         _print_lesson(table, lesson)
-        found = _trained(arguments, lesson, method)
+        found, failure = _trained(arguments, lesson, method)
         # Saved before it is judged: whoever has seen enough then may leave.
         save(found.network, arguments.output, missing=lesson.means)
         if arguments.plot is not None:
@@ -126,6 +131,8 @@ def _run(arguments: argparse.Namespace) -> None:
         _print_network(found)
         _print_scores(lesson, found.network, dtype, arguments.seed)
     _print_what_next(arguments, lesson, format_)
+    if failure is not None:
+        raise CommandError(f"{failure}; {arguments.output} is the best network so far")
     if found.stopped == "interrupted":
         raise KeyboardInterrupt
 
@@ -202,8 +209,10 @@ def _method(arguments: argparse.Namespace) -> Optimizer:
     return method
 
 
-def _trained(arguments: argparse.Namespace, lesson: Lesson, method: Optimizer) -> Fit:
-    """Return what training comes to, after Ctrl-C too."""
+def _trained(
+    arguments: argparse.Namespace, lesson: Lesson, method: Optimizer
+) -> tuple[Fit, str | None]:
+    """Return what training comes to, after Ctrl-C too, and the error that has ended it, if any."""
     training, held_out = lesson.training, lesson.validation
     net = MLP.init(
         [training.x.shape[1], *arguments.hidden, lesson.out_features],
@@ -217,23 +226,38 @@ def _trained(arguments: argparse.Namespace, lesson: Lesson, method: Optimizer) -
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "training was interrupted", UserWarning)
         try:
-            return fit(
+            found = fit(
                 net,
                 training.x,
                 lesson.told(training),
                 optimizer=method,
                 batch_size=arguments.batch_size or _batch_size(len(training)),
                 epochs=arguments.epochs or (EPOCHS if validated else EPOCHS_ALONE),
-                patience=arguments.patience if validated else None,
+                patience=(arguments.patience or PATIENCE) if validated else None,
                 metrics={} if validated else None,  # a network would be made for them each time
                 validation=(held_out.x, lesson.told(held_out)) if validated else None,
                 standardize="both" if lesson.task == "numbers" else "inputs",
                 seed=arguments.seed,
             )
         except TrainingError as error:
-            raise CommandError(f"{error}; nothing is written") from None
-        except ImportError as error:
+            if (made := _made_before(error)) is None:
+                raise CommandError(f"{error}; nothing is written") from None
+            return made, str(error)
+        except (ImportError, MemoryError) as error:
+            if not str(error):
+                raise
             raise CommandError(f"--optimizer {arguments.optimizer}: {error}") from None
+    return found, None
+
+
+def _made_before(error: TrainingError) -> Fit | None:
+    """Return what a run had come to before its loss was no longer finite; None for nothing."""
+    network, history = error.network, error.history
+    losses = () if history is None else history.validation_loss or history.loss
+    if network is None or not np.isfinite(losses).any():
+        return None
+    best = int(np.nanargmin(losses)) if history.validation_loss else len(losses) - 1
+    return Fit(network, history, 1 + best, "diverged")
 
 
 def _batch_size(rows: int) -> int:
@@ -281,6 +305,7 @@ def _print_network(found: Fit) -> None:
     ends = {
         "patience": f" of {count}, after which nothing better came",
         "interrupted": f" of {count}: training was interrupted, this is the best network so far",
+        "diverged": f" of {count}, after which training diverged: this is the best network so far",
     }
     best = found.best_epoch if found.history.validation_loss else count
     if found.stopped == "epochs" and found.history.validation_loss and best == count:

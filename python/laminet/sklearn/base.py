@@ -125,6 +125,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self._random_state = check_random_state(self.random_state)
         if first:
             self._begin([X.shape[1], *sizes, self.n_outputs_], functions, X.dtype)
+        else:
+            self._warn_of_other_sizes(sizes)
         net = self._as_asked(self._current(), functions, first)
         if net.dtype != X.dtype:
             net = net.astype(X.dtype.name)
@@ -271,7 +273,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         name = type(method).__name__
         if iterations.stopped == "interrupted":
             warnings.warn("Interrupted: the network is as it was then", stacklevel=_AT_THEIR_FRAME)
-        elif iterations.stopped == "iterations":
+        elif iterations.stopped in ("iterations", "stalled"):
             warnings.warn(
                 f"{name} stopped after {self.n_iter_} iterations, before its tolerances were met: "
                 f"scale the data, or raise max_iter={self.max_iter} and "
@@ -322,7 +324,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             return False
         self._take(steps.network)
         said = [call(self) for call in self.callbacks]
-        return any(value is True for value in said)
+        return any(isinstance(value, (bool, np.bool_)) and value for value in said)
 
     def _by_steps(self) -> bool:
         """Whether the solver makes steps of batches."""
@@ -346,6 +348,16 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         if not is_of(self.coefs_, self.intercepts_, self._network):
             self._network = with_coefficients(self.coefs_, self.intercepts_, self._network)
         return self._network
+
+    def _warn_of_other_sizes(self, sizes: list[int]) -> None:
+        *hidden, _ = dense_layers(self._network)
+        there = [layer.out_features for layer in hidden]
+        if sizes != there:
+            warnings.warn(
+                f"hidden_layer_sizes is {tuple(sizes)}, and the network of the fit before, which "
+                f"this one goes on with, has {tuple(there)}",
+                stacklevel=_AT_THEIR_FRAME,
+            )
 
     def _as_asked(self, net: MLP, functions: list[Activation], first: bool) -> MLP:
         """Return the network with what parameters say of its hidden layers now, if they did not."""

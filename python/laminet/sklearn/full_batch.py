@@ -40,8 +40,8 @@ class Iterations:
     rows : list of float
         The loss after each iteration.
     stopped : str
-        Why there was no further one: "converged", "iterations", "patience", "callback" or
-        "interrupted".
+        Why there was no further one: "converged", "iterations", "stalled", "patience",
+        "callback" or "interrupted".
     best : MLP or None
         The network of the best score, where there are scores.
     """

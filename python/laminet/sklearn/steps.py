@@ -61,9 +61,20 @@ class Steps:
         self._rate = estimator.learning_rate_init
         if state is not None and state["solver"] == self._optimizer.name:
             self._rate = state["rate"]
-            self._core.steps = state["steps"]
-            for which, arrays in state["arrays"].items():
-                self._core.assign(which, arrays)
+            self._go_on(state)
+
+    def _go_on(self, state: dict[str, Any]) -> None:
+        """Take up what an optimiser of this name kept, whose other parameters may have changed."""
+        arrays, kept = state["arrays"], self._trainer._kept()
+        averages = self._optimizer.average is not None
+        # Beside an average the parameters go on; without one the average has become them.
+        known = [*kept, *(["parameters"] if averages else [])]
+        self._core.steps = state["steps"]
+        for which in known:
+            if which in arrays:
+                self._core.assign(which, arrays[which])
+        if averages and "average" not in arrays and state["steps"] > 0:
+            self._core.assign("average", self._core.arrays("parameters"))
 
     def _described(self) -> FirstOrder:
         """Return the optimiser, whose decay and scale undo what the gradient's factor does."""

@@ -98,8 +98,8 @@ def fit(
         By how much a loss must be smaller to count.
     standardize : bool, "inputs" or "both", default False
         Whether inputs are shifted and scaled to mean 0 and standard deviation 1 ("inputs" or True),
-        and targets, too ("both"; losses are then those of such targets). Each becomes a `Rescale`
-        of the network.
+        and targets, too ("both"; losses are then those of such targets, metrics of those given).
+        Each becomes a `Rescale` of the network.
     metrics : str, sequence of str, or dict of callables, optional
         Of validation data, after each epoch: "accuracy", "r2" or "mean_absolute_error". Accuracy
         for cross entropies and r2 for others if nothing is said; by the weights of the samples.
@@ -173,7 +173,8 @@ def fit(
     data = prepared(net, plain, X, y, sample_weight, validation, own_seed)
     if isinstance(class_weight, str):
         class_weight = balanced(class_weight, plain, data.y, data.weights)
-    start, data, finish = standardized(net, kind, data, standardize)
+    given = data.validation
+    start, data, finish, in_units = standardized(net, kind, data, standardize)
     goal = Goal(start, kind, class_weight)
     if start is not net and isinstance(method, FirstOrder):
         method = behind_one_layer(method, net)
@@ -185,6 +186,7 @@ def fit(
         raise ValueError("metrics are of validation data, and validation is None")
     with progress_bar(shows, most) as show:
         run = _Run(most, wait, delta, [show, *calls], data, chosen, finish)
+        run.judged, run.in_units = given, in_units
         try:
             if not isinstance(method, FirstOrder):
                 fit_full_batch(run, start, goal, method, most)
@@ -233,6 +235,9 @@ class _Run:
         # How to get at the network that is the best one, and at the last.
         self.best_network: Callable[[], MLP] | None = None
         self.last_network: Callable[[], MLP] | None = None
+        # What metrics are of, in the user's units, and how outputs come to be in these.
+        self.judged = data.validation
+        self.in_units: Callable[[Any], Any] = lambda outputs: outputs
         self._since = time.perf_counter()
 
     @property
@@ -254,9 +259,9 @@ class _Run:
         `network` gives the network of now, and what `keep` returns gives it later, too.
         """
         found = {}
-        if self.data.validation is not None and self.metrics:
-            given = outputs(self.data.validation.x)
-            targets, weights = self.data.validation.y, self.data.validation.weights
+        if self.judged is not None and self.metrics:
+            given = self.in_units(outputs(self.judged.x))
+            targets, weights = self.judged.y, self.judged.weights
             found = {
                 name: _as_score(metric(given, targets, weights), name)
                 for name, metric in self.metrics.items()

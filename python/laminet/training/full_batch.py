@@ -116,7 +116,10 @@ def _lbfgs(run: Any, net: MLP, goal: Goal, method: LBFGS, iterations: int) -> No
     if not run.rows:  # nothing was to be gained from the start
         assign(start)
         _note(run, trainer, goal, float(last["loss"]))
-    run.stopped = "converged" if result.success else "iterations"
+    # 1 is SciPy's for a limit; else it is at its end, or finds no smaller loss along its line.
+    run.stopped = "iterations" if result.status == 1 else "stalled"
+    if result.success:
+        run.stopped = "converged"
 
 
 def _note(run: Any, trainer: Trainer, goal: Goal, loss: float) -> bool:

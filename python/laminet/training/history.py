@@ -161,7 +161,8 @@ class Fit(Report):
         From 1: that of the smallest validation loss, or loss where nothing is held out.
     stopped : str
         Why it ended: "epochs", "patience", "callback" or "interrupted" (Ctrl-C); of full-batch
-        optimisers "converged" or "iterations", too; "error" of what an error carries.
+        optimisers "converged", "iterations" or "stalled" (no step made the loss smaller), too;
+        "error" of what an error carries.
     """
 
     network: MLP
@@ -183,6 +184,7 @@ class Fit(Report):
             "error": "a callback or metric raised an error",
             "converged": "nothing more was to be gained",
             "iterations": "all iterations were made",
+            "stalled": "no further step made the loss smaller",
         }
         count = len(self.history)
         return [

@@ -10,6 +10,7 @@ import numpy as np
 from laminet import _core
 from laminet.core.conversion import as_real_array
 from laminet.core.conversion.counts import as_count
+from laminet.core.mlp import MLP
 from laminet.core.parameters import by_name, parameters, places_of, with_parameters
 from laminet.losses import SquaredError
 from laminet.losses.loss import first_row
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import ArrayLike, NDArray
-
-    from laminet.core.mlp import MLP
 
     Array = NDArray[np.float64]
 
@@ -80,6 +79,8 @@ class LeastSquaresRun:
         optimizer: LevenbergMarquardt | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> None:
+        if not isinstance(net, MLP):
+            raise TypeError(f"net must be an ln.MLP, got {type(net).__name__}")
         method = LevenbergMarquardt() if optimizer is None else optimizer
         if not isinstance(method, LevenbergMarquardt):
             raise TypeError(
@@ -219,6 +220,8 @@ def least_squares(
     >>> bool(fit.losses[-1] < 1e-6 < fit.losses[0])
     True
     """
+    if on_iteration is not None and not callable(on_iteration):
+        raise TypeError(f"on_iteration must be callable, got {type(on_iteration).__name__}")
     run = LeastSquaresRun(net, X, y, optimizer, sample_weight)
     most = (LevenbergMarquardt() if optimizer is None else optimizer).max_iterations
     losses = [np.array([run.loss])]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def progress_bar(wanted: bool | None, epochs: int) -> Iterator[Callable[[Epoch],
     """
     if wanted is None:
         wanted = sys.stderr is not None and sys.stderr.isatty()
-    if not wanted:
+    if not wanted or sys.stderr is None:
         yield lambda _: None
         return
     from rich.console import Console
@@ -45,7 +45,8 @@ def progress_bar(wanted: bool | None, epochs: int) -> Iterator[Callable[[Epoch],
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
+    console = Console(file=cast("IO[str]", _Unfailing(sys.stderr)))
+    with Progress(*columns, console=console, transient=False) as bar:
         task = bar.add_task("", total=epochs)
 
         def show(epoch: Epoch) -> None:
@@ -56,3 +57,22 @@ def progress_bar(wanted: bool | None, epochs: int) -> Iterator[Callable[[Epoch],
             bar.update(task, completed=epoch.number, description=", ".join(told))
 
         yield show
+
+
+class _Unfailing:
+    """A stream whose failures, as of a terminal that is closed, end no training."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -32,8 +32,10 @@ _FIRST = re.compile(r"^layers\[(\d+)\]")
 
 def standardized(
     net: MLP, loss: Loss, data: Data, wanted: bool | str
-) -> tuple[MLP, Data, Callable[[MLP], MLP]]:
-    """Return what to train on which data, and what makes of it the network that users get.
+) -> tuple[MLP, Data, Callable[[MLP], MLP], Callable[[Any], Any]]:
+    """Return what to train on which data, what makes of it the network that users get.
+
+    And what makes of its outputs those of that network.
 
     Parameters
     ----------
@@ -56,14 +58,14 @@ def standardized(
     if isinstance(wanted, str) and wanted not in ("inputs", "both"):
         raise ValueError(f"{expected}, got {wanted!r}")
     if not wanted:
-        return net, data, lambda made: made
+        return net, data, lambda made: made, lambda outputs: outputs
     mean, deviation = _moments(data.x, data.weights)
     # A feature that never varies is only shifted.
     scale = 1 / np.where(deviation > 0, deviation, 1)
     _require_scale(deviation, scale, net.dtype, "X", net.feature_names)
     start = net._like([Rescale(scale, -mean * scale), *net.layers], in_features=net.in_features)
     if wanted != "both":
-        return start, data, lambda made: made
+        return start, data, lambda made: made, lambda outputs: outputs
     if loss.name not in ("squared_error", "absolute_error", "huber", "quantile"):
         raise ValueError(
             f"standardize='both' is for targets that are quantities, and the loss is {loss.name}"
@@ -78,12 +80,17 @@ def standardized(
     held_out = None if data.validation is None else scaled(data.validation)
     repeat = net.out_features // len(shift)  # the quantiles of each target
 
+    scales, shifts = np.repeat(size, repeat), np.repeat(shift, repeat)
+
     def finish(made: MLP) -> MLP:
-        end = Rescale(np.repeat(size, repeat), np.repeat(shift, repeat))
-        result: MLP = made._like([*made.layers, end])
+        result: MLP = made._like([*made.layers, Rescale(scales, shifts)])
         return result
 
-    return start, replace(scaled(data), validation=held_out), finish
+    def in_units(outputs: NDArray[Any]) -> NDArray[Any]:
+        found: NDArray[Any] = outputs * scales + shifts
+        return found
+
+    return start, replace(scaled(data), validation=held_out), finish, in_units
 
 
 def behind_one_layer(optimizer: FirstOrder, net: MLP) -> FirstOrder:

@@ -14,6 +14,7 @@ __all__ = [
     "EPOCHS_ALONE",
     "FORMATS",
     "LEARNING_RATE",
+    "PATIENCE",
     "add_table_options",
     "add_training_options",
 ]
@@ -25,6 +26,7 @@ LEARNING_RATE = 1e-3
 EPOCHS = 1000
 #: Without one.
 EPOCHS_ALONE = 100
+PATIENCE = 20
 
 _OPTIMIZERS = ("sgd", "adam", "adamw", "muon", "lbfgs", "levenberg_marquardt")
 
@@ -112,8 +114,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--patience",
         type=batch_size,
         metavar="N",
-        default=20,
-        help="stop after so many epochs without a smaller validation loss (default: 20)",
+        help=f"stop after so many epochs without a smaller validation loss (default: {PATIENCE})",
     )
     network.add_argument("--batch-size", type=batch_size, metavar="N", help="(default: 32 to 256)")
     network.add_argument(
