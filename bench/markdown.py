@@ -45,8 +45,8 @@ def figures(report: dict[str, Any]) -> str:
             [
                 cell["network"],
                 f"{cell['batch']:,}",
-                *(f"{us[name]['median_us']:,.4g}" for name in runtimes),
-                f"{us['laminet']['min_us']:,.4g}",
+                *(four_digits(us[name]["median_us"]) for name in runtimes),
+                four_digits(us["laminet"]["min_us"]),
                 _ratio(cell.get("ratio")),
                 f"{rate:.0f}",
                 f"{100 * rate / cell['peak_gflops']:.0f} %",
@@ -77,10 +77,12 @@ def training(report: dict[str, Any]) -> str:
     for cell in report["cells"]:
         line = [f"{cell['network']} {cell['activation']}", cell["loss"].replace("_", " ")]
         line.append(f"{cell['batch']:,}")
-        line += [f"{cell['us'][name]['median_us']:,.4g}" for name in runtimes]
+        line += [four_digits(cell["us"][name]["median_us"]) for name in runtimes]
         line.append(_ratio(cell.get("ratio")))
-        known = "roof_us" in cell
-        line += [f"{cell['roof_us']:,.4g}", f"{100 * cell['share']:.0f} %"] if known else ["", ""]
+        if "roof_us" in cell:
+            line += [four_digits(cell["roof_us"]), f"{100 * cell['share']:.0f} %"]
+        else:
+            line += ["", ""]
         lines.append(line)
     return _table(lines)
 
@@ -98,7 +100,7 @@ def derivatives(report: dict[str, Any]) -> str:
         for operation in operations:
             us = found.get((network, activation, batch, operation), {})
             of = [[t for name, t in us.items() if name.startswith(peer)] for peer in _DERIVING]
-            line.append(" / ".join(f"{min(times):,.4g}" for times in of if times))
+            line.append(" / ".join(four_digits(min(times)) for times in of if times))
         lines.append(line)
     return _table(lines)
 
@@ -114,7 +116,7 @@ def estimators(report: dict[str, Any]) -> str:
             lines.append(
                 [
                     *(f"{cell['estimator']} {cell['network']}", f"{cell['rows']:,}", name),
-                    f"{1e3 * of['epoch_s']:,.4g}",
+                    four_digits(1e3 * of["epoch_s"]),
                     _ratio(cell["ratio"] if name == "laminet" else None),
                     f"{of['score']:.4f} ± {of['score_sd']:.4f}",
                     apart if name == "laminet" else "",
@@ -134,10 +136,10 @@ def together(report: dict[str, Any]) -> str:
         lines[0] += [f"{build} alone", "together / alone", *windows]
     for cell in report["cells"]:
         line = [cell["network"], f"{cell['batch']:,}"]
-        line += [f"{cell['us'][name]['median_us']:,.4g}" for name in runtimes]
+        line += [four_digits(cell["us"][name]["median_us"]) for name in runtimes]
         line.append(_ratio(cell.get("ratio")))
         for build in builds:
-            line += [f"{cell['alone_us'][build]:,.4g}", _ratio(cell["of_alone"][build])]
+            line += [four_digits(cell["alone_us"][build]), _ratio(cell["of_alone"][build])]
             line += [_ratio(ratio) for ratio in cell["from_rest"][build]]
         lines.append(line)
     return _table(lines)
@@ -149,7 +151,10 @@ def control_loop(report: dict[str, Any]) -> str:
     lines = [["network", "rows", *(f"{name}, p50 / p99" for name in runtimes), "ratios"]]
     for cell in report["cells"]:
         line = [cell["network"], f"{cell['batch']:,}"]
-        line += [f"{of['p50']:,.4g} / {of['p99']:,.4g}" for of in map(cell["us"].get, runtimes)]
+        line += [
+            f"{four_digits(of['p50'])} / {four_digits(of['p99'])}"
+            for of in map(cell["us"].get, runtimes)
+        ]
         line.append(f"{_ratio(cell.get('ratio_p50'))} / {_ratio(cell.get('ratio_p99'))}")
         lines.append(line)
     return _table(lines)
@@ -165,7 +170,7 @@ def neighbours(report: dict[str, Any]) -> str:
                 lines.append(
                     [
                         *(cell["network"], f"{cell['batch']:,}", runtime, name),
-                        f"{row['median']:,.4g}",
+                        four_digits(row["median"]),
                         f"{row['median_ratio']:.2f}",
                         f"{row['mean_ratio']:.2f}",
                         *(f"{100 * share:.0f} %" for share in row["shares"]),
@@ -198,6 +203,12 @@ def _serving(report: dict[str, Any], callers: str) -> str:
                 line += [f"{of[n]['rate']:,.0f}", _ratio(of[n]["share"])]
             lines.append(line)
     return _table(lines)
+
+
+def four_digits(value: float) -> str:
+    """Return a number with four digits that count, and never an exponent."""
+    rounded = float(f"{value:.4g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 1e4 else f"{rounded:,.4g}"
 
 
 def _ratio(value: float | None) -> str:

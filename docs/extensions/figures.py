@@ -28,7 +28,8 @@ class Figures(SphinxDirective):
         report = json.loads(path.read_text())
         versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
         about = f"{report['machine']['cpu']}, {report['threads']} threads. {versions}"
-        return self.parse_text_to_nodes(f"{about}\n\n{markdown.tables(report)}")
+        found = self.parse_text_to_nodes(f"{about}\n\n{markdown.tables(report)}")
+        return [nodes.container("", *found, classes=["figures"])]
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 import shlex
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,19 @@ def test_the_tests_that_pages_name_exist() -> None:
     for path in PAGES:
         named = re.findall(r"`(test_\w+\.py|\w+_test\.cpp)`", path.read_text())
         assert set(named) <= there, path.name
+
+
+def test_figures_are_written_without_exponents() -> None:
+    # By its path: another package is called so.
+    markdown: Any = runpy.run_path(str(TOP / "bench" / "markdown.py"))
+    numbers = [0.8275, 52.6, 999.96, 9999.4, 9999.6, 10084.0, 1936000]
+    expected = ["0.8275", "52.6", "1,000", "9,999", "10,000", "10,080", "1,936,000"]
+    assert [markdown["four_digits"](number) for number in numbers] == expected
+    reports = sorted((DOCS / "figures").glob("*.json"))
+    assert len(reports) == 4
+    for text in [*(markdown["tables"](json.loads(path.read_text())) for path in reports)]:
+        assert "|" in text
+        assert not re.search(r"\de[+-]\d", text)
 
 
 # That of from_keras is in test_keras_files.py: to import Keras takes seconds.

@@ -206,6 +206,7 @@ def test_the_page_has_a_dark_side_too(outline: Outline) -> None:
     wide = [a for tag, a in outline.tags if a.get("class") == "wide"]
     assert wide
     assert all(a["tabindex"] == "0" for a in wide)
+    assert all(a["role"] == "region" and a["aria-label"] for a in wide)
 
 
 def test_a_roofline_knows_when_it_was_measured(result: Roofline) -> None:

@@ -17,7 +17,7 @@ __all__ = ["document", "picture", "table"]
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1c1c1c; --pale: #555; --heading: #444; --page: #fff;
-  --line: #e8e8e8; --frame: #d8d8d8; --shade: #0003; }
+  --line: #e8e8e8; --frame: #d8d8d8; --shade: #0005; }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 62rem; padding: 1.2rem 1rem 3rem; color: var(--text);
   background: var(--page);
@@ -39,27 +39,28 @@ figcaption, .note { color: var(--pale); font-size: .88rem; max-width: 46rem; }
 /* A shade at a side tells that there is more; covers of the page's colour, which go along with the
    table, hide it where there is not. */
 .wide { overflow-x: auto; margin: 0 0 .8rem;
-  background: linear-gradient(to right, var(--page) 1.5rem, transparent) local,
-    linear-gradient(to left, var(--page) 1.5rem, transparent) local,
-    linear-gradient(to right, var(--shade), transparent .8rem) scroll,
-    linear-gradient(to left, var(--shade), transparent .8rem) scroll; }
+  background: linear-gradient(to right, var(--page) .5rem, transparent .8rem) local,
+    linear-gradient(to left, var(--page) .5rem, transparent .8rem) local,
+    linear-gradient(to right, var(--shade), transparent .5rem) scroll,
+    linear-gradient(to left, var(--shade), transparent .5rem) scroll; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: .6rem 0 .2rem; }
 th { font-weight: 600; color: var(--heading); vertical-align: bottom; }
 th, td { padding: .28rem .9rem .28rem 0; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
+:is(th, td):last-child { padding-right: 0; }
 details { margin: .5rem 0; }
 summary { cursor: pointer; }
 @media (max-width: 40rem) {
   body { padding: .9rem .8rem 2rem; }
-  table { font-size: .78rem; }
-  th, td { padding-right: .55rem; }
+  table { font-size: .76rem; }
+  :is(th, td):not(:last-child) { padding-right: .45rem; }
   .facts { grid-template-columns: 1fr 1fr; }
   .facts dd { font-size: 1.1rem; }
 }
 @media screen and (prefers-color-scheme: dark) {
   :root { --text: #e4e4e4; --pale: #a8a8a8; --heading: #c4c4c4; --page: #16181b; --line: #2c2f33;
-    --frame: #3c4046; --shade: #fff4; }
+    --frame: #3c4046; --shade: #fff6; }
   img { filter: invert(.91) hue-rotate(180deg); }  /* white becomes the page, hues stay */
 }
 @media print { body { max-width: none; } }
@@ -84,7 +85,10 @@ def document(title: str, body: str) -> str:
 
 def table(data: TableData) -> str:
     """Return a table that is scrolled where the page is narrow, by keys too."""
-    return f'<div class="wide" tabindex="0">{html_table(data)}</div>'
+    name = escape(data.title or "Table")
+    return (
+        f'<div class="wide" role="region" aria-label="{name}" tabindex="0">{html_table(data)}</div>'
+    )
 
 
 def picture(wide: Figure, narrow: Figure, words: str, caption: str) -> str:
