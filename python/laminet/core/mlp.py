@@ -205,7 +205,12 @@ class MLP(_core.NetworkCall, Differentiable):
         own = [layer._mapped(lambda leaf: _owned(leaf, kind)) for layer in tree]
         # The core wants a step; of no layer but Dropout there is none.
         told = for_core(own, features) or [("activation", Activation("identity"))]
-        core = _CORES[kind](told, known_head or "none", names, features, exactness)
+        try:
+            core = _CORES[kind](told, known_head or "none", names, features, exactness)
+        except ValueError as error:
+            if exactness != kind.name and (place := _beyond_bfloat16(own)):
+                raise ValueError(f"{place}: {error}") from None
+            raise
         super().__init__(core)  # first of all: it refuses a network that is complete
         self._head = known_head
         self._outputs = stated
@@ -826,6 +831,16 @@ def _owned(leaf: Layer, dtype: np.dtype[Any]) -> Layer:
     # Of a dense layer the core makes the copy.
     kept = isinstance(leaf, Dense) and (leaf.dtype == dtype or dtype == np.float64)
     return leaf if kept else leaf._rounded(dtype)
+
+
+def _beyond_bfloat16(layers: Sequence[Layer]) -> str | None:
+    """Return where the first weight stands that is finite and that bfloat16 has no number for."""
+    for place, leaf in walk(layers):
+        if isinstance(leaf, Dense):
+            sizes = np.abs(leaf.weight)
+            if (np.isfinite(sizes) & (sizes >= 2.0**128 * (1 - 2.0**-9))).any():
+                return place
+    return None
 
 
 def _by_halves(leaf: Layer) -> Layer:
