@@ -605,7 +605,8 @@ class MLP(_core.NetworkCall, Differentiable):
         Derivatives are computed in float32. They are those of the network with the rounded weights,
         at what it computes: the derivative of rounding is taken to be 1, where it is 0 and, at
         steps, infinite; the gradient of a weight is a sum of what it was multiplied by, rounded
-        numbers. A network that is trained begins with the rounded weights, and is float32.
+        numbers. `laminet.reference` says all of it in NumPy (``precision=``). A network that is
+        trained begins with the rounded weights, and is float32.
 
         What has been rounded stays so: back in "float32", or in float64, the weights are the
         rounded ones.
