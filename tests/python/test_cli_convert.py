@@ -114,7 +114,9 @@ def test_precisions(net, capsys, precision):
     message = f"--precision {precision} is of networks of float32, and this one is of float64: with"
     assert message in refusal("c.safetensors")
     ln.MLP([ln.Dense(np.float32([[3.4e38]]))]).save("f.safetensors")
-    message = f"--precision {precision}: a weight of 3.4e+38 is beyond the range of bfloat16"
+    message = (
+        f"--precision {precision}: layers[0]: a weight of 3.4e+38 is beyond the range of bfloat16"
+    )
     assert message in refusal("f.safetensors")
 
 

@@ -155,6 +155,10 @@ def test_half_precision_is_taken_over_exactly(dtype):
     wide = module.float()
     x = samples(5, torch.float32)
     assert_agrees(net, x, answer(wide, x))
+    if dtype == torch.bfloat16:
+        narrow = net.with_precision("bfloat16_weights")
+        assert narrow.layers == net.layers
+        assert same_bits(narrow(x), net(x))
 
 
 def test_dtype_of_choice():

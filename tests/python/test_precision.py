@@ -108,8 +108,12 @@ def test_rounds_to_nearest_and_ties_to_even() -> None:
 
 def test_a_weight_that_would_become_infinite_is_refused() -> None:
     net = ln.MLP([ln.Dense(np.float32([[3.4e38]]))])
-    with pytest.raises(ValueError, match=r"a weight of 3\.4e\+38 is beyond the range of bfloat16"):
+    message = r"^layers\[0\]: a weight of 3\.4e\+38 is beyond the range of bfloat16"
+    with pytest.raises(ValueError, match=message):
         net.with_precision(NARROW)
+    inside = ln.Residual([ln.Dense(np.eye(1, dtype=np.float32)), *net.layers])
+    with pytest.raises(ValueError, match=r"^layers\[1\]\.layers\[1\]: a weight of 3\.4e\+38 is"):
+        ln.MLP([ln.Dense(np.float32([[np.inf]])), inside]).with_precision("bfloat16")
     largest = np.float32((2 - 2.0**-7) * 2.0**127)
     assert ln.MLP([ln.Dense([[largest]])], dtype="float32").with_precision(NARROW)([1.0]) == largest
 

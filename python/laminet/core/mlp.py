@@ -205,7 +205,12 @@ class MLP(_core.NetworkCall, Differentiable):
         own = [layer._mapped(lambda leaf: _owned(leaf, kind)) for layer in tree]
         # The core wants a step; of no layer but Dropout there is none.
         told = for_core(own, features) or [("activation", Activation("identity"))]
-        core = _CORES[kind](told, known_head or "none", names, features, exactness)
+        try:
+            core = _CORES[kind](told, known_head or "none", names, features, exactness)
+        except ValueError as error:
+            if exactness != kind.name and (place := _beyond_bfloat16(own)):
+                raise ValueError(f"{place}: {error}") from None
+            raise
         super().__init__(core)  # first of all: it refuses a network that is complete
         self._head = known_head
         self._outputs = stated
@@ -600,7 +605,8 @@ class MLP(_core.NetworkCall, Differentiable):
         Derivatives are computed in float32. They are those of the network with the rounded weights,
         at what it computes: the derivative of rounding is taken to be 1, where it is 0 and, at
         steps, infinite; the gradient of a weight is a sum of what it was multiplied by, rounded
-        numbers. A network that is trained begins with the rounded weights, and is float32.
+        numbers. `laminet.reference` says all of it in NumPy (``precision=``). A network that is
+        trained begins with the rounded weights, and is float32.
 
         What has been rounded stays so: back in "float32", or in float64, the weights are the
         rounded ones.
@@ -826,6 +832,16 @@ def _owned(leaf: Layer, dtype: np.dtype[Any]) -> Layer:
     # Of a dense layer the core makes the copy.
     kept = isinstance(leaf, Dense) and (leaf.dtype == dtype or dtype == np.float64)
     return leaf if kept else leaf._rounded(dtype)
+
+
+def _beyond_bfloat16(layers: Sequence[Layer]) -> str | None:
+    """Return where the first weight stands that is finite and that bfloat16 has no number for."""
+    for place, leaf in walk(layers):
+        if isinstance(leaf, Dense):
+            sizes = np.abs(leaf.weight)
+            if (np.isfinite(sizes) & (sizes >= 2.0**128 * (1 - 2.0**-9))).any():
+                return place
+    return None
 
 
 def _by_halves(leaf: Layer) -> Layer:
