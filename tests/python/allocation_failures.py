@@ -68,6 +68,21 @@ def calls(folder: str) -> dict[str, Call]:
     # Of a network that is gone: of one that is there, reading gives that one.
     pickled = pickle.dumps(ln.MLP([ln.Dense(array(48, 32), array(48), "relu")]))
     listed = x[0].tolist()
+    # Beyond the networks that are trained slice by slice.
+    learning = ln.MLP([ln.Dense(array(256, 136), array(256), "relu"), ln.Dense(array(1, 256))])
+    samples, targets = array(60, 136), array(60, 1)
+
+    def train(start: ln.MLP, precision: Any) -> ln.MLP:
+        """A step that finds no memory has changed nothing, and is made by the next attempt."""
+        sgd = ln.optim.SGD(2.0**-20)
+        trainer = ln.Trainer(start, "squared_error", sgd, seed=0, precision=precision)
+        trainer.step(samples[:2], targets[:2])
+        try:
+            trainer.step(samples, targets)
+        except MemoryError:
+            trainer.step(samples, targets)
+        return trainer.network
+
     return {
         "build": build,
         "load": lambda: ln.load(file),
@@ -88,6 +103,8 @@ def calls(folder: str) -> dict[str, Call]:
         "jvp": lambda: net.jvp(x, x),
         "gradients": lambda: net.gradients(x, cotangent),
         "linear": lambda: ln.linear(x, *layers[0]),
+        "train": lambda: train(learning, "float32"),
+        "train in bfloat16": lambda: train(learning, "bfloat16"),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bfloat16_model import factors, products
+from golden_bits import dyadic
 from trained_bits import EPOCHS, OPTIMIZERS, blocks, chain, targets
 from variants import FUSED_ISAS, ISAS, instruction_set, same_bits
 
@@ -128,6 +129,22 @@ def test_parts_of_a_batch_add_up(sizes: list[int], parts: list[int], isa: str) -
         assert same_bits(got, functools.reduce(np.add, rest, first))
 
 
+def wide(dtype: str) -> ln.MLP:
+    """Of more weights than are trained slice by slice, with odd numbers of all and groups."""
+    branches = [[ln.Dense(w, None, "relu")] for w in np.split(_weight(66, 201, dtype), 2)]
+    return ln.MLP(
+        [
+            ln.Dense(_weight(201, 151, dtype), np.zeros(201, dtype), "tanh"),
+            ln.Parallel(branches),
+            ln.Dense(_weight(9, 66, dtype), np.zeros(9, dtype)),
+        ]
+    )
+
+
+def _weight(outputs: int, inputs: int, dtype: str) -> np.ndarray:
+    return dyadic((outputs, inputs), outputs, dtype) / 8
+
+
 def _trained(net: ln.MLP, optimizer: ln.optim.Optimizer, rows: int, batch: int) -> list[np.ndarray]:
     x = _data(net, rows)[0]
     trainer = ln.Trainer(net, "cross_entropy", optimizer, seed=5, precision=BOTH)
@@ -138,7 +155,7 @@ def _trained(net: ln.MLP, optimizer: ln.optim.Optimizer, rows: int, batch: int) 
 
 @pytest.mark.parametrize("batch", [32, 49])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("made", [chain, blocks])
+@pytest.mark.parametrize("made", [chain, blocks, wide])
 def test_bits_depend_neither_on_threads_nor_on_the_instruction_set(
     made: Any, name: str, batch: int
 ) -> None:
@@ -197,6 +214,38 @@ def test_what_is_trained_of_a_network_that_rounds_is_float32(own: Any) -> None:
     assert trainer.network == resumed.network
 
 
+def test_loss_is_that_of_the_network_which_is_float32() -> None:
+    net = wide("float32")
+    x, y = _data(net, 60)
+    trainer = ln.Trainer(net, "squared_error", ln.optim.SGD(0.01), seed=0, precision=BOTH)
+    before = trainer.loss(x, y)
+    first = trainer.step(x, y)
+    assert before == ln.Trainer(net, "squared_error", seed=0).loss(x, y)
+    assert before != first
+    assert first == pytest.approx(before, rel=0.02)
+    fit = ln.fit(
+        net, x, y, loss="squared_error", epochs=3, validation=(x, y), seed=0, precision=BOTH
+    )
+    best = fit.history.validation_loss[fit.best_epoch - 1]
+    assert best == ln.Trainer(fit.network, "squared_error", seed=0).loss(x, y)
+
+
+@pytest.mark.parametrize("isa", FUSED_ISAS)
+def test_slices_add_up_by_blocks_that_no_machine_has_a_part_in(isa: str) -> None:
+    """8 slices of 150 rows, in blocks of 48, of which 256 KiB hold all that becomes of them."""
+    with instruction_set(isa):
+        net = _network([300, 20, 2])
+        x, y = _data(net, 1200)
+        found = _step(net, x, y)
+    slices = []
+    for start in range(0, 1200, 150):
+        blocks = [slice(i, min(i + 48, start + 150)) for i in range(start, start + 150, 48)]
+        models = [_model(net, x[rows], y[rows], len(x)) for rows in blocks]
+        slices.append([functools.reduce(np.add, of) for of in zip(*models, strict=True)])
+    for got, of in zip(found, zip(*slices, strict=True), strict=True):
+        assert same_bits(got, functools.reduce(np.add, of))
+
+
 def test_fit_learns_as_well_as_in_float32() -> None:
     """Accuracy on 450 digits held out: within three standard errors of a difference."""
     images, labels = digits_training_set()
@@ -239,6 +288,19 @@ def test_other_precisions_are_refused(
         ln.Trainer(net, "squared_error", precision=precision)
     with pytest.raises(error, match=words):
         ln.fit(net, [[1.0, 2.0]], [[3.0]], precision=precision)
+
+
+def test_a_weight_beyond_the_range_is_refused_by_its_layer() -> None:
+    """As `with_precision` does; it would be infinite."""
+    net = ln.MLP([ln.Dense(np.full((1, 2), 3.4e38, np.float32), None)])
+    with pytest.raises(ValueError, match=r"layers\[0\].*beyond the range of bfloat16"):
+        ln.Trainer(net, "squared_error", precision=BOTH)
+
+
+def test_a_damaged_state_says_so() -> None:
+    state = ln.Trainer(_network([3, 2]), seed=0).state()
+    with pytest.raises(ValueError, match="damaged: 'precision'"):
+        ln.Trainer.restore(state | {"precision": 3})
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "levenberg_marquardt"])

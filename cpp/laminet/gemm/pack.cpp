@@ -190,6 +190,12 @@ void PackedWeights<T>::repack(ConstMatrixView<T> w, std::size_t output, std::siz
 }
 
 template <class T>
+void PackedWeights<T>::reserve_repack(std::size_t rows, std::size_t columns) {
+  reserve_rounded<T>(rows, columns);
+  thread_scratch<bfloat16, HalvesPurpose>(rows * columns);
+}
+
+template <class T>
 void PackedWeights<T>::repack_panel(ConstMatrixView<T> w, std::size_t panel, std::size_t first) {
   if constexpr (std::is_same_v<T, float>) {
     if (halves_) {

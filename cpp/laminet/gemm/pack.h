@@ -88,6 +88,8 @@ class PackedWeights {
   // Packs anew the products from `first` on, of which w has the columns, of the outputs from
   // `output` on, of which w has the rows.
   void repack(ConstMatrixView<T> w, std::size_t output, std::size_t first);
+  // Asks for the memory that this takes, on the calling thread, of weights not stored as given.
+  static void reserve_repack(std::size_t rows, std::size_t columns);
   // The same of all outputs of a panel, of which w has the columns, and the products the rows; of
   // weights not stored as given.
   void repack_panel(ConstMatrixView<T> w, std::size_t panel, std::size_t first);

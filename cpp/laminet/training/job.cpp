@@ -58,7 +58,7 @@ Trainer<T>::Job::Job(Trainer& trainer, const Samples<T>& samples, std::span<cons
                      Aim aim)
     : t_(trainer),
       pass_{t_.program_,
-            t_.numbers_.operands(),
+            aim == Aim::loss ? t_.numbers_.exact() : t_.numbers_.operands(),
             t_.targets_,
             t_.loss_.kind,
             static_cast<T>(t_.loss_.parameter),
@@ -74,7 +74,7 @@ Trainer<T>::Job::Job(Trainer& trainer, const Samples<T>& samples, std::span<cons
       waits_(clips_ || orthogonal_ || aim == Aim::apply),
       gradient_phases_(2 * passes_),
       phases_(gradient_phases_ + (orthogonal_ ? t_.newton_schulz_.phases() : 0) + (waits_ ? 1 : 0)),
-      block_(std::min(pass_.block_rows(), most_rows_)),
+      block_(std::min(sliced_ ? pass_.slice_rows() : pass_.block_rows(), most_rows_)),
       threads_(t_.flops(most_rows_) < kLeastFlopsToShare ? 1 : num_threads()),
       rate_(t_.optimizer_, t_.steps_ + 1, 0) {
   t_.numbers_.drop(aim == Aim::step && has_dropout(t_.program_));
@@ -184,6 +184,7 @@ void Trainer<T>::Job::share_interruptible(std::size_t first, std::size_t count) 
 template <class T>
 void Trainer<T>::Job::phase(std::size_t batch, std::size_t phase, std::size_t part) {
   if (stopped()) return;
+  if (batch == 0 && phase == 0) reserve_for_updates();
   if (phase >= gradient_phases_) return after_gradients(batch, phase, part);
   const std::size_t rows = t_.batches_.rows(batch);
   const std::size_t first = t_.batches_.first(batch);
@@ -204,11 +205,20 @@ void Trainer<T>::Job::phase(std::size_t batch, std::size_t phase, std::size_t pa
 }
 
 template <class T>
+void Trainer<T>::Job::reserve_for_updates() const {
+  if (aim_ != Aim::step) return;
+  const std::size_t most = t_.numbers_.largest_part();
+  if (!keeps_gradients_) thread_scratch<T, GradientPurpose>(most);
+  if (clips_) thread_scratch<T, SquaresPurpose>(most);
+  t_.numbers_.reserve_changes();
+}
+
+template <class T>
 RowRange Trainer<T>::Job::share_of_pass(std::size_t count, std::size_t part) const {
   if (!pass_.operands.rounds) return share_of_rows(count, threads_, part);
   const RowRange pairs = share_of_rows((count + 1) / 2, threads_, part);
-  const std::size_t first = 2 * pairs.first;
-  return {first, std::min(2 * pairs.count, count - std::min(first, count))};
+  const std::size_t first = std::min(2 * pairs.first, count);
+  return {first, std::min(2 * pairs.count, count - first)};
 }
 
 template <class T>

@@ -49,6 +49,9 @@ class Trainer<T>::Job {
   void share_interruptible(std::size_t first, std::size_t count);
 
   void phase(std::size_t batch, std::size_t phase, std::size_t part);
+  // All that updates ask for on a thread, before there is one: where there is no memory, no part of
+  // a step is made.
+  void reserve_for_updates() const;
   // A thread's rows: of products of pairs of rows, whole pairs.
   RowRange share_of_pass(std::size_t count, std::size_t part) const;
   // A thread's rows, block by block.

@@ -55,6 +55,13 @@ TrainedNumbers<T>::TrainedNumbers(const Mlp<T>& start, const Program& program,
                .tiled = true,
                .finite = false,
                .rounds = rounds};
+  if (rounds) {
+    exact_steps_ = steps_;
+    for (std::size_t s = 0; s < steps_.size(); ++s) exact_steps_[s].packed = panels_[s];
+    exact_ = operands_;
+    exact_.steps = exact_steps_;
+    exact_.rounds = false;
+  }
   for (std::size_t i = 0; i < buffers; ++i) {
     HugePageArray<T>& one = buffers_.emplace_back(size());
     if (!one.zeroed()) std::fill_n(one.data(), one.size(), T{0});
@@ -179,6 +186,11 @@ void TrainedNumbers<T>::changed(const TrainedPart& part) {
   // Of W^T the rows are inputs.
   transposed_.change(part.step, part.group)
       .repack(panel.column_block(0, part.outputs), part.first, part.output);
+}
+
+template <class T>
+void TrainedNumbers<T>::reserve_changes() const {
+  if (rounded_) PackedWeights<T>::reserve_repack(kPartInputs, operands_.table->tiles[0].nr);
 }
 
 template <class T>

@@ -55,6 +55,8 @@ class TrainedNumbers {
                  std::size_t buffers, bool rounds);
 
   const Operands<T>& operands() const { return operands_; }
+  // The same for a way forward that does not round.
+  const Operands<T>& exact() const { return rounded_ ? exact_ : operands_; }
   // Whether dropout does, from now on.
   void drop(bool drops) { operands_.drops = drops; }
   std::span<const TrainedPart> parts() const { return parts_; }
@@ -79,6 +81,8 @@ class TrainedNumbers {
   }
   // After a change: what the way back reads of it, and where products round, the way forward.
   void changed(const TrainedPart& part);
+  // Asks for the memory that this takes, on the calling thread.
+  void reserve_changes() const;
   void all_changed() {
     for (const TrainedPart& part : parts_) changed(part);
   }
@@ -122,7 +126,9 @@ class TrainedNumbers {
   std::vector<std::vector<double>> column_factors_;  // by step
   std::vector<bool> pulls_back_;                     // by step: the gradient of its input is wanted
   std::vector<DenseOperands<T>> steps_;
+  std::vector<DenseOperands<T>> exact_steps_;
   Operands<T> operands_;
+  Operands<T> exact_;
   std::vector<TrainedPart> parts_;
   std::size_t largest_ = 0;
   std::size_t squares_ = 0;

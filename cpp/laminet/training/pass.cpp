@@ -29,11 +29,11 @@ void GradientOperands<T>::set(const Program& program, const kernels::Table<T>& t
                               std::size_t rows, bool in_pairs) {
   const std::size_t panel_rows = in_pairs ? (rows + 1) / 2 : rows;
   if (panel_rows == rows_) return;
-  rows_ = panel_rows;
+  rows_ = 0;  // until there is memory for them
   mr_ = in_pairs ? table.pair_gradient_tile->mr : table.gradient_tile.mr;
   nr_ = in_pairs ? table.pair_gradient_tile->nr : table.gradient_tile.nr;
-  const ColumnPanels<T> inputs{nullptr, rows_, mr_};
-  const ColumnPanels<T> outputs{nullptr, rows_, nr_};
+  const ColumnPanels<T> inputs{nullptr, panel_rows, mr_};
+  const ColumnPanels<T> outputs{nullptr, panel_rows, nr_};
   starts_.assign(program.steps().size(), {});
   std::size_t size = 0;
   for (std::size_t s = 0; s < starts_.size(); ++s) {
@@ -49,6 +49,7 @@ void GradientOperands<T>::set(const Program& program, const kernels::Table<T>& t
     memory_ = HugePageArray<T>(size);
   }
   data_ = memory_.data();
+  rows_ = panel_rows;
 }
 
 template <class T>
@@ -99,10 +100,13 @@ void Pass<T>::pack_rounded(ConstMatrixView<T> inputs, ConstMatrixView<T> outputs
 
 namespace {
 
-// Those of the panels that a part is the product of: it begins where they do (numbers.cpp).
+// Of those panels that a part is the product of: it begins where they do (numbers.cpp).
 template <class T, class E>
-void panel_product(const kernels::GradientTile<T, E>& tile, std::size_t rows, ColumnPanels<E> a,
-                   ColumnPanels<E> b, const TrainedPart& part, bool accumulate, MatrixView<T> to) {
+void panel_product(const kernels::GradientTile<T, E>& tile, std::size_t rows,
+                   const GradientOperands<T>& packed, const TrainedPart& part, bool accumulate,
+                   MatrixView<T> to) {
+  ColumnPanels<E> a = packed.template inputs<E>(part.step, part.group);
+  ColumnPanels<E> b = packed.template outputs<E>(part.step, part.group);
   a.data = a.panel(part.first / a.width);
   b.data = b.panel(part.output / b.width);
   tiled_gradient<T>(tile, rows, a, b, accumulate, to);
@@ -114,17 +118,18 @@ template <class T>
 void Pass<T>::weight_gradient(std::size_t rows, const GradientOperands<T>& packed,
                               const TrainedPart& part, bool accumulate, MatrixView<T> to) const {
   const kernels::Table<T>& table = *operands.table;
-  const auto product = [&]<class E>(const kernels::GradientTile<T, E>& tile, std::size_t count) {
-    panel_product<T, E>(tile, count, packed.template inputs<E>(part.step, part.group),
-                        packed.template outputs<E>(part.step, part.group), part, accumulate, to);
-  };
-  if (!operands.rounds) return product(table.gradient_tile, rows);
+  if (!operands.rounds) {
+    return panel_product<T>(table.gradient_tile, rows, packed, part, accumulate, to);
+  }
   // In pairs, too: what is accumulated is added in the same mode.
   const FlushingFloatMode mode;
   if constexpr (std::is_same_v<T, float>) {
-    if (in_pairs()) return product(*table.pair_gradient_tile, (rows + 1) / 2);
+    if (in_pairs()) {
+      return panel_product<T>(*table.pair_gradient_tile, (rows + 1) / 2, packed, part, accumulate,
+                              to);
+    }
   }
-  product(table.rounded_gradient_tile, rows);
+  panel_product<T>(table.rounded_gradient_tile, rows, packed, part, accumulate, to);
 }
 
 template <class T>
@@ -245,15 +250,35 @@ void Pass<T>::gradient(const Tape<T>& tape, std::size_t rows, const GradientOper
   }
 }
 
+namespace {
+
+// Of a row that goes forward and back.
+template <class T>
+std::size_t bytes_of_row(const Program& program) {
+  return (Tape<T>::elements_per_sample(program) + chain_elements_per_row(program)) * sizeof(T);
+}
+
+// So much of a slice stays in the L2 of every CPU that has AVX2, with the weights. Its gradients
+// are summed block by block, so that the rows of one may not depend on the machine.
+constexpr std::size_t kSliceBytes = std::size_t{1} << 18;
+// Multiples of the rows of every tile.
+constexpr std::size_t kSliceRows = 48;
+
+}  // namespace
+
+template <class T>
+std::size_t Pass<T>::slice_rows() const {
+  const std::size_t rows = kSliceBytes / bytes_of_row<T>(program);
+  return std::max(kSliceRows, rows / kSliceRows * kSliceRows);
+}
+
 template <class T>
 std::size_t Pass<T>::block_rows() const {
-  const std::size_t bytes =
-      (Tape<T>::elements_per_sample(program) + chain_elements_per_row(program)) * sizeof(T);
   const std::size_t rows = most_block_samples({.batch = 1,
                                                .rows = 1,
                                                .flops = 0,
                                                .chain_flops = 0,
-                                               .bytes = bytes,
+                                               .bytes = bytes_of_row<T>(program),
                                                .mr = operands.table->tiles[0].mr,
                                                .threads = 1,
                                                .weight_bytes = 0,

@@ -83,8 +83,10 @@ struct Pass {
   void pack(const Tape<T>& tape, std::size_t row, std::size_t count,
             const GradientOperands<T>& to) const;
 
-  // Rows that a thread takes through the network at a time: an even number.
+  // Rows that a thread takes through the network at a time: an even number. Of a slice, whose
+  // gradients are added up so, the same on every machine.
   std::size_t block_rows() const;
+  std::size_t slice_rows() const;
   // Whether gradients are products of pairs of rows.
   bool in_pairs() const { return operands.rounds && operands.table->pair_gradient_tile; }
 

@@ -41,7 +41,8 @@ class Trainer {
   //
   // In Precision::bfloat16, of float alone, all products of a step (forward, back, and those that
   // gradients are) have factors rounded to bfloat16, as tile.h has it; parameters, sums, gradients
-  // and all else stay float. bfloat16_weights is none of training.
+  // and all else stay float, and loss() is that of these parameters. bfloat16_weights is none of
+  // training.
   Trainer(const Mlp<T>& start, const Loss& loss, const Optimizer& optimizer,
           const RateFactors& factors = {}, std::uint64_t dropout_seed = 0,
           Precision precision = Precision::full);
@@ -89,7 +90,7 @@ class Trainer {
   TrainedNumbers<T> numbers_;
   NewtonSchulz<T> newton_schulz_;
   Batches<T> batches_;
-  std::vector<GradientOperands<T>> operands_;  // of all rows; of what each thread rounds of slices
+  std::vector<GradientOperands<T>> operands_;  // of all rows; of slices that are rounded, by part
   HugePageArray<T> gradients_;                 // of all parameters; of each slice
   std::vector<double> losses_;
   std::vector<double> squares_;  // of the gradients: TrainedNumbers::squares()

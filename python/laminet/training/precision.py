@@ -19,7 +19,8 @@ def training_precision(value: object, net: MLP) -> PrecisionName:
     Raises
     ------
     ValueError
-        If there is no such precision, or none to train a network of this dtype.
+        If there is no such precision, none to train a network of this dtype, or a weight is beyond
+        its range.
     TypeError
         If it is no str.
     """
@@ -29,4 +30,6 @@ def training_precision(value: object, net: MLP) -> PrecisionName:
             "precision 'bfloat16_weights' is of networks that are done, whose bytes it halves: "
             "train in 'float32' or 'bfloat16', and ask for it with net.with_precision afterwards"
         )
+    if name == "bfloat16":
+        net.with_precision(name)  # refuses a weight beyond its range, and names the layer
     return name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from laminet.core.conversion.counts import as_integer, as_step
 from laminet.core.errors import FormatError
 from laminet.core.mlp import MLP
 from laminet.core.parameters import by_name, parameters, with_parameters
+from laminet.core.precision import PRECISIONS
 from laminet.files.safetensors_files.parts import joined, parts
 
 if TYPE_CHECKING:
@@ -87,7 +88,12 @@ def restored(kind: type[Trainer], state: Mapping[str, Any], net: MLP | None) -> 
 
 def _precision(state: Mapping[str, Any]) -> PrecisionName | None:
     """Return that of training; of states of versions that had one alone, None."""
-    return cast("PrecisionName", str(state["precision"])) if "precision" in state else None
+    if "precision" not in state:
+        return None
+    name = str(state["precision"])
+    if name not in PRECISIONS:
+        raise ValueError(f"state is damaged: 'precision' is {name[:40]!r}")
+    return name
 
 
 def _number(state: Mapping[str, Any], name: str, least: int | None = None) -> int:
