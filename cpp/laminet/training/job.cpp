@@ -121,11 +121,11 @@ EpochResult Trainer<T>::Job::run() {
 
 template <class T>
 void Trainer<T>::Job::apply() {
-  if (clips_) {
-    parallel_phases(1, threads_, Wake::always, [&](std::size_t, std::size_t part) {
-      for_own_parts(part, [&](const TrainedPart& one) { sum_squares(one, gradient_of(one, 0)); });
-    });
-  }
+  parallel_phases(1, threads_, Wake::always, [&](std::size_t, std::size_t part) {
+    reserve_for_updates();
+    if (!clips_) return;
+    for_own_parts(part, [&](const TrainedPart& one) { sum_squares(one, gradient_of(one, 0)); });
+  });
   const std::size_t last = phases_ - 1;
   for (std::size_t done = gradient_phases_; done < last;) {
     const std::size_t count = std::min(kPhasesOfJob, last - done);
@@ -206,7 +206,7 @@ void Trainer<T>::Job::phase(std::size_t batch, std::size_t phase, std::size_t pa
 
 template <class T>
 void Trainer<T>::Job::reserve_for_updates() const {
-  if (aim_ != Aim::step) return;
+  if (!updates()) return;
   const std::size_t most = t_.numbers_.largest_part();
   if (!keeps_gradients_) thread_scratch<T, GradientPurpose>(most);
   if (clips_) thread_scratch<T, SquaresPurpose>(most);
